@@ -1,0 +1,72 @@
+# `make run` and `make test` do everything on a fresh machine; `make help` lists the rest.
+SHELL   := /bin/bash
+BACKEND ?= cpu
+VENV    := .venv
+PY      := $(VENV)/bin/python
+STAMPS  := $(VENV)/stamps
+PIP     := $(PY) -m pip --disable-pip-version-check install -q
+NATIVE  := $(shell find native -path native/build -prune -o -path native/tests -prune -o -type f -print -name '__pycache__' -prune 2>/dev/null | grep -v __pycache__)
+
+.DELETE_ON_ERROR:
+.PHONY: run test test-fast lint check bench asan lock clean help setup setup-dev
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+run: setup  ## set up what is missing and open halo-tui (BACKEND=cpu|vulkan|hip|cuda)
+	@exec $(VENV)/bin/halo-tui $(ARGS)
+
+test: setup-dev  ## set up what is missing and run the tests
+	$(PY) -m pytest -q $(ARGS)
+
+test-fast: setup-dev  ## the tests without the slow ones
+	$(PY) -m pytest -q -m "not slow" $(ARGS)
+
+lint: setup-dev  ## ruff, mypy, import layers
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	$(VENV)/bin/lint-imports
+
+check: lint test  ## what CI runs
+
+bench: setup  ## the throughput bench
+	$(VENV)/bin/halo-tui bench throughput --agents 1,2,4,8 $(ARGS)
+
+asan: setup-dev  ## C++ tests under address and undefined-behaviour sanitizers
+	$(PY) scripts/asan.py
+
+setup: $(STAMPS)/runtime $(STAMPS)/native-$(BACKEND) $(STAMPS)/binding $(STAMPS)/app
+
+setup-dev: $(STAMPS)/dev setup
+
+$(STAMPS)/venv:
+	@python=$$(bash scripts/find_python.sh) && echo "halo-tui: environment ($$python)" && "$$python" -m venv $(VENV)
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/build: requirements/build.txt | $(STAMPS)/venv
+	@echo "halo-tui: build tools" && $(PIP) --require-hashes -r $< && touch $@
+
+$(STAMPS)/runtime: requirements/runtime.txt | $(STAMPS)/build
+	@echo "halo-tui: packages" && $(PIP) --require-hashes -r $< && touch $@
+
+$(STAMPS)/dev: requirements/dev.txt | $(STAMPS)/runtime
+	@echo "halo-tui: test packages" && $(PIP) --require-hashes -r $< && touch $@
+
+$(STAMPS)/native-$(BACKEND): $(NATIVE) scripts/build_native.py | $(STAMPS)/build
+	@rm -f $(STAMPS)/native-*
+	@$(PY) scripts/build_native.py --backend $(BACKEND) && touch $@
+
+$(STAMPS)/binding: native/llama.txt scripts/build_binding.py | $(STAMPS)/runtime
+	@echo "halo-tui: llama-cpp-python binding" && $(PY) scripts/build_binding.py && touch $@
+
+$(STAMPS)/app: pyproject.toml | $(STAMPS)/build
+	@$(PIP) --no-deps --no-build-isolation -e . && touch $@
+
+lock:  ## make the hashed requirement files anew (needs uv)
+	cd requirements && for name in build runtime dev; do \
+	  uv pip compile -q --universal --python-version 3.12 --generate-hashes --no-emit-index-url \
+	    --no-emit-find-links --no-header --no-annotate $$name.in -o $$name.txt; done
+
+clean:  ## remove the environment and build folders (the user's cache stays)
+	rm -rf $(VENV) native/build .pytest_cache .mypy_cache .ruff_cache

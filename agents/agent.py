@@ -1,0 +1,102 @@
+"""One agent: who it is, what was said to it, what it is doing and what still waits for it."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from agents.events import AgentState, Turn
+from engine.protocol import Message
+
+YOU = "you"
+
+
+def new_id(prefix: str) -> str:
+    """An id that no other turn or agent has, e.g. "t-9f86d081884c"."""
+    return f"{prefix}-{secrets.token_hex(6)}"
+
+
+@dataclass(slots=True)
+class AgentSpec:
+    """What makes an agent: prompt, looks, sampling keys that differ from [sampling], tools."""
+
+    system: str = ""
+    colour: str = ""
+    sampling: dict[str, Any] = field(default_factory=dict)
+    tools: list[str] = field(default_factory=list)
+
+    def copy(self) -> AgentSpec:
+        return AgentSpec(self.system, self.colour, dict(self.sampling), list(self.tools))
+
+
+@dataclass(slots=True, eq=False)
+class Chain:
+    """What follows one prompt of a person; handovers in all its branches share `left`."""
+
+    left: int
+    stopped: bool = False  # the person stopped it: nothing is handed on any more
+
+
+@dataclass(slots=True, eq=False)
+class QueuedPrompt:
+    """A prompt that waits until the agent has answered the one before."""
+
+    text: str
+    author: str = YOU  # or the name of the agent that handed over
+    chain: Chain = field(default_factory=lambda: Chain(0))
+    time: float = field(default_factory=time.time)
+    system: str | None = None  # instead of the agent's own, for this answer
+    sampling: dict[str, Any] = field(default_factory=dict)  # keys that differ for this answer
+
+
+@dataclass(slots=True, eq=False)
+class Agent:
+    """An agent and its conversation. `id` names its session in the engine and its file on disk."""
+
+    id: str
+    name: str
+    spec: AgentSpec = field(default_factory=AgentSpec)
+    turns: list[Turn] = field(default_factory=list)
+    state: AgentState = field(default_factory=AgentState)
+    queue: list[QueuedPrompt] = field(default_factory=list)
+    held: bool = False  # the queue waits for the person, after a restart or "stop all"
+    draft: str = ""  # text typed and not sent
+    last_active: float = 0.0
+    created: float = field(default_factory=time.time)
+
+    @property
+    def busy(self) -> bool:
+        """True from sending a prompt until its answer is finished."""
+        last = next((turn for turn in reversed(self.turns) if turn.role != "note"), None)
+        return last is not None and last.status in ("waiting", "streaming")
+
+    def turn(self, turn_id: str) -> Turn | None:
+        """The turn with that id, if the conversation has one."""
+        return next((turn for turn in self.turns if turn.id == turn_id), None)
+
+    def messages(self, system: str | None = None) -> tuple[Message, ...]:
+        """The conversation as the model sees it: no notes, no answers that never came.
+
+        `system` is used instead of the agent's own prompt.
+
+        Neighbours of one role become one message, since many chat templates insist on taking
+        turns, and an answer that failed leaves two prompts in a row.
+        """
+        merged: list[Message] = []
+        system = self.spec.system if system is None else system
+        if system:
+            merged.append(Message("system", system))
+        for turn in self.turns:
+            if turn.role == "note" or (turn.role == "assistant" and not turn.text):
+                continue
+            text = turn.text
+            if turn.role == "user" and turn.author not in ("", YOU):
+                text = f"[from {turn.author}] {text}"
+            last = merged[-1] if merged else None
+            if last is not None and last.role == turn.role != "system":
+                text = f"{last.content}\n\n{text}"
+                merged.pop()
+            merged.append(Message(turn.role, text, thinking=turn.thinking))
+        return tuple(merged)

@@ -1,0 +1,292 @@
+"""Answers in the making: from a prompt to a finished turn, and whom it is handed to next."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from agents import handover
+from agents.agent import YOU, Agent, Chain, QueuedPrompt, new_id
+from agents.events import (
+    AgentState,
+    Turn,
+    TurnDelta,
+    TurnFinished,
+)
+from engine.errors import HaloError
+from engine.protocol import Delta, Done, State
+
+if TYPE_CHECKING:
+    from agents.workspace import Workspace
+
+CANCEL_SECONDS = 5.0  # how long a core may take to confirm a stop before we go on without it
+
+
+@dataclass(eq=False)
+class Running:
+    """One answer in the making."""
+
+    turn: Turn
+    chain: Chain
+    sampling: dict[str, Any]
+    system: str | None = None
+    started: float = field(default_factory=time.monotonic)
+    sent: bool = False  # the core has it, or is about to
+    then_next: bool = True  # go on with the queue afterwards
+    finished: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Answers:
+    """All answers in the making of one workspace, by agent id."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self.running: dict[str, Running] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._opened: set[str] = set()  # sessions the core knows
+
+    # --- from prompt to core ---------------------------------------------------------------------
+
+    def submit(self, agent: Agent, prompt: QueuedPrompt) -> None:
+        """Answer a prompt now, or after those before it."""
+        agent.queue.append(prompt)
+        agent.held = False
+        self.next(agent)
+
+    def next(self, agent: Agent) -> None:
+        """Start on the first waiting prompt if the agent is free."""
+        if agent.queue and not agent.held and agent.id not in self.running:
+            prompt = agent.queue.pop(0)
+            agent.last_active = time.time()
+            turn = Turn(new_id("t"), "user", prompt.text, author=prompt.author, time=time.time())
+            self.workspace.add_turn(agent, turn)
+            self.answer(agent, prompt.chain, prompt.sampling, prompt.system)
+        agent.state.waiting_prompts = len(agent.queue)
+        self.workspace.changed(agent)
+        self.workspace.list_changed()
+
+    def answer(
+        self,
+        agent: Agent,
+        chain: Chain,
+        sampling: dict[str, Any] | None = None,
+        system: str | None = None,
+    ) -> None:
+        """Have the last turn answered; `sampling` and `system` go before the agent's own."""
+        turn = Turn(new_id("t"), "assistant", author=agent.name, time=time.time(),
+                    status="waiting")
+        run = Running(turn, chain, {**agent.spec.sampling, **(sampling or {})}, system)
+        self.running[agent.id] = run
+        agent.state = AgentState("queued", self.workspace.waiting_reason(), cells=agent.state.cells,
+                                 waiting_prompts=len(agent.queue))
+        self.workspace.add_turn(agent, turn)
+        self.workspace.changed(agent)
+        if self.workspace.engine_state == "ready":
+            self._send(agent, run)
+        elif self.workspace.engine_state == "dead":
+            self.fail(agent, self.workspace.engine_error())
+
+    def send_waiting(self) -> None:
+        """The core is ready: hand it what waited."""
+        for agent in self.workspace.agents:
+            run = self.running.get(agent.id)
+            if run is not None and not run.sent:
+                self._send(agent, run)
+
+    def _send(self, agent: Agent, run: Running) -> None:
+        run.sent = True
+        task = asyncio.get_running_loop().create_task(self._request(agent, run))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _request(self, agent: Agent, run: Running) -> None:
+        workspace = self.workspace
+        try:
+            sampling = workspace.config.sampling_for(run.sampling)
+            await self.open(agent)
+            # Turns may have changed while the session was opened; what counts is the list now.
+            if self.running.get(agent.id) is run:
+                await workspace.client.generate(
+                    agent.id, agent.messages(run.system), sampling, workspace.config.chat.thinking
+                )
+        except HaloError as error:
+            if self.running.get(agent.id) is run:
+                self.fail(agent, error)
+
+    async def open(self, agent: Agent) -> None:
+        """Make the agent's session known to the core, once."""
+        if agent.id not in self._opened:
+            await self.workspace.client.open(agent.id)
+            self._opened.add(agent.id)
+
+    async def close(self, agent: Agent) -> None:
+        """Forget the agent's session."""
+        if agent.id in self._opened:
+            self._opened.discard(agent.id)
+            try:
+                await self.workspace.client.close(agent.id)
+            except HaloError:
+                return  # a core that is gone has forgotten it already
+
+    def forget_sessions(self) -> None:
+        """Another core: nothing is open there."""
+        self._opened.clear()
+
+    # --- from core to turn -----------------------------------------------------------------------
+
+    def state(self, agent: Agent, event: State) -> None:
+        """The core tells where the answer stands."""
+        run = self.running.get(agent.id)
+        if run is None or event.state == "idle":
+            return
+        state = agent.state
+        state.reason = event.reason
+        state.done, state.total = event.done, event.total
+        if event.state == "prefill":
+            state.kind = "prefill"
+        elif event.state == "queued":
+            state.kind = "queued"
+        elif state.kind != "thinking":
+            state.kind = "decode"
+        self.workspace.changed(agent)
+
+    def delta(self, agent: Agent, delta: Delta) -> None:
+        """New text."""
+        run = self.running.get(agent.id)
+        if run is None or not delta.text:
+            return
+        turn = run.turn
+        if turn.status == "waiting":
+            turn.status = "streaming"
+            turn.ttft = time.monotonic() - run.started
+        kind = agent.state.kind
+        if delta.thinking:
+            turn.thinking += delta.text
+            agent.state.kind = "thinking"
+        else:
+            turn.text += delta.text
+            agent.state.kind = "decode"
+        self.workspace.emit(TurnDelta(agent.name, turn, delta.text, delta.thinking))
+        if agent.state.kind != kind:
+            agent.state.reason = ""
+            self.workspace.changed(agent)
+
+    def done(self, agent: Agent, event: Done) -> None:
+        """The core finished an answer."""
+        run = self.running.get(agent.id)
+        if run is None:
+            return
+        turn = run.turn
+        if event.reason != "error" or event.text:
+            turn.text, turn.thinking = event.text, event.thinking
+        turn.tokens, turn.seed = event.tokens, event.seed
+        turn.prompt_tokens, turn.cached_tokens = event.prompt_tokens, event.cached_tokens
+        if event.decode_seconds > 0:
+            turn.tok_s = event.tokens / event.decode_seconds
+        agent.state.cells = event.cells
+        what = f"{event.what} {event.remedy}".strip()
+        match event.reason:
+            case "stop":
+                self._finish(agent, "done")
+            case "length":
+                limit = self.workspace.config.sampling_for(run.sampling).max_tokens
+                why = "sampling.max_tokens" if event.tokens >= limit else "the context is full"
+                cut = f"The answer was cut at {event.tokens} tokens ({why})."
+                self._finish(agent, "length", what or cut)
+            case "cancelled":
+                self._finish(agent, "cancelled", what)
+            case _:
+                self._finish(agent, "error", what or "The engine could not finish the answer.")
+
+    def fail(self, agent: Agent, error: HaloError) -> None:
+        """The answer will not come."""
+        if agent.id in self.running:
+            self._finish(agent, "error", str(error))
+
+    def fail_all(self, error: HaloError) -> None:
+        """No answer will come: the core is gone for good."""
+        for agent in list(self.workspace.agents):
+            self.fail(agent, error)
+
+    def _finish(self, agent: Agent, status: Any, detail: str = "") -> None:
+        run = self.running.pop(agent.id)
+        workspace = self.workspace
+        turn = run.turn
+        turn.status, turn.detail = status, detail
+        turn.seconds = time.monotonic() - run.started
+        unread = agent.state.unread or workspace.focused != agent.name
+        agent.state = AgentState(
+            "error" if status == "error" else "idle",
+            detail if status == "error" else "",
+            cells=agent.state.cells,
+            waiting_prompts=len(agent.queue),
+            unread=unread and status != "cancelled",
+        )
+        agent.last_active = time.time()
+        workspace.record_turn(agent, turn)
+        if status == "error":
+            workspace.note("error", "agent", detail, agent)
+        workspace.emit(TurnFinished(agent.name, turn))
+        workspace.changed(agent)
+        run.finished.set()
+        if status == "done":
+            self._hand_over(agent, turn, run.chain)
+        if run.then_next and workspace.engine_state != "dead":
+            self.next(agent)
+
+    def _hand_over(self, agent: Agent, turn: Turn, chain: Chain) -> None:
+        workspace = self.workspace
+        names = [other.name for other in workspace.agents]
+        for name in handover.recipients(turn.text, names, agent.name):
+            if chain.stopped:
+                return
+            if chain.left <= 0:
+                limit = workspace.config.chat.handover_limit
+                text = handover.limit_note(agent.name, name, limit)
+                workspace.add_turn(agent, Turn(new_id("t"), "note", text, time=time.time()))
+                return
+            chain.left -= 1
+            workspace.note("info", "agent", f"{agent.name} handed over to {name}.", agent)
+            self.submit(workspace.get(name), QueuedPrompt(turn.text.strip(), agent.name, chain))
+
+    # --- stopping --------------------------------------------------------------------------------
+
+    async def stop(self, agent: Agent, then_next: bool = True) -> bool:
+        """Stop the answer in the making and wait until it has. Returns whether there was one."""
+        run = self.running.get(agent.id)
+        if run is None:
+            return False
+        run.then_next = then_next
+        if run.sent:
+            try:
+                await self.workspace.client.cancel(agent.id)
+                if self.workspace.engine_state == "ready":
+                    await asyncio.wait_for(run.finished.wait(), CANCEL_SECONDS)
+            except (HaloError, TimeoutError):
+                pass  # the core cannot say so any more; the turn is finished here
+        if self.running.get(agent.id) is run:
+            self._finish(agent, "cancelled")
+        return True
+
+    async def stop_all(self) -> None:
+        """Stop everything; prompts of the person wait on, handovers are dropped."""
+        for agent in self.workspace.agents:
+            agent.queue = [prompt for prompt in agent.queue if prompt.author == YOU]
+            agent.held = bool(agent.queue)
+            agent.state.waiting_prompts = len(agent.queue)
+        busy = [agent for agent in self.workspace.agents if agent.id in self.running]
+        for agent in busy:
+            self.running[agent.id].chain.stopped = True
+        await asyncio.gather(*(self.stop(agent, then_next=False) for agent in busy))
+
+    def flush(self) -> Iterable[tuple[Agent, Turn]]:
+        """Turns in the making whose text should reach the disk."""
+        for agent in self.workspace.agents:
+            run = self.running.get(agent.id)
+            if run is not None and run.turn.status == "streaming":
+                yield agent, run.turn
+
+

@@ -1,0 +1,144 @@
+"""What agents tell whoever watches them: the app, the headless chat, tests.
+
+A watcher registers one handler with `Workspace.subscribe`; it is called on the event loop's
+thread, in order. State lives in `Workspace` and `Agent`; events say what changed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from engine.protocol import CacheMap, Ready, Stats
+
+AgentStateKind = Literal["idle", "queued", "prefill", "thinking", "decode", "error"]
+Role = Literal["system", "user", "assistant", "note"]
+TurnStatus = Literal["waiting", "streaming", "done", "cancelled", "error", "length"]
+
+
+@dataclass(slots=True)
+class Turn:
+    """One message of a conversation. `note` turns are for people only, never for the model."""
+
+    id: str
+    role: Role
+    text: str = ""
+    thinking: str = ""
+    author: str = ""  # "you", or the name of the agent that handed over
+    time: float = 0.0  # Unix seconds
+    status: TurnStatus = "done"
+    detail: str = ""  # why it failed or was cut, one sentence
+    tokens: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    ttft: float = 0.0  # seconds from sending to the first token
+    tok_s: float = 0.0
+    seed: int = 0
+    seconds: float = 0.0  # from sending to the end
+
+
+@dataclass(slots=True)
+class AgentState:
+    """What an agent is doing right now."""
+
+    kind: AgentStateKind = "idle"
+    reason: str = ""  # while queued or after an error: one sentence
+    done: int = 0  # prompt tokens computed, while prefilling
+    total: int = 0
+    tok_s: float = 0.0
+    cells: int = 0  # KV cells its session refers to
+    waiting_prompts: int = 0
+    unread: bool = False  # finished an answer out of the user's sight
+
+
+@dataclass(slots=True)
+class LogEntry:
+    """One line of the event log."""
+
+    time: float
+    level: Literal["info", "warning", "error"]
+    kind: str  # engine | cache | scheduler | agent | model | ...
+    text: str
+    agent: str = ""
+
+
+class WorkspaceEvent:
+    """Base of all events of a workspace."""
+
+
+@dataclass(slots=True)
+class RosterChanged(WorkspaceEvent):
+    """Agents were created, renamed, duplicated, closed or reordered."""
+
+
+@dataclass(slots=True)
+class AgentChanged(WorkspaceEvent):
+    """`Agent.state` (or its spec) changed."""
+
+    agent: str
+
+
+@dataclass(slots=True)
+class TurnAdded(WorkspaceEvent):
+    """A turn was appended; an assistant's starts empty and streams."""
+
+    agent: str
+    turn: Turn
+
+
+@dataclass(slots=True)
+class TurnDelta(WorkspaceEvent):
+    """Text arrived for the last assistant turn; already contained in `Turn.text`."""
+
+    agent: str
+    turn: Turn
+    text: str
+    thinking: bool = False
+
+
+@dataclass(slots=True)
+class TurnFinished(WorkspaceEvent):
+    """A turn reached its final text and status."""
+
+    agent: str
+    turn: Turn
+
+
+@dataclass(slots=True)
+class TurnsTruncated(WorkspaceEvent):
+    """All turns from `turn_id` on were removed (edit and resend, regenerate)."""
+
+    agent: str
+    turn_id: str
+
+
+@dataclass(slots=True)
+class CacheChanged(WorkspaceEvent):
+    """A new map of the KV cells; owners are agent *names* here."""
+
+    cache: CacheMap
+
+
+@dataclass(slots=True)
+class StatsChanged(WorkspaceEvent):
+    """New speeds."""
+
+    stats: Stats
+
+
+@dataclass(slots=True)
+class EngineChanged(WorkspaceEvent):
+    """The engine core: starting | ready | restarting | dead."""
+
+    state: Literal["starting", "ready", "restarting", "dead"]
+    what: str = ""
+    remedy: str = ""
+    fraction: float = 0.0
+    ready: Ready | None = field(default=None)
+
+
+@dataclass(slots=True)
+class Logged(WorkspaceEvent):
+    """A line for the event log; also kept in `Workspace.log`."""
+
+    entry: LogEntry

@@ -1,0 +1,108 @@
+"""Engine events become changes of the workspace: one match, so that a reader sees all of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, cast
+
+import msgspec
+
+from agents.events import CacheChanged, StatsChanged
+from engine.protocol import (
+    CacheMap,
+    CellRun,
+    Deltas,
+    Done,
+    Event,
+    Loading,
+    Note,
+    Ready,
+    State,
+    Stats,
+)
+
+try:
+    from engine.client import CoreDied
+except ModuleNotFoundError:  # TEMPORARY until engine/client.py is there
+
+    class CoreDied(Event, frozen=True):  # type: ignore[no-redef]
+        what: str
+        remedy: str
+        restarting: bool
+
+
+if TYPE_CHECKING:
+    from agents.workspace import Workspace
+
+Level = Literal["info", "warning", "error"]
+
+
+def route(workspace: Workspace, event: Event) -> None:
+    """Apply one engine event. Events of unknown sessions (closed ones) change nothing."""
+    answers = workspace.answers
+    match event:
+        case Deltas(items):
+            for delta in items:
+                if (agent := workspace.by_id(delta.session)) is not None:
+                    answers.delta(agent, delta)
+        case State(session):
+            if (agent := workspace.by_id(session)) is not None:
+                answers.state(agent, event)
+        case Done(session):
+            if (agent := workspace.by_id(session)) is not None:
+                answers.done(agent, event)
+        case CacheMap():
+            _cache(workspace, event)
+        case Stats():
+            _stats(workspace, event)
+        case Loading(fraction, what):
+            workspace.engine_loading(fraction, what)
+        case Ready():
+            workspace.engine_ready(event)
+        case CoreDied():
+            workspace.engine_died(event.what, event.remedy, event.restarting)
+        case Note(level, kind, text, session):
+            known = cast(Level, level) if level in ("info", "warning", "error") else "info"
+            workspace.note(known, kind, text, workspace.by_id(session))
+
+
+def _cache(workspace: Workspace, event: CacheMap) -> None:
+    workspace.core_cache = event
+    workspace.cache = named(event, {agent.id: agent.name for agent in workspace.agents})
+    for agent in workspace.agents:
+        cells = event.cells.get(agent.id, 0)
+        if cells != agent.state.cells:
+            agent.state.cells = cells
+            workspace.changed(agent)
+    workspace.emit(CacheChanged(workspace.cache))
+
+
+def _stats(workspace: Workspace, event: Stats) -> None:
+    by_name: dict[str, float] = {}
+    for agent in workspace.agents:
+        speed = event.by_session.get(agent.id, 0.0)
+        if agent.id in event.by_session:
+            by_name[agent.name] = speed
+        if agent.id not in workspace.answers.running:
+            speed = 0.0  # the window reaches back into an answer that is finished
+        if speed != agent.state.tok_s:
+            agent.state.tok_s = speed
+            workspace.changed(agent)
+    workspace.stats = msgspec.structs.replace(event, by_session=by_name)
+    workspace.emit(StatsChanged(workspace.stats))
+
+
+def named(event: CacheMap, names: dict[str, str]) -> CacheMap:
+    """The map with agents' names as owners; what belongs to no agent any more is kept prefix."""
+
+    def owner(session: str) -> str:
+        return session if session in ("", "*", "~") else names.get(session, "~")
+
+    runs: list[CellRun] = []
+    for run in event.runs:
+        who = owner(run.owner)
+        if runs and runs[-1].owner == who:
+            runs[-1] = CellRun(who, runs[-1].length + run.length)
+        else:
+            runs.append(CellRun(who, run.length))
+    cells = {names[session]: count for session, count in event.cells.items() if session in names}
+    return msgspec.structs.replace(event, cells=cells, runs=tuple(runs))

@@ -1,0 +1,524 @@
+"""The workspace: all agents of one data folder on one engine. The app and the chat talk to this.
+
+Methods take agents' names (without case) and raise HaloError for what cannot be done. Changes are
+told through `subscribe`, on the event loop's thread, in order, after they have happened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import logging
+import re
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from agents import addressing
+from agents.agent import YOU, Agent, AgentSpec, Chain, QueuedPrompt, new_id
+from agents.answers import Answers
+from agents.events import (
+    AgentChanged,
+    CacheChanged,
+    EngineChanged,
+    LogEntry,
+    Logged,
+    RosterChanged,
+    Turn,
+    TurnAdded,
+    TurnsTruncated,
+    WorkspaceEvent,
+)
+from agents.keeper import Keeper
+from agents.roster import free_name
+from agents.router import named, route
+from engine.config import COLOUR_PATTERN, AgentName, Colour, Config
+from engine.config_check import expected
+from engine.errors import EngineError, HaloError
+from engine.protocol import CacheMap, Event, Message, Ready, Sampling, Stats
+
+EngineState = Literal["starting", "ready", "restarting", "dead"]
+Handler = Callable[[WorkspaceEvent], None]
+LOG_LINES = 1000
+_log = logging.getLogger("halo.agents")
+_NAME = re.compile(r"\w[\w-]{0,31}")
+
+
+class Client(Protocol):
+    """What the workspace needs of an engine client; `engine.client.EngineClient` is one."""
+
+    async def start(self) -> Ready: ...
+    async def stop(self) -> None: ...
+    def subscribe(self, handler: Callable[[Event], None]) -> Callable[[], None]: ...
+    async def open(self, session: str) -> Any: ...
+    async def close(self, session: str) -> Any: ...
+    async def cancel(self, session: str) -> Any: ...
+    async def focus(self, session: str) -> Any: ...
+    async def generate(
+        self,
+        session: str,
+        messages: tuple[Message, ...],
+        sampling: Sampling = ...,
+        thinking: bool = ...,
+    ) -> Any: ...
+
+
+class Workspace:
+    """Agents, their conversations, and what the engine is doing for them."""
+
+    def __init__(self, config: Config, client: Client, data_dir: Path | str) -> None:
+        self.config = config
+        self.client = client
+        self.data_dir = Path(data_dir)
+        self.agents: list[Agent] = []
+        self.focused = ""  # name of the agent the person looks at
+        self.engine_state: EngineState = "starting"
+        self.engine_fault = ("", "")  # what, remedy: why it is dead
+        self.ready: Ready | None = None
+        self.cache: CacheMap | None = None  # owners are names
+        self.core_cache: CacheMap | None = None  # owners are ids, as the core sent it
+        self.stats: Stats | None = None
+        self.log: deque[LogEntry] = deque(maxlen=LOG_LINES)
+        self.answers = Answers(self)
+        self._keeper = Keeper(self, self.data_dir)
+        self._handlers: list[Handler] = []
+        self._unsubscribe: Callable[[], None] = lambda: None
+        self._engine_task: asyncio.Task[None] | None = None
+        self._engine_changed = asyncio.Event()
+
+    # --- life ------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Take the data folder, load the conversations, and begin to start the engine.
+
+        Returns while the model is still loading (prompts wait); `wait_ready` waits for it. Raises
+        HaloError when the folder is in use or cannot be used.
+        """
+        self._keeper.open()
+        self.emit(RosterChanged())
+        self._begin_engine()
+
+    async def stop(self) -> None:
+        """Finish: stop answers, write everything, end the core, give the folder back."""
+        for agent in self.agents:
+            await self.answers.stop(agent, then_next=False)
+        self._unsubscribe()
+        await self._stop_engine()
+        await self._keeper.close()
+
+    def _begin_engine(self) -> None:
+        self._unsubscribe = self.client.subscribe(self._on_engine)
+        self._set_engine("starting")
+        self._engine_task = asyncio.get_running_loop().create_task(self._start_engine())
+
+    async def _start_engine(self) -> None:
+        try:
+            ready = await self.client.start()
+        except HaloError as error:
+            self.engine_died(error.what, error.remedy, False)
+        except Exception as error:  # a fault of ours must not leave prompts waiting for ever
+            _log.exception("the engine client failed")
+            self.engine_died(f"The engine could not be started: {error}.", "See the log.", False)
+        else:
+            if self.engine_state != "ready":
+                self.engine_ready(ready)
+
+    async def _stop_engine(self) -> None:
+        if self._engine_task is not None and not self._engine_task.done():
+            self._engine_task.cancel()
+            await asyncio.gather(self._engine_task, return_exceptions=True)
+        await self.client.stop()
+
+    async def restart_engine(self, client: Client | None = None) -> None:
+        """Start the core again, or another one (`client`: for another model or context)."""
+        await self.answers.stop_all()
+        self._unsubscribe()
+        await self._stop_engine()
+        self.client = client or self.client
+        self.answers.forget_sessions()
+        self.ready = self.cache = self.core_cache = self.stats = None
+        for agent in self.agents:
+            agent.state.cells = 0
+        self._begin_engine()
+
+    async def wait_ready(self) -> Ready:
+        """Wait for the model. Raises EngineError if the engine cannot start."""
+        while True:
+            if self.engine_state == "ready" and self.ready is not None:
+                return self.ready
+            if self.engine_state == "dead":
+                raise self.engine_error()
+            self._engine_changed.clear()
+            await self._engine_changed.wait()
+
+    def subscribe(self, handler: Handler) -> Callable[[], None]:
+        """Call `handler` for every change from now on. Returns how to stop that."""
+        self._handlers.append(handler)
+
+        def unsubscribe() -> None:
+            if handler in self._handlers:
+                self._handlers.remove(handler)
+
+        return unsubscribe
+
+    # --- agents ----------------------------------------------------------------------------------
+
+    @property
+    def names(self) -> list[str]:
+        """Names in the order of the list."""
+        return [agent.name for agent in self.agents]
+
+    @property
+    def closed(self) -> list[str]:
+        """Names of closed agents that `reopen` can bring back, newest last."""
+        return [entry.name for entry in self._keeper.closed]
+
+    def get(self, name: str) -> Agent:
+        """The agent of that name. Raises HaloError if there is none."""
+        for agent in self.agents:
+            if agent.name.casefold() == name.casefold():
+                return agent
+        near = difflib.get_close_matches(name, self.names, n=1)
+        hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(self.names)}."
+        raise HaloError(f"There is no agent called '{name}'.", hint)
+
+    def by_id(self, agent_id: str) -> Agent | None:
+        """The agent with that session id."""
+        return next((agent for agent in self.agents if agent.id == agent_id), None)
+
+    async def create(
+        self,
+        name: str,
+        system: str = "",
+        colour: str = "",
+        sampling: dict[str, Any] | None = None,
+        tools: Sequence[str] = (),
+    ) -> Agent:
+        """A new agent at the end of the list."""
+        spec = AgentSpec(system, colour, dict(sampling or {}), list(tools))
+        self._check_spec(spec)
+        agent = Agent(new_id("a"), self._free(name), spec)
+        self._add(agent, len(self.agents))
+        return agent
+
+    async def change(self, name: str, **spec: Any) -> Agent:
+        """Change system, colour, sampling or tools of an agent; its next answer uses them."""
+        agent = self.get(name)
+        changed = AgentSpec(**{
+            key: spec.get(key, getattr(agent.spec, key))
+            for key in ("system", "colour", "sampling", "tools")
+        })
+        self._check_spec(changed)
+        agent.spec = changed
+        self._keeper.header(agent)
+        self.changed(agent)
+        return agent
+
+    async def rename(self, old: str, new: str) -> Agent:
+        """Call an agent something else; its conversation stays."""
+        agent = self.get(old)
+        before = agent.name
+        agent.name = self._free(new, agent)
+        if self.focused == before:
+            self.focused = agent.name
+        self._keeper.header(agent)
+        self._roster_changed()
+        return agent
+
+    async def duplicate(self, name: str, new: str | None = None) -> Agent:
+        """A copy with the same conversation, right after the original; both go on on their own."""
+        agent = self.get(name)
+        taken = {other.casefold() for other in self.names}
+        copy = Agent(new_id("a"), self._free(new or free_name(agent.name, taken)),
+                     agent.spec.copy())
+        for turn in agent.turns:
+            if turn.status not in ("waiting", "streaming"):
+                fields = {key: getattr(turn, key) for key in Turn.__slots__}
+                copy.turns.append(Turn(**{**fields, "id": new_id("t")}))
+        self._add(copy, self.agents.index(agent) + 1)
+        return copy
+
+    async def close_agent(self, name: str) -> None:
+        """Take an agent off the list. Its conversation is kept, `reopen` brings it back."""
+        agent = self.get(name)
+        if len(self.agents) == 1:
+            raise HaloError(f"{agent.name} is the last agent.", "Create another one first.")
+        await self.answers.stop(agent, then_next=False)
+        await self.answers.close(agent)
+        index = self.agents.index(agent)
+        self.agents.remove(agent)
+        self._keeper.close_agent(agent)
+        if self.focused == agent.name:
+            await self.focus(self.agents[min(index, len(self.agents) - 1)].name)
+        self._roster_changed()
+
+    async def reopen(self, name: str | None = None) -> Agent:
+        """Bring a closed agent back: the one closed last, or the last one of that name."""
+        agent = self._keeper.reopen(name)
+        self.agents.append(agent)
+        self._roster_changed()
+        return agent
+
+    async def move(self, name: str, delta: int) -> None:
+        """Move an agent up (negative) or down the list."""
+        agent = self.get(name)
+        index = self.agents.index(agent)
+        self.agents.insert(
+            max(0, min(len(self.agents) - 1, index + delta)), self.agents.pop(index)
+        )
+        self._roster_changed()
+
+    async def focus(self, name: str) -> None:
+        """The person looks at this agent ("" = none): it is served first and has no news."""
+        agent = self.get(name) if name else None
+        self.focused = agent.name if agent else ""
+        if agent:
+            self.mark_read(agent.name)
+        self.list_changed()
+        if self.engine_state == "ready":
+            try:
+                await self.client.focus(agent.id if agent else "")
+            except HaloError as error:
+                self.note("warning", "engine", str(error))
+
+    def mark_read(self, name: str) -> None:
+        """The person has seen the agent's last answer."""
+        agent = self.get(name)
+        if agent.state.unread:
+            agent.state.unread = False
+            self.changed(agent)
+
+    def set_draft(self, name: str, text: str) -> None:
+        """Keep what was typed and not sent."""
+        agent = self.get(name)
+        if agent.draft != text:
+            agent.draft = text
+            self.list_changed()
+
+    # --- talking ---------------------------------------------------------------------------------
+
+    async def send(self, text: str, to: str) -> list[str]:
+        """Send a prompt to the agents it addresses, or to `to`. Returns their names.
+
+        Agents that are busy get it when they have finished. A text without content sends nothing.
+        """
+        addressed = addressing.parse(text, self.names)
+        if not addressed.text:
+            return []
+        names = addressed.names or [self.get(to).name]
+        chain = Chain(self.config.chat.handover_limit)
+        for name in names:
+            self.answers.submit(self.get(name), QueuedPrompt(addressed.text, YOU, chain))
+        return names
+
+    async def tell(
+        self,
+        name: str,
+        text: str,
+        system: str | None = None,
+        sampling: dict[str, Any] | None = None,
+    ) -> None:
+        """Prompt one agent, whatever @names the text has, and let nothing be handed over.
+
+        `system` and `sampling` hold for this answer only.
+        """
+        prompt = QueuedPrompt(text, YOU, Chain(0, stopped=True))
+        prompt.system, prompt.sampling = system, sampling or {}
+        self.config.sampling_for(prompt.sampling)
+        self.answers.submit(self.get(name), prompt)
+
+    def unqueue(self, name: str, index: int) -> str:
+        """Take a waiting prompt out of the queue. Returns its text."""
+        agent = self.get(name)
+        if not 0 <= index < len(agent.queue):
+            raise HaloError(f"{agent.name} has no waiting prompt {index + 1}.")
+        prompt = agent.queue.pop(index)
+        agent.held = agent.held and bool(agent.queue)
+        agent.state.waiting_prompts = len(agent.queue)
+        self.changed(agent)
+        self.list_changed()
+        return prompt.text
+
+    def resume_queue(self, name: str) -> None:
+        """Send what was held back by a restart or by "stop all"."""
+        agent = self.get(name)
+        for prompt in agent.queue:
+            prompt.chain.left = prompt.chain.left or self.config.chat.handover_limit
+        agent.held = False
+        self.answers.next(agent)
+
+    async def stop_generation(self, name: str) -> bool:
+        """Stop the agent's answer; what was said stays. Its queue goes on."""
+        return await self.answers.stop(self.get(name))
+
+    async def stop_all(self) -> None:
+        """Stop all answers and handovers. Queues are held until `resume_queue` or a prompt."""
+        await self.answers.stop_all()
+
+    async def regenerate(self, name: str) -> None:
+        """Answer the last prompt anew, with a new seed."""
+        agent = self.get(name)
+        await self.answers.stop(agent, then_next=False)
+        index = next(
+            (i for i in reversed(range(len(agent.turns))) if agent.turns[i].role == "user"), None
+        )
+        if index is None:
+            raise HaloError(f"Nothing was asked of {agent.name} yet.", "Send a prompt first.")
+        self._cut(agent, index + 1)
+        self.answers.answer(agent, Chain(self.config.chat.handover_limit), {"seed": -1})
+
+    async def edit_and_resend(self, name: str, turn_id: str, text: str) -> None:
+        """Replace a prompt and everything after it."""
+        agent = self.get(name)
+        turn = agent.turn(turn_id)
+        if turn is None or turn.role != "user":
+            raise HaloError("Only a prompt that is still there can be edited.")
+        if not text.strip():
+            raise HaloError("The new prompt is empty.", "Write something, or clear the chat.")
+        await self.answers.stop(agent, then_next=False)
+        self._cut(agent, agent.turns.index(turn))
+        edited = Turn(new_id("t"), "user", text.strip(), author=YOU, time=time.time())
+        self.add_turn(agent, edited)
+        self.answers.answer(agent, Chain(self.config.chat.handover_limit))
+
+    async def clear(self, name: str) -> None:
+        """Empty a conversation, on disk as well, and its queue."""
+        agent = self.get(name)
+        await self.answers.stop(agent, then_next=False)
+        agent.queue.clear()
+        agent.state.waiting_prompts = 0
+        agent.state.kind, agent.state.reason = "idle", ""
+        self._cut(agent, 0)
+        self._keeper.rewrite(agent)
+        self.changed(agent)
+
+    def search(self, name: str, query: str) -> list[tuple[str, int, int]]:
+        """Where `query` stands in a conversation, without case: (turn id, start, end) in text."""
+        if not query:
+            return []
+        pattern = re.compile(re.escape(query), re.IGNORECASE)
+        return [
+            (turn.id, match.start(), match.end())
+            for turn in self.get(name).turns
+            for match in pattern.finditer(turn.text)
+        ]
+
+    # --- used by the parts of this package -------------------------------------------------------
+
+    def emit(self, event: WorkspaceEvent) -> None:
+        """Tell the watchers. One that fails does not keep the others from hearing it."""
+        for handler in tuple(self._handlers):
+            try:
+                handler(event)
+            except Exception:
+                _log.exception("a watcher failed on %s", type(event).__name__)
+
+    def changed(self, agent: Agent) -> None:
+        self.emit(AgentChanged(agent.name))
+
+    def note(self, level: Any, kind: str, text: str, agent: Agent | None = None) -> None:
+        """A line of the event log."""
+        entry = LogEntry(time.time(), level, kind, text, agent.name if agent else "")
+        self.log.append(entry)
+        self.emit(Logged(entry))
+
+    def add_turn(self, agent: Agent, turn: Turn) -> None:
+        agent.turns.append(turn)
+        self._keeper.turn(agent, turn)
+        self.emit(TurnAdded(agent.name, turn))
+
+    def record_turn(self, agent: Agent, turn: Turn) -> None:
+        self._keeper.turn(agent, turn)
+
+    def list_changed(self) -> None:
+        """Something that workspace.json keeps has changed."""
+        self._keeper.list_dirty()
+
+    def waiting_reason(self) -> str:
+        """Why a prompt cannot go to the core yet, in a few words."""
+        return {"starting": "the model is loading", "restarting": "the engine is restarting"}.get(
+            self.engine_state, ""
+        )
+
+    def engine_error(self) -> EngineError:
+        return EngineError(*self.engine_fault, code="dead")
+
+    def engine_loading(self, fraction: float, what: str) -> None:
+        self._set_engine(self.engine_state, what=what, fraction=fraction)
+
+    def engine_ready(self, ready: Ready) -> None:
+        again = self.engine_state == "restarting"
+        self.ready = ready
+        self._set_engine("ready")
+        text = "The engine is back." if again else (
+            f"{ready.model} is ready: {ready.n_ctx} cells, {ready.backend}, "
+            f"loaded in {ready.load_seconds:.1f} s."
+        )
+        self.note("info", "engine", text)
+        self.answers.send_waiting()
+        if self.focused:
+            task = asyncio.get_running_loop().create_task(self.focus(self.focused))
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    def engine_died(self, what: str, remedy: str, restarting: bool) -> None:
+        self.engine_fault = (what, remedy)
+        self.note("warning" if restarting else "error", "engine", f"{what} {remedy}".strip())
+        self._set_engine("restarting" if restarting else "dead", what, remedy)
+        for agent in self.agents:
+            if agent.id in self.answers.running:
+                agent.state.kind, agent.state.reason = "queued", self.waiting_reason()
+                self.changed(agent)
+        if not restarting:
+            self.answers.fail_all(self.engine_error())
+
+    # --- inside ----------------------------------------------------------------------------------
+
+    def _on_engine(self, event: Event) -> None:
+        route(self, event)
+
+    def _set_engine(
+        self, state: EngineState, what: str = "", remedy: str = "", fraction: float = 0.0
+    ) -> None:
+        self.engine_state = state
+        self._engine_changed.set()
+        self.emit(EngineChanged(state, what, remedy, fraction, self.ready))
+
+    def _add(self, agent: Agent, index: int) -> None:
+        self.agents.insert(index, agent)
+        self._keeper.rewrite(agent)
+        self._roster_changed()
+
+    def _roster_changed(self) -> None:
+        self.list_changed()
+        self.emit(RosterChanged())
+        if self.core_cache is not None:
+            self.cache = named(self.core_cache, {a.id: a.name for a in self.agents})
+            self.emit(CacheChanged(self.cache))
+
+    def _cut(self, agent: Agent, index: int) -> None:
+        if index < len(agent.turns):
+            first = agent.turns[index].id
+            del agent.turns[index:]
+            self._keeper.cut(agent, first)
+            self.emit(TurnsTruncated(agent.name, first))
+
+    def _check_spec(self, spec: AgentSpec) -> None:
+        self.config.sampling_for(spec.sampling)
+        if not re.fullmatch(COLOUR_PATTERN, spec.colour):
+            raise HaloError(f"'{spec.colour}' is no colour.", f"Give {expected(Colour)}.")
+
+    def _free(self, name: str, but: Agent | None = None) -> str:
+        name = name.strip().removeprefix("@")
+        if not _NAME.fullmatch(name):
+            raise HaloError(f"'{name}' cannot be a name.", f"Give {expected(AgentName)}.")
+        if name.casefold() in addressing.RESERVED:
+            raise HaloError(f"'{name}' cannot be a name, it has a meaning of its own.",
+                            "Choose another name.")
+        taken = next((a for a in self.agents if a.name.casefold() == name.casefold()), None)
+        if taken is not None and taken is not but:
+            raise HaloError(f"There is already an agent called '{taken.name}'.",
+                            "Choose another name.")
+        return name
+

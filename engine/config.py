@@ -1,0 +1,267 @@
+"""The settings: one schema whose defaults are those of config.toml.
+
+`load` merges, in this order, the defaults, the user's file, HALO_<SECTION>_<KEY> variables and
+`section.key=value` overrides, and names the place of whatever is wrong. Checking itself is in
+`config_check`, so that this file reads as the schema.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from engine import paths
+from engine.config_check import Layer, assign, merge, parse_scalar, read_toml
+from engine.errors import ConfigError
+from engine.protocol import Sampling
+
+CacheType = Literal["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"]
+Whole = Annotated[int, msgspec.Meta(ge=0)]
+AgentName = Annotated[str, msgspec.Meta(pattern=r"^\w[\w-]{0,31}$")]
+COLOUR_PATTERN = r"^(#[0-9A-Fa-f]{3}|#[0-9A-Fa-f]{6}|[a-z][a-z0-9_]*)?$"
+Colour = Annotated[str, msgspec.Meta(pattern=COLOUR_PATTERN)]
+
+# What `Sampling`'s own types do not say; the wire accepts what the core can clamp, people's
+# files are checked.
+SAMPLING_TYPES: dict[str, Any] = {
+    "temperature": Annotated[float, msgspec.Meta(ge=0, le=10)],
+    "top_k": Whole,
+    "top_p": Annotated[float, msgspec.Meta(gt=0, le=1)],
+    "min_p": Annotated[float, msgspec.Meta(ge=0, le=1)],
+    "repeat_penalty": Annotated[float, msgspec.Meta(gt=0, le=10)],
+    "frequency_penalty": Annotated[float, msgspec.Meta(ge=-10, le=10)],
+    "presence_penalty": Annotated[float, msgspec.Meta(ge=-10, le=10)],
+    "penalty_last_n": Annotated[int, msgspec.Meta(ge=-1)],
+    "seed": Annotated[int, msgspec.Meta(ge=-1, le=2**32 - 2)],
+    "max_tokens": Annotated[int, msgspec.Meta(ge=1)],
+    "logprobs": Annotated[int, msgspec.Meta(ge=0, le=20)],
+}
+
+
+class ModelConfig(msgspec.Struct, forbid_unknown_fields=True):
+    """[model]: which GGUF file, and where to look for others."""
+
+    path: str = ""
+    folders: list[str] = msgspec.field(default_factory=lambda: ["~/models"])
+    hf_cache: bool = True
+
+
+class EngineConfig(msgspec.Struct, forbid_unknown_fields=True):
+    """[engine]: the context and how the core works on it."""
+
+    n_ctx: Annotated[int, msgspec.Meta(ge=0, le=2**24)] = 8192  # cells; 0 = as trained
+    n_batch: Annotated[int, msgspec.Meta(ge=32, le=16384)] = 512
+    n_ubatch: Annotated[int, msgspec.Meta(ge=32, le=16384)] = 512
+    prefill_chunk: Annotated[int, msgspec.Meta(ge=16, le=16384)] = 256
+    max_sessions: Annotated[int, msgspec.Meta(ge=1, le=256)] = 64
+    threads: Annotated[int, msgspec.Meta(ge=0, le=512)] = 0
+    type_k: CacheType = "f16"
+    type_v: CacheType = "f16"
+    flash_attention: Literal["auto", "on", "off"] = "auto"
+    gpu_layers: Annotated[int, msgspec.Meta(ge=-1)] = -1
+    mmap: bool = True
+    keep_closed: bool = True
+    restarts: Annotated[int, msgspec.Meta(ge=0, le=60)] = 3
+
+
+class ChatConfig(msgspec.Struct, forbid_unknown_fields=True):
+    """[chat]: how people and agents talk."""
+
+    handover_limit: Annotated[int, msgspec.Meta(ge=0, le=100)] = 4
+    thinking: bool = True
+    default_agent: str = ""
+
+
+class AgentConfig(msgspec.Struct, forbid_unknown_fields=True):
+    """[[agents]]: one agent of the first start."""
+
+    name: AgentName
+    system: str = ""
+    colour: Colour = ""
+    tools: list[str] = msgspec.field(default_factory=list)
+    sampling: dict[str, Any] = msgspec.field(default_factory=dict)  # keys of [sampling]
+
+
+class UiConfig(msgspec.Struct, forbid_unknown_fields=True):
+    """[ui]: what the app looks like and how often it draws."""
+
+    theme: str = "halo-dark"
+    markdown_fps: Annotated[int, msgspec.Meta(ge=1, le=60)] = 10
+    cell_map_hz: Annotated[int, msgspec.Meta(ge=1, le=10)] = 4
+    notify: bool = True
+    mouse: bool = True
+    grid_columns: Annotated[int, msgspec.Meta(ge=0, le=6)] = 0
+    history_window: Annotated[int, msgspec.Meta(ge=10, le=1000)] = 40
+    keys: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+def _default_agents() -> list[AgentConfig]:
+    people = (("ada", "cyan"), ("grace", "magenta"), ("alan", "yellow"))
+    return [
+        AgentConfig(name, f"You are {name.capitalize()}, a helpful assistant.", colour)
+        for name, colour in people
+    ]
+
+
+class Config(msgspec.Struct, forbid_unknown_fields=True):
+    """All settings. `sources` and `file` say where they came from and are no settings."""
+
+    model: ModelConfig = msgspec.field(default_factory=ModelConfig)
+    engine: EngineConfig = msgspec.field(default_factory=EngineConfig)
+    sampling: Sampling = msgspec.field(default_factory=Sampling)
+    chat: ChatConfig = msgspec.field(default_factory=ChatConfig)
+    agents: list[AgentConfig] = msgspec.field(default_factory=_default_agents)
+    ui: UiConfig = msgspec.field(default_factory=UiConfig)
+    sources: dict[str, str] = msgspec.field(default_factory=dict)  # "engine.n_ctx" -> place
+    file: str = ""  # the user's file that was read, "" when there was none
+
+    def source(self, key: str) -> str:
+        """Where the value of `key` ("engine.n_ctx") came from; "default" if nobody set it."""
+        return self.sources.get(key, "default")
+
+    def sampling_for(self, overrides: Mapping[str, Any]) -> Sampling:
+        """[sampling] with an agent's own keys on top. Raises ConfigError on unknown ones."""
+        return merge_sampling(self.sampling, overrides)
+
+
+SECTIONS: dict[str, type[msgspec.Struct]] = {
+    "model": ModelConfig,
+    "engine": EngineConfig,
+    "sampling": Sampling,
+    "chat": ChatConfig,
+    "ui": UiConfig,
+}
+
+# What a layer may contain, as `config_check` walks it.
+SCHEMA: dict[str, Any] = {**SECTIONS, "agents": list[AgentConfig]}
+TYPES: dict[tuple[str, str], Any] = {
+    **{("Sampling", key): kind for key, kind in SAMPLING_TYPES.items()},
+    ("AgentConfig", "sampling"): Sampling,
+}
+
+
+def merge_sampling(base: Sampling, overrides: Mapping[str, Any]) -> Sampling:
+    """`base` with some of its keys replaced; the values are checked as those of a file are."""
+    layer = Layer({"sampling": dict(overrides)}, "the agent's sampling")
+    layer.check(SCHEMA, TYPES)
+    return msgspec.convert({**msgspec.to_builtins(_full(base)), **overrides}, Sampling)
+
+
+def _full(sampling: Sampling) -> dict[str, Any]:
+    # to_builtins leaves defaults out (omit_defaults keeps frames small); here all are wanted.
+    return {name: getattr(sampling, name) for name in Sampling.__struct_fields__}
+
+
+def load(
+    path: Path | str | None = None,
+    env: Mapping[str, str] | None = None,
+    overrides: Iterable[str] = (),
+) -> Config:
+    """Read the settings.
+
+    `path` None means the user's own file, which need not exist; a path that was asked for must.
+    `overrides` are `section.key=value` texts. Raises ConfigError, which names file and line.
+    """
+    asked = path is not None
+    file = Path(path).expanduser() if path is not None else paths.config_file()
+    layers: list[Layer] = []
+    if asked or file.exists():
+        layers.append(read_toml(file))
+    layers.extend(_environment(os.environ if env is None else env))
+    layers.extend(_override(text) for text in overrides)
+
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for layer in layers:
+        layer.check(SCHEMA, TYPES)
+        merge(values, layer.values)
+        sources.update(layer.sources())
+    config = msgspec.convert(values, Config)
+    config.sources = sources
+    config.file = str(file) if asked or file.exists() else ""
+    _check_together(config)
+    return config
+
+
+def _check_together(config: Config) -> None:
+    """What no single key can tell."""
+    engine = config.engine
+    if 0 < engine.n_ctx < 256:
+        raise _refuse(config, "engine.n_ctx", f"{engine.n_ctx} is too small",
+                      "Give at least 256 cells, or 0 for the model's trained length.")
+    if engine.n_ubatch > engine.n_batch:
+        raise _refuse(config, "engine.n_ubatch", f"{engine.n_ubatch} is more than n_batch",
+                      f"Set it to {engine.n_batch} or less, or raise engine.n_batch.")
+    if engine.flash_attention == "off" and engine.type_v not in ("f32", "f16", "bf16"):
+        raise _refuse(config, "engine.type_v", f"'{engine.type_v}' needs flash attention",
+                      'Set engine.flash_attention to "auto", or engine.type_v to "f16".')
+    if config.sampling.grammar and config.sampling.json_schema:
+        raise _refuse(config, "sampling.json_schema", "a grammar is set as well",
+                      "Keep one of the two.")
+    if not config.agents:
+        raise _refuse(config, "agents", "the list is empty", "Define at least one [[agents]].")
+    seen: set[str] = set()
+    for index, agent in enumerate(config.agents):
+        name = agent.name.casefold()
+        if name in seen or name in ("all", "you"):
+            why = "there are two of them" if name in seen else "it has a meaning of its own"
+            raise _refuse(config, f"agents.{index}.name", f"'{agent.name}' cannot be used, {why}",
+                          "Choose another name.")
+        seen.add(name)
+        if agent.sampling.get("grammar") and agent.sampling.get("json_schema"):
+            raise _refuse(config, f"agents.{index}.sampling", "has a grammar and a JSON schema",
+                          "Keep one of the two.")
+    if config.chat.default_agent and config.chat.default_agent.casefold() not in seen:
+        # The app may know more agents by then, so this is only checked for what cannot be a name.
+        name = config.chat.default_agent
+        if not name.replace("-", "").replace("_", "").isalnum():
+            raise _refuse(config, "chat.default_agent", f"'{name}' is no agent's name",
+                          "Use letters, digits, - and _.")
+
+
+def _refuse(config: Config, key: str, why: str, remedy: str) -> ConfigError:
+    place = config.sources.get(key) or config.sources.get(key.split(".")[0], "")
+    file, _, line = place.rpartition(":")
+    if not (file and line.isdigit()):
+        file, line = place, "0"
+    where = f"{place}: " if place else ""
+    return ConfigError(f"{where}{key}: {why}.", remedy, file=file, line=int(line))
+
+
+def _environment(env: Mapping[str, str]) -> Iterable[Layer]:
+    """One layer for each HALO_<SECTION>_<KEY>; others that begin with HALO_ are not ours."""
+    for variable, text in sorted(env.items()):
+        for section, struct in SECTIONS.items():
+            prefix = f"HALO_{section.upper()}_"
+            if not variable.startswith(prefix):
+                continue
+            key = variable.removeprefix(prefix).lower()
+            value = parse_scalar(text, TYPES.get((struct.__name__, key)) or _type(struct, key))
+            yield Layer({section: {key: value}}, f"environment variable {variable}")
+
+
+def _override(text: str) -> Layer:
+    key, equals, value = text.partition("=")
+    parts = key.strip().split(".")
+    if not equals or len(parts) < 2 or not all(parts):
+        raise ConfigError(f"--set {text}: this is not section.key=value.",
+                          "Write for example --set engine.n_ctx=4096.")
+    section, name = parts[0], parts[1]
+    if section == "agents":
+        raise ConfigError(f"--set {text}: agents cannot be set one key at a time.",
+                          "Define them as [[agents]] in a file and pass it with --config.")
+    kind: Any = None
+    if section in SECTIONS:
+        struct = SECTIONS[section]
+        kind = str if len(parts) > 2 else TYPES.get((struct.__name__, name)) or _type(struct, name)
+    values: dict[str, Any] = {}
+    assign(values, parts, parse_scalar(value, kind))
+    return Layer(values, f"--set {text}")
+
+
+def _type(struct: type[msgspec.Struct], key: str) -> Any:
+    return next((f.type for f in msgspec.structs.fields(struct) if f.name == key), None)

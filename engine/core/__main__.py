@@ -1,0 +1,51 @@
+"""`python -m engine.core FD JSON`: the core process; FD is its end of the socketpair."""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import msgspec
+
+from engine.config import EngineConfig
+from engine.core.loop import EngineCore
+
+_PR_SET_PDEATHSIG = 1
+
+
+class Settings(msgspec.Struct, forbid_unknown_fields=True):
+    """The JSON argument."""
+
+    model: str
+    parent: int
+    engine: EngineConfig
+
+
+def main() -> int:
+    settings = msgspec.json.decode(sys.argv[2], type=Settings)
+    connection = socket.socket(fileno=int(sys.argv[1]))
+    # The app handles Ctrl-C and asks us to stop; a signal would cut answers short.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    faulthandler.enable()  # a crash leaves its Python stack in the log
+    if not _die_with(settings.parent):
+        return 0
+    return EngineCore(connection, Path(settings.model), settings.engine).run()
+
+
+def _die_with(parent: int) -> bool:
+    """Have the kernel end us when the app dies, also while a model loads. False: it is dead."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    return os.getppid() == parent
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stderr.flush()
+    # Nothing is left to do that static destructors of a library could do better than the kernel.
+    os._exit(code)

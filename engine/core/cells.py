@@ -1,0 +1,147 @@
+"""The ledger of KV cells: who holds how many, which are shared, what freeing would give back.
+
+llama.cpp owns the real cells. The ledger mirrors its bookkeeping for a unified cache, where
+copying a sequence only adds an owner to each cell and a cell is free when it has none, so the
+scheduler knows before a step whether the step fits.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Protocol
+
+
+class Memory(Protocol):
+    """What the ledger asks of llama.cpp's memory. Slots are llama's sequence ids."""
+
+    partial: bool  # tails can be removed and prefixes copied; recurrent memories cannot
+
+    def remove(self, slot: int, start: int) -> bool:
+        """Remove positions >= start. False when what is left cannot be continued from."""
+
+    def copy(self, source: int, target: int, count: int) -> bool:
+        """Give `target` (empty) the first `count` positions. False when that cannot be used."""
+
+
+class Cells:
+    """Cells and slots of one context; every change goes to llama.cpp's memory as well."""
+
+    def __init__(self, total: int, slots: int, memory: Memory) -> None:
+        self.total = total
+        self.slots = slots
+        self.memory = memory
+        self._free = list(range(total - 1, -1, -1))
+        self._owners = [0] * total
+        self._rows: list[list[int]] = [[] for _ in range(slots)]
+        self._free_slots = list(range(slots - 1, -1, -1))
+        self._shape = 0  # changes whenever ownership changes other than by growing
+        self._reclaimable: tuple[object, int] = (None, 0)
+
+    @property
+    def free(self) -> int:
+        return len(self._free)
+
+    @property
+    def used(self) -> int:
+        return self.total - len(self._free)
+
+    @property
+    def version(self) -> tuple[int, int]:
+        """Differs whenever the map of cells does."""
+        return self._shape, len(self._free)
+
+    def held(self, slot: int) -> int:
+        return len(self._rows[slot])
+
+    def row(self, slot: int) -> list[int]:
+        """The ledger's numbers of the cells of `slot`, in order of position; do not change it."""
+        return self._rows[slot]
+
+    def owners(self, cell: int) -> int:
+        return self._owners[cell]
+
+    # --- slots ----------------------------------------------------------------------------------
+
+    def take_slot(self) -> int:
+        """An unused slot, or -1."""
+        return self._free_slots.pop() if self._free_slots else -1
+
+    @property
+    def slot_free(self) -> bool:
+        return bool(self._free_slots)
+
+    def drop(self, slot: int) -> None:
+        """Give the slot and all its cells back."""
+        self.memory.remove(slot, 0)
+        self._release(slot, 0)
+        self._free_slots.append(slot)
+
+    # --- cells ----------------------------------------------------------------------------------
+
+    def grow(self, slot: int, count: int) -> None:
+        """Take `count` cells for tokens that the next step computes; the caller checked `free`."""
+        if count == 1:
+            cell = self._free.pop()
+            self._owners[cell] = 1
+            self._rows[slot].append(cell)
+            return
+        if count > len(self._free):
+            raise ValueError(f"{count} cells wanted, {len(self._free)} free")
+        cells = self._free[-count:]
+        del self._free[-count:]
+        cells.reverse()
+        for cell in cells:
+            self._owners[cell] = 1
+        self._rows[slot].extend(cells)
+
+    def ungrow(self, slot: int, start: int) -> None:
+        """Take a `grow` back whose step did not happen; llama.cpp never saw those cells."""
+        self._release(slot, start)
+
+    def trim(self, slot: int, start: int) -> bool:
+        """Keep the first `start` cells. False when memory cannot continue from there."""
+        if start >= len(self._rows[slot]):
+            return True
+        kept = self.memory.remove(slot, start)
+        self._release(slot, start)
+        return kept
+
+    def share(self, source: int, target: int, count: int) -> bool:
+        """Make `target`, which holds nothing, an owner of the first `count` cells of `source`."""
+        if not self.memory.copy(source, target, count):
+            return False
+        cells = self._rows[source][:count]
+        for cell in cells:
+            self._owners[cell] += 1
+        self._rows[target] = cells
+        self._shape += 1
+        return True
+
+    def reclaimable(self, slots: Iterable[int], pinned: tuple[int, int] | None = None) -> int:
+        """Cells that dropping all `slots` would free, but for the first n of slot s pinned=(s, n).
+
+        Cells they share with anyone else stay.
+        """
+        chosen = frozenset(slots)
+        key = (chosen, pinned, self._shape, tuple(len(self._rows[slot]) for slot in chosen))
+        if self._reclaimable[0] != key:
+            count = Counter[int]()
+            for slot in chosen:
+                count.update(self._rows[slot])
+            if pinned is not None:
+                for cell in self._rows[pinned[0]][: pinned[1]]:
+                    count.pop(cell, None)
+            freed = sum(1 for cell, n in count.items() if n == self._owners[cell])
+            self._reclaimable = (key, freed)
+        return self._reclaimable[1]
+
+    def _release(self, slot: int, start: int) -> None:
+        row = self._rows[slot]
+        owners = self._owners
+        for cell in reversed(row[start:]):
+            owners[cell] -= 1
+            if not owners[cell]:
+                self._free.append(cell)
+        del row[start:]
+        self._shape += 1

@@ -1,0 +1,68 @@
+"""What `Ready` says: model, context and build, as the loaded library reports them."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from typing import Any
+
+from engine import native
+from engine.config import EngineConfig
+from engine.core import llama
+from engine.core.model import Model
+from engine.core.runner import Context
+from engine.protocol import PROTOCOL_VERSION, Ready
+
+
+def ready_event(
+    model: Model, context: Context, config: EngineConfig, load_seconds: float
+) -> Ready:
+    """Describe what was loaded."""
+    api = llama.load()
+    build = native.build_info()
+    devices = _devices(api)
+    return Ready(
+        protocol=PROTOCOL_VERSION,
+        pid=os.getpid(),
+        model=model.name,
+        path=str(model.path),
+        architecture=model.header.architecture,
+        parameters=int(api.llama_model_n_params(model.pointer)),
+        model_bytes=int(api.llama_model_size(model.pointer)),
+        n_ctx=context.n_ctx,
+        n_ctx_train=model.n_ctx_train,
+        n_seq_max=context.n_seq_max,
+        n_vocab=model.n_vocab,
+        n_layer=int(api.llama_model_n_layer(model.pointer)),
+        kv_bytes_per_cell=model.kv_bytes_per_cell,
+        backend=_backend(build, config),
+        devices=devices,
+        type_k=config.type_k,
+        type_v=config.type_v,
+        flash_attention=config.flash_attention != "off",
+        threads=context.threads,
+        build=f"halo-native {build['version']}, llama-cpp-python {build['llama_cpp']}",
+        hooks=native.hooks(),
+        load_seconds=load_seconds,
+    )
+
+
+def _backend(build: dict[str, Any], config: EngineConfig) -> str:
+    """The ggml backend that does the work, in lower case: cpu, vulkan, hip, cuda, ..."""
+    others = [str(name).lower() for name in build["backends"] if str(name).upper() != "CPU"]
+    return others[0] if others and config.gpu_layers != 0 else "cpu"
+
+
+def _devices(api: Any) -> tuple[str, ...]:
+    """Descriptions of the devices ggml found; its symbols are reachable through libllama."""
+    library = api._lib
+    library.ggml_backend_dev_get.restype = ctypes.c_void_p
+    library.ggml_backend_dev_get.argtypes = [ctypes.c_size_t]
+    library.ggml_backend_dev_count.restype = ctypes.c_size_t
+    library.ggml_backend_dev_description.restype = ctypes.c_char_p
+    library.ggml_backend_dev_description.argtypes = [ctypes.c_void_p]
+    found = []
+    for index in range(library.ggml_backend_dev_count()):
+        text = library.ggml_backend_dev_description(library.ggml_backend_dev_get(index))
+        found.append(text.decode("utf-8", "replace").strip() if text else "")
+    return tuple(found)

@@ -1,0 +1,525 @@
+"""The core's main loop: requests in, one step computed, events out."""
+
+from __future__ import annotations
+
+import gc
+import socket
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from engine.config import EngineConfig
+from engine.core import report
+from engine.core.cells import Cells
+from engine.core.facts import ready_event
+from engine.core.generation import Generation
+from engine.core.model import Model
+from engine.core.port import Gone, Port
+from engine.core.runner import NO_SLOT, Context
+from engine.core.sampling import Sampler, draw_seed, logprobs
+from engine.core.scheduler import Scheduler, Step
+from engine.core.sequence import Phase, Sequence
+from engine.core.templates import ChatTemplate
+from engine.core.text import TextStream
+from engine.errors import EngineError, HaloError, ModelError
+from engine.protocol import (
+    AnyRequest,
+    Cancel,
+    Close,
+    Configure,
+    Deltas,
+    Event,
+    Failed,
+    Focus,
+    Generate,
+    GetStats,
+    Loading,
+    Message,
+    Note,
+    Open,
+    Reply,
+    Request,
+    Shutdown,
+    State,
+    Tokenize,
+)
+
+FLUSH_SECONDS = 0.004  # steps shorter than this share a Deltas event
+STATS_SECONDS = 0.5
+MIN_ANSWER = 8  # cells a prompt must leave for its answer
+COLLECT_SECONDS = 5.0  # between collections of young garbage while there is work
+
+
+class EngineCore:
+    """Owns the model, the context and all sequences; `run` until told to stop."""
+
+    def __init__(self, connection: socket.socket, model: Path, config: EngineConfig) -> None:
+        self._port = Port(connection)
+        self._path = model
+        self._config = config
+        self._sessions: dict[str, Sequence] = {}
+        self._sent_states: dict[str, tuple[object, ...]] = {}
+        self._news: list[Generation] = []  # with text that was not sent yet
+        self._ended: list[Event] = []  # Done events, to follow that text
+        self._stopping = False
+        self._fatal_steps = 0
+        self._map_seconds = 0.25
+        self._flushed_at = self._mapped_at = self._stats_at = self._collected_at = 0.0
+        self._map_key: object = None
+        self._wants_report = False
+        self._texts: dict[int, bytes] = {}
+        self._handlers: dict[type[Request], Callable[..., object]] = {
+            Open: self._open,
+            Generate: self._generate,
+            Cancel: self._cancel,
+            Close: self._close,
+            Focus: self._focus,
+            Tokenize: self._tokenize,
+            Configure: self._configure,
+            GetStats: self._get_stats,
+            Shutdown: self._shutdown,
+        }
+
+    # --- life -----------------------------------------------------------------------------------
+
+    def run(self) -> int:
+        """Load, serve, free. Returns the process's exit code."""
+        try:
+            self._load()
+        except HaloError as error:
+            kind = "model" if isinstance(error, ModelError) else "engine"
+            self._port.send(Failed(kind, error.what, error.remedy))
+            self._port.drain(2.0)
+            return 3 if kind == "model" else 4
+        except Gone:
+            return 0
+        try:
+            self._serve()
+        except Gone:
+            pass
+        finally:
+            self._free()
+        return 0
+
+    def _load(self) -> None:
+        started = time.monotonic()
+        shown = -1.0
+
+        def progress(fraction: float) -> None:
+            nonlocal shown
+            if fraction - shown >= 0.02 or fraction >= 1 > shown:
+                shown = fraction
+                self._port.send(Loading(fraction, f"Loading {self._path.name}"))
+
+        progress(0.0)
+        self._model = Model(self._path, self._config, progress)
+        self._context = Context(self._model, self._config)
+        bos, eos = self._model.bos, self._model.eos
+        self._bos = bos[0] if self._model.adds_bos and bos[0] >= 0 else -1
+        self._template = ChatTemplate(
+            self._model.template, bos[1], eos[1], self._model.control_texts()
+        )
+        self._scheduler = Scheduler(
+            Cells(self._context.n_ctx, self._context.n_seq_max, self._context),
+            self._context.n_batch,
+            self._config.prefill_chunk,
+            min(self._context.n_ctx, self._model.n_ctx_train or self._context.n_ctx),
+            self._config.keep_closed,
+        )
+        self._speed = report.Speedometer()
+        self._port.send(
+            ready_event(self._model, self._context, self._config, time.monotonic() - started)
+        )
+
+    def _free(self) -> None:
+        for sequence in self._sessions.values():
+            generation = sequence.payload
+            if isinstance(generation, Generation):
+                generation.sampler.close()
+        self._context.close()
+        self._model.close()
+
+    def _serve(self) -> None:
+        # Loading made what lives for ever; what a step makes is freed by reference counts.
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        try:
+            while not self._stopping:
+                for request in self._port.receive(self._patience()):
+                    self._handle(request)
+                if self._scheduler.busy:
+                    self._step()
+                self._tell()
+        finally:
+            gc.enable()
+            gc.unfreeze()
+
+    def _patience(self) -> float | None:
+        """Seconds to wait for requests: none while there is work, else until a report is due."""
+        if self._scheduler.busy:
+            return 0.0
+        now = time.monotonic()
+        if self._cells_changed():
+            return max(0.0, self._mapped_at + self._map_seconds - now)
+        if self._speed.unread:
+            return max(0.0, self._stats_at + STATS_SECONDS - now)
+        gc.collect()
+        return None
+
+    # --- the step -------------------------------------------------------------------------------
+
+    def _step(self) -> None:
+        scheduler = self._scheduler
+        step = scheduler.schedule()
+        for sequence in scheduler.overfull:
+            self._finish(
+                sequence,
+                "length",
+                f"The context of {scheduler.cells.total:,} cells is full.",
+                "Raise engine.n_ctx, or start a new conversation.",
+            )
+        scheduler.overfull.clear()
+        if not step:
+            return
+        started = time.monotonic()
+        for chunk in step.prefill:
+            generation = chunk.sequence.payload
+            if isinstance(generation, Generation) and not generation.prefill_at:
+                generation.prefill_at = started
+        code = self._context.compute(step)
+        if code != 0:
+            self._recover(step, code)
+            return
+        self._fatal_steps = 0
+        scheduler.commit(step)
+        self._take_outputs(step)
+        self._speed.step(step.decode, step.tokens - len(step.decode), time.monotonic() - started)
+
+    def _take_outputs(self, step: Step) -> None:
+        """Sample for every sequence whose tokens are all computed."""
+        row = 0
+        position = -1
+        for sequence in step.decode:
+            position += 1
+            self._sample(sequence, row, position)
+            row += 1
+        for sequence, _, count in step.prefill:
+            position += count
+            if sequence.phase is Phase.DECODE:
+                self._sample(sequence, row, position)
+                row += 1
+
+    def _sample(self, sequence: Sequence, row: int, position: int) -> None:
+        generation = sequence.payload
+        assert isinstance(generation, Generation)
+        context, model = self._context, self._model
+        wanted = generation.sampling.logprobs
+        if not generation.first_token_at:
+            generation.first_token_at = time.monotonic()
+            self._flushed_at = 0.0  # the first word is not held back
+        try:
+            token = generation.sampler.sample(context, row, position)
+        except EngineError as error:
+            self._finish(sequence, "error", error.what, error.remedy)
+            return
+        if model.is_eog(token):
+            self._finish(sequence, "stop")
+            return
+        probabilities = logprobs(model, context.logits(row), token, wanted) if wanted else None
+        if not generation.has_news:
+            self._news.append(generation)
+        sequence.tokens.append(token)
+        generation.add(token, self._piece(token), probabilities)
+        if generation.stream.stopped:
+            self._finish(sequence, "stop")
+        else:
+            self._check_length(sequence, generation)
+
+    def _check_length(self, sequence: Sequence, generation: Generation) -> None:
+        if generation.count >= generation.sampling.max_tokens:
+            self._finish(sequence, "length")
+        elif len(sequence.tokens) >= self._scheduler.max_length:
+            self._finish(
+                sequence,
+                "length",
+                f"The conversation has reached {self._scheduler.max_length:,} tokens, "
+                "all that fits.",
+                "Raise engine.n_ctx if the model was trained on more, or start a new one.",
+            )
+
+    def _finish(self, sequence: Sequence, reason: str, what: str = "", remedy: str = "") -> None:
+        """End a generation; its cells stay."""
+        generation = sequence.payload
+        assert isinstance(generation, Generation)
+        self._scheduler.stop(sequence)
+        sequence.payload = None
+        generation.sampler.close()
+        generation.stream.finish()
+        if generation in self._news:
+            self._news.remove(generation)
+        deltas = generation.news()
+        if deltas:
+            self._ended.append(Deltas(tuple(deltas)))
+        self._ended.append(
+            generation.done(
+                reason,
+                prompt_tokens=sequence.n_prompt,
+                cached_tokens=min(sequence.cached, sequence.n_prompt),
+                cells=sequence.held,
+                what=what,
+                remedy=remedy,
+            )
+        )
+
+    def _recover(self, step: Step, code: int) -> None:
+        """llama_decode failed: nothing may be lost, so free something, or compute all anew."""
+        scheduler = self._scheduler
+        if code == NO_SLOT:
+            scheduler.rollback(step)
+            if scheduler.make_room():
+                return
+        self._fatal_steps += 1
+        self._note("warning", "engine", f"llama_decode failed with code {code}; cells are rebuilt.")
+        scheduler.forget()
+        self._context.clear()
+        if self._fatal_steps >= 3:
+            for sequence in [*scheduler.running, *scheduler.queue]:
+                self._finish(
+                    sequence,
+                    "error",
+                    f"llama.cpp cannot compute this step (code {code}).",
+                    "See the engine's log; another model or cache type may help.",
+                )
+            self._fatal_steps = 0
+
+    # --- events ---------------------------------------------------------------------------------
+
+    def _tell(self) -> None:
+        """Send what is due."""
+        now = time.monotonic()
+        idle = not self._scheduler.busy
+        if idle or self._ended or now - self._flushed_at >= FLUSH_SECONDS:
+            self._flush(now, idle)
+        if now - self._mapped_at >= self._map_seconds or self._wants_report:
+            self._send_map(now)
+        if now - self._stats_at >= STATS_SECONDS or self._wants_report:
+            self._send_stats(now)
+        self._wants_report = False
+        if not idle and now - self._collected_at > COLLECT_SECONDS:
+            self._collected_at = now
+            gc.collect(0)
+
+    def _flush(self, now: float, idle: bool) -> None:
+        port = self._port
+        if port.congested and not self._ended and not idle:
+            return  # the app is behind: deltas go on growing together
+        self._flushed_at = now
+        if self._news:
+            deltas = [delta for generation in self._news for delta in generation.news()]
+            self._news.clear()
+            if deltas:
+                port.send(Deltas(tuple(deltas)))
+        if self._scheduler.happenings:
+            self._tell_happenings()
+        self._send_states()
+        if self._ended:
+            for event in self._ended:
+                port.send(event)
+            self._ended.clear()
+
+    def _send_states(self) -> None:
+        for name, sequence in self._sessions.items():
+            phase = sequence.phase
+            if phase is Phase.PREFILL:
+                key: tuple[object, ...] = (phase, "", sequence.held, len(sequence.tokens))
+            else:
+                key = (phase, sequence.reason)
+            if self._sent_states.get(name) == key:
+                continue
+            self._sent_states[name] = key
+            reading = phase is Phase.PREFILL
+            self._port.send(
+                State(
+                    name,
+                    phase.value,
+                    sequence.reason if phase is Phase.QUEUED else "",
+                    done=sequence.held if reading else 0,
+                    total=len(sequence.tokens) if reading else 0,
+                    cached=sequence.cached if reading else 0,
+                )
+            )
+
+    def _tell_happenings(self) -> None:
+        for kind, session, cells in self._scheduler.happenings:
+            if kind == "freed_kept":
+                text = f"Freed {cells:,} cells kept of {session}, which is closed."
+            elif kind == "freed_idle":
+                text = f"Freed {cells:,} cells of {session}; its next turn reads them again."
+            else:
+                text = f"Paused {session} and freed its {cells:,} cells so that others can finish."
+            level = "warning" if kind == "preempted" else "info"
+            self._port.send(Note(level, "cache", text, session))
+        self._scheduler.happenings.clear()
+
+    def _note(self, level: str, kind: str, text: str, session: str = "") -> None:
+        self._port.send(Note(level, kind, text, session))
+
+    def _cells_changed(self) -> bool:
+        return self._scheduler.cells.version != self._map_key
+
+    def _send_map(self, now: float) -> None:
+        if not self._cells_changed() and not self._wants_report:
+            return
+        if self._port.congested and not self._wants_report:
+            return
+        self._mapped_at = now
+        self._map_key = self._scheduler.cells.version
+        self._port.send(report.cache_map(self._scheduler, self._context.cell_map()))
+
+    def _send_stats(self, now: float) -> None:
+        if not self._speed.unread and not self._wants_report:
+            return
+        self._stats_at = now
+        self._port.send(self._speed.read(self._scheduler))
+
+    # --- requests -------------------------------------------------------------------------------
+
+    def _handle(self, request: AnyRequest) -> None:
+        try:
+            value = self._handlers[type(request)](request)
+            reply = Reply(request.id, True, value)  # type: ignore[arg-type]
+        except EngineError as error:
+            reply = Reply(
+                request.id, False, None, error.code or "bad_request", error.what, error.remedy
+            )
+        except Exception as error:  # noqa: BLE001  (one bad request must not end all answers)
+            traceback.print_exc()
+            reply = Reply(
+                request.id, False, None, "internal",
+                f"The engine failed on this request: {type(error).__name__}: {error}.",
+                "The details are in the engine's log.",
+            )  # fmt: skip
+        if request.id:
+            self._port.send(reply)
+
+    def _session(self, name: str) -> Sequence:
+        sequence = self._sessions.get(name)
+        if sequence is None:
+            raise EngineError(f"There is no session {name!r}.", "Open it first.", "unknown_session")
+        return sequence
+
+    def _open(self, request: Open) -> None:
+        if not request.session:
+            raise EngineError("A session needs a name.", "", "bad_request")
+        self._sessions.setdefault(request.session, Sequence(request.session))
+
+    def _generate(self, request: Generate) -> None:
+        sequence = self._session(request.session)
+        if sequence.phase is not Phase.IDLE:
+            raise EngineError(
+                f"{request.session} is still answering.", "Wait for it, or stop it.", "busy"
+            )
+        if not request.messages:
+            raise EngineError("There is no message to answer.", "Send one.", "bad_request")
+        prompt, inside = self._prompt(request.messages, request.thinking)
+        tokens = [*prompt, *request.resume]
+        self._check_prompt(len(prompt), len(tokens))
+        sampling = request.sampling
+        seed = sampling.seed if sampling.seed >= 0 else draw_seed()
+        sampler = Sampler(self._model, self._context.n_ctx, sampling, seed & 0xFFFFFFFF)
+        stream = TextStream(sampling.stop, self._template.tags, inside)
+        generation = Generation(request.session, sampling, sampler, stream)
+        if request.resume:
+            generation.resume(request.resume, [self._piece(token) for token in request.resume])
+        sequence.payload = generation
+        self._scheduler.submit(sequence, tokens, len(prompt))
+        if stream.stopped:
+            self._finish(sequence, "stop")
+        elif request.resume:
+            self._check_length(sequence, generation)
+
+    def _prompt(self, messages: tuple[Message, ...], thinking: bool) -> tuple[list[int], bool]:
+        """Tokens of the rendered messages, and whether they end inside a thinking block."""
+        pieces = self._template.render(messages, thinking)
+        tokens: list[int] = []
+        for text, special in pieces:
+            tokens += self._model.tokenize(text, special)
+        if self._bos >= 0 and tokens[:1] != [self._bos]:
+            tokens.insert(0, self._bos)
+        if not tokens:
+            raise EngineError("The conversation renders to nothing.", "Write a message.")
+        return tokens, self._template.opens_thinking(pieces)
+
+    def _check_prompt(self, prompt: int, total: int) -> None:
+        longest = self._scheduler.max_length
+        if prompt + MIN_ANSWER > longest or total > longest:
+            limit = "model was trained on" if longest < self._context.n_ctx else "context holds"
+            remedy = (
+                "Shorten or clear the conversation."
+                if longest < self._context.n_ctx
+                else "Shorten or clear the conversation, or raise engine.n_ctx."
+            )
+            raise EngineError(
+                f"The conversation has {total:,} tokens and the {limit} {longest:,}.",
+                remedy,
+                "too_long",
+            )
+
+    def _piece(self, token: int) -> bytes:
+        """A token's text; control tokens are silent unless they enclose thoughts."""
+        piece = self._texts.get(token)
+        if piece is None:
+            piece = self._model.piece(token)
+            tags = self._template.tags
+            name = piece.decode("utf-8", "replace")
+            if self._model.is_control(token) and not any(
+                name and name in tag for tag in (tags.opening, tags.closing, tags.skip)
+            ):
+                piece = b""
+            self._texts[token] = piece
+        return piece
+
+    def _cancel(self, request: Cancel) -> None:
+        sequence = self._session(request.session)
+        if sequence.phase is not Phase.IDLE:
+            self._finish(sequence, "cancelled")
+
+    def _close(self, request: Close) -> None:
+        sequence = self._session(request.session)
+        if sequence.phase is not Phase.IDLE:
+            self._finish(sequence, "cancelled")
+        self._scheduler.close(sequence)
+        del self._sessions[request.session]
+        self._sent_states.pop(request.session, None)
+
+    def _focus(self, request: Focus) -> None:
+        self._scheduler.focus = self._session(request.session) if request.session else None
+
+    def _tokenize(self, request: Tokenize) -> int:
+        return len(self._prompt(request.messages, True)[0])
+
+    def _configure(self, request: Configure) -> None:
+        key, value = request.key, request.value
+        if key in ("engine.prefill_chunk", "ui.cell_map_hz"):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise EngineError(f"{key} must be a positive whole number.", "", "bad_request")
+            if key == "engine.prefill_chunk":
+                self._scheduler.prefill_chunk = value
+            else:
+                self._map_seconds = 1 / min(value, 10)
+        elif key == "engine.keep_closed":
+            if not isinstance(value, bool):
+                raise EngineError(f"{key} must be true or false.", "", "bad_request")
+            self._scheduler.keep_closed = value
+        else:
+            raise EngineError(
+                f"{key} cannot be changed while the engine runs.", "Restart it.", "bad_request"
+            )
+
+    def _get_stats(self, request: GetStats) -> None:
+        self._wants_report = True
+
+    def _shutdown(self, request: Shutdown) -> None:
+        self._stopping = True

@@ -1,0 +1,104 @@
+"""What the core tells about itself: the map of its cells, its speed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.core.scheduler import Scheduler
+from engine.core.sequence import Phase, Sequence
+from engine.native import FREE, SHARED, CellMap
+from engine.protocol import CacheMap, CellRun, Stats
+
+
+def cache_map(scheduler: Scheduler, real: CellMap | None) -> CacheMap:
+    """Run-length code who owns which cell.
+
+    `real` lists llama.cpp's cells; without it (memories that have none to list) the scheduler's
+    ledger stands in, whose cells are as many but numbered by itself.
+    """
+    sequences = _with_slots(scheduler)
+    owner = real.owner if real is not None else _ledger_owner(scheduler, sequences)
+    total = len(owner)
+    starts = np.concatenate(([0], np.flatnonzero(np.diff(owner)) + 1))
+    lengths = np.diff(np.append(starts, total))
+    label = {FREE: "", SHARED: "*", **{s.slot: s.name for s in sequences}}
+    label.update((s.slot, "~") for s in scheduler.kept)
+    runs: list[CellRun] = []
+    for start, length in zip(starts.tolist(), lengths.tolist(), strict=True):
+        name = label.get(int(owner[start]), "~")
+        if runs and runs[-1].owner == name:  # neighbours kept of different closed sessions
+            length += runs.pop().length
+        runs.append(CellRun(name, length))
+    used = np.flatnonzero(owner != FREE)
+    return CacheMap(
+        total=total,
+        used=len(used),
+        highest=int(used[-1]) + 1 if len(used) else 0,
+        shared=int((owner == SHARED).sum()),
+        kept=sum(run.length for run in runs if run.owner == "~"),
+        cells={s.name: s.held for s in sequences if s not in scheduler.kept},
+        runs=tuple(runs),
+    )
+
+
+def _with_slots(scheduler: Scheduler) -> list[Sequence]:
+    everyone = (*scheduler.running, *scheduler.queue, *scheduler.idle, *scheduler.kept)
+    return [s for s in everyone if s.slot >= 0]
+
+
+def _ledger_owner(scheduler: Scheduler, sequences: list[Sequence]) -> npt.NDArray[np.int32]:
+    owner = np.full(scheduler.cells.total, FREE, np.int32)
+    for sequence in sequences:
+        row = np.asarray(scheduler.cells.row(sequence.slot), np.int32)
+        owner[row] = np.where(owner[row] == FREE, sequence.slot, SHARED)
+    return owner
+
+
+class Speedometer:
+    """Counts tokens and steps over windows of about a second."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._begin()
+        self.steps = 0
+        self.unread = False  # something was counted, or the last figures were not zero
+
+    def _begin(self) -> None:
+        self._since = self._clock()
+        self._decoded: dict[str, int] = {}
+        self._prefilled = 0
+        self._window_steps = 0
+        self._step_seconds = 0.0
+
+    def step(self, decode: list[Sequence], prefilled: int, seconds: float) -> None:
+        """Count one computed step."""
+        self.unread = True
+        self.steps += 1
+        self._window_steps += 1
+        self._step_seconds += seconds
+        self._prefilled += prefilled
+        decoded = self._decoded
+        for sequence in decode:
+            decoded[sequence.name] = decoded.get(sequence.name, 0) + 1
+
+    def read(self, scheduler: Scheduler) -> Stats:
+        """The figures of the window that ends now; starts a new one."""
+        seconds = max(self._clock() - self._since, 1e-6)
+        phases = [s.phase for s in scheduler.running]
+        stats = Stats(
+            decode_tok_s=sum(self._decoded.values()) / seconds,
+            prefill_tok_s=self._prefilled / seconds,
+            running=phases.count(Phase.DECODE),
+            prefilling=phases.count(Phase.PREFILL),
+            queued=len(scheduler.queue),
+            step_ms=1000 * self._step_seconds / max(1, self._window_steps),
+            steps=self.steps,
+            by_session={name: n / seconds for name, n in self._decoded.items()},
+        )
+        self.unread = self._window_steps > 0
+        self._begin()
+        return stats

@@ -1,0 +1,409 @@
+"""Who computes which tokens in the next step; pure bookkeeping, llama.cpp is behind `Cells`.
+
+A step takes at most `n_batch` tokens: one for each decoding sequence first, then chunks of
+prompts. A sequence is admitted when its whole prompt fits beside what the running ones still
+need; when cells run out all the same, the prefixes kept of closed sessions go first, then the cells of
+idle sessions, then the youngest running sequence is put back into the queue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from engine.core.cells import Cells
+from engine.core.radix import RadixIndex, common_prefix
+from engine.core.sequence import Phase, Sequence
+
+RESERVE = 32  # cells a sequence should find free for its answer before it is admitted
+WORTH_WAITING = 16  # prompt tokens another sequence must be about to compute to wait for it
+FOCUS_SHARE = 0.75  # of the prefill budget, while others wait too
+PAUSED = "Paused so that others can finish; goes on when cells are free."
+
+
+class Chunk(NamedTuple):
+    """Prompt tokens `sequence.tokens[start : start + count]` of one step."""
+
+    sequence: Sequence
+    start: int
+    count: int
+
+
+@dataclass(slots=True)
+class Step:
+    """What to compute now. `decode` sequences add one token each, their last."""
+
+    decode: list[Sequence] = field(default_factory=list)
+    prefill: list[Chunk] = field(default_factory=list)
+
+    @property
+    def tokens(self) -> int:
+        return len(self.decode) + sum(chunk.count for chunk in self.prefill)
+
+    def __bool__(self) -> bool:
+        return bool(self.decode or self.prefill)
+
+
+class Happening(NamedTuple):
+    """Something the scheduler did that people want to know."""
+
+    kind: str  # "freed_kept" | "freed_idle" | "preempted"
+    session: str
+    cells: int
+
+
+class Scheduler:
+    """All sequences of one context. `schedule`, compute, then `commit` or `rollback`."""
+
+    def __init__(
+        self,
+        cells: Cells,
+        n_batch: int,
+        prefill_chunk: int,
+        max_length: int,
+        keep_closed: bool = True,
+    ) -> None:
+        self.cells = cells
+        self.n_batch = n_batch
+        self.prefill_chunk = prefill_chunk
+        self.max_length = min(max_length, cells.total)  # tokens one sequence may hold
+        self.keep_closed = keep_closed
+        self.focus: Sequence | None = None
+        self.queue: list[Sequence] = []
+        self.running: list[Sequence] = []  # in order of admission
+        self.idle: list[Sequence] = []  # open, nothing to do, with cells
+        self.kept: list[Sequence] = []  # closed, with cells
+        self.happenings: list[Happening] = []
+        self.overfull: list[Sequence] = []  # cannot go on: alone and out of cells
+        self._index = RadixIndex()
+        self._clock = 0
+        self._prefill_order: list[Sequence] = []
+        self._decode_turn = 0
+
+    # --- requests -------------------------------------------------------------------------------
+
+    def submit(self, sequence: Sequence, tokens: list[int], n_prompt: int) -> None:
+        """Queue an idle sequence for computing `tokens`, then sampling.
+
+        `n_prompt` of them are the prompt; more are there when an answer is continued. Cells whose
+        tokens are still right stay. The caller checked `len(tokens) < max_length`.
+        """
+        if sequence.phase is not Phase.IDLE:
+            raise ValueError(f"{sequence} is busy")
+        if sequence in self.idle:
+            self.idle.remove(sequence)
+        if sequence.held:
+            # The last token is computed again in any case: sampling needs its logits.
+            common = min(common_prefix(sequence.tokens[: sequence.held], tokens), len(tokens) - 1)
+            self._trim(sequence, common)
+        sequence.tokens = list(tokens)
+        sequence.n_prompt = n_prompt
+        sequence.cached = 0
+        sequence.preempted = False
+        sequence.arrival = sequence.last_used = self._tick()
+        sequence.phase = Phase.QUEUED
+        sequence.reason = ""
+        sequence.waits_for = None
+        self.queue.append(sequence)
+
+    def stop(self, sequence: Sequence) -> None:
+        """End what a sequence does, at once; its cells stay for its next turn."""
+        if sequence in self.queue:
+            self.queue.remove(sequence)
+        if sequence in self.running:
+            self.running.remove(sequence)
+        if sequence in self._prefill_order:
+            self._prefill_order.remove(sequence)
+        if sequence.held and sequence not in self.idle:
+            self.idle.append(sequence)
+        sequence.phase = Phase.IDLE
+        sequence.reason = ""
+        sequence.last_used = self._tick()
+
+    def close(self, sequence: Sequence) -> None:
+        """Forget a session; its cells stay as a reusable prefix where that makes sense."""
+        self.stop(sequence)
+        if self.focus is sequence:
+            self.focus = None
+        if not sequence.held:
+            return
+        if self.keep_closed and self.cells.memory.partial:
+            self.idle.remove(sequence)
+            self.kept.append(sequence)
+        else:
+            self._drop(sequence)
+
+    @property
+    def busy(self) -> bool:
+        return bool(self.running or self.queue)
+
+    # --- the step -------------------------------------------------------------------------------
+
+    def schedule(self) -> Step:
+        """Choose the next step and take its cells. Empty when there is nothing to compute."""
+        if self.queue:
+            self._admit()
+        while True:
+            step = self._plan()
+            if step or not self.running:
+                return step
+            # Everyone waits for cells that everyone else holds: the youngest makes room.
+            if not self._preempt_youngest():
+                self._give_up(self.running[0])
+
+    def commit(self, step: Step) -> None:
+        """The step was computed: its tokens have their cells."""
+        for sequence in step.decode:
+            sequence.held += 1
+        for sequence, start, count in step.prefill:
+            sequence.held = start + count
+            if sequence.held == len(sequence.tokens):
+                sequence.phase = Phase.DECODE
+                self._prefill_order.remove(sequence)
+            else:  # to the back of the round
+                self._prefill_order.remove(sequence)
+                self._prefill_order.append(sequence)
+
+    def rollback(self, step: Step) -> None:
+        """The step was not computed; llama.cpp's memory is as it was before."""
+        for sequence in step.decode:
+            self.cells.ungrow(sequence.slot, sequence.held)
+        for sequence, start, _ in step.prefill:
+            self.cells.ungrow(sequence.slot, start)
+
+    def make_room(self) -> bool:
+        """Free something after llama.cpp found no place although the ledger did."""
+        return self._reclaim_one() or self._preempt_youngest()
+
+    def forget(self) -> None:
+        """llama.cpp's memory is lost: all cells are free, whoever runs is queued again."""
+        for sequence in list(self.running):
+            self.running.remove(sequence)
+            sequence.phase = Phase.QUEUED
+            sequence.reason = "Reads the conversation again."
+            self.queue.append(sequence)
+        self._prefill_order.clear()
+        for sequence in list(self._with_cells()):
+            self._drop(sequence)
+
+    def _plan(self) -> Step:
+        step = Step()
+        deciding = [s for s in self.running if s.phase is Phase.DECODE]
+        waiting = len(deciding) < len(self.running)
+        limit = self.n_batch - min(16, self.n_batch // 4) if waiting else self.n_batch
+        if len(deciding) > limit:  # more than fit into one step: take turns
+            turn = self._decode_turn % len(deciding)
+            self._decode_turn += limit
+            deciding = (deciding[turn:] + deciding[:turn])[:limit]
+        while len(deciding) > self.cells.free:
+            if not self._reclaim_one() and not self._preempt_youngest():
+                self._give_up(self.running[0])
+            deciding = [s for s in deciding if s.phase is Phase.DECODE]
+        grow = self.cells.grow
+        for sequence in deciding:
+            grow(sequence.slot, 1)
+        step.decode = deciding
+        if self._prefill_order:
+            budget = self.n_batch - len(deciding)
+            self._plan_prefill(step, min(budget, self.prefill_chunk) if deciding else budget)
+        return step
+
+    def _give_up(self, alone: Sequence) -> None:
+        self.overfull.append(alone)
+        self.stop(alone)
+
+    def _plan_prefill(self, step: Step, budget: int) -> None:
+        order = self._prefill_order
+        focus = self.focus
+        if focus in order:
+            order = [focus] + [s for s in order if s is not focus]
+        for sequence in order:
+            if budget <= 0:
+                break
+            limit = budget
+            if sequence is focus and len(order) > 1:
+                limit = max(1, int(budget * FOCUS_SHARE))
+            count = min(sequence.pending, limit)
+            while self.cells.free < count and self._reclaim_one():
+                pass
+            count = min(count, self.cells.free)
+            if count:
+                self.cells.grow(sequence.slot, count)
+                step.prefill.append(Chunk(sequence, sequence.held, count))
+                budget -= count
+
+    # --- admission ------------------------------------------------------------------------------
+
+    def _admit(self) -> None:
+        """Move sequences from the queue to `running`, and tell the others why they wait.
+
+        Strictly in order (the focused one first), so that a long prompt is not overtaken for
+        ever; only who waits for a neighbour's prefix lets others pass.
+        """
+        focus = self.focus
+        self.queue.sort(key=lambda s: (s is not focus, s.arrival))
+        for sequence in list(self.queue):
+            if self._still_waits(sequence):
+                continue
+            donor, shared = self._best_prefix(sequence)
+            if self._waits_for_prefix(sequence, shared):
+                continue
+            sequence.reason = self._obstacle(sequence, donor, shared)
+            if not sequence.reason:
+                sequence.reason = self._start(sequence, donor, shared)
+            if sequence.reason:
+                self._line_up_behind(sequence)
+                break
+            self.queue.remove(sequence)
+
+    def _line_up_behind(self, first: Sequence) -> None:
+        for later in self.queue[self.queue.index(first) + 1 :]:
+            if not later.preempted and later.waits_for is None:
+                later.reason = f"Next in line after {first.name}."
+
+    def _still_waits(self, sequence: Sequence) -> bool:
+        """Whether the neighbour it waits for has not come far enough yet."""
+        if sequence.waits_for is None:
+            return False
+        other, length = sequence.waits_for
+        if other.phase is Phase.PREFILL and other.held < length:
+            return True
+        sequence.waits_for = None
+        return False
+
+    def _waits_for_prefix(self, sequence: Sequence, shared: int) -> bool:
+        """Whether a running prefill is about to compute a longer beginning than is there."""
+        if not self.cells.memory.partial:
+            return False
+        for other in self._prefill_order:
+            ahead = min(common_prefix(other.tokens, sequence.tokens), len(sequence.tokens) - 1)
+            if ahead > other.held and ahead - shared >= WORTH_WAITING:
+                sequence.waits_for = (other, ahead)
+                sequence.reason = f"Waits for {other.name}, who reads the same beginning."
+                return True
+        return False
+
+    def _obstacle(self, sequence: Sequence, donor: Sequence | None, shared: int) -> str:
+        """Why there are not cells enough for a sequence now, or ""."""
+        if not self.running:
+            return ""  # it is alone and fits the context: whatever is in the way can be freed
+        spare = [s.slot for s in self._with_cells() if s is not sequence]
+        if donor is not sequence and sequence.held:  # its own cells go, the donor's are better
+            spare.append(sequence.slot)
+        pinned = (donor.slot, shared) if donor is not None else None
+        wanted = len(sequence.tokens) - shared + RESERVE
+        room = self.cells.free - self._promised()
+        if wanted <= room or wanted <= room + self.cells.reclaimable(spare, pinned):
+            return ""
+        if sequence.preempted:
+            return PAUSED
+        return f"Waits for cells: needs {wanted}, {max(room, 0)} are free."
+
+    def _start(self, sequence: Sequence, donor: Sequence | None, shared: int) -> str:
+        """Give a sequence its slot and the donor's prefix; a sentence if there is no slot."""
+        if donor is not sequence:
+            if sequence.held:
+                self._drop(sequence)
+            while not self.cells.slot_free and self._reclaim_one(spare=donor):
+                pass
+            if not self.cells.slot_free and donor is not None and donor not in self.running:
+                self._drop(donor)
+                donor = None
+            if not self.cells.slot_free:
+                return f"Waits for one of the {self.cells.slots} sequences to become free."
+            sequence.slot = self.cells.take_slot()
+            if donor is not None and self.cells.share(donor.slot, sequence.slot, shared):
+                sequence.held = shared
+                donor.last_used = self._tick()
+        sequence.cached = sequence.held
+        sequence.phase = Phase.PREFILL
+        sequence.preempted = False
+        sequence.admitted = sequence.last_used = self._tick()
+        self.running.append(sequence)
+        self._prefill_order.append(sequence)
+        return ""
+
+    def _best_prefix(self, sequence: Sequence) -> tuple[Sequence | None, int]:
+        """Who has cells for the longest beginning of what a sequence wants: maybe itself."""
+        own = sequence.held
+        if not self.cells.memory.partial:
+            return (sequence, own) if own else (None, 0)
+        everyone = {s.slot: s for s in (*self._with_cells(), *self.running) if s.held}
+        for slot, other in everyone.items():
+            if self._index.length(slot) < other.held:
+                self._index.insert(slot, other.tokens[: other.held])
+        length, slots = self._index.match(sequence.tokens[:-1])
+        if own >= length:
+            return (sequence, own) if own else (None, 0)
+        return everyone[min(slots)], length
+
+    def _promised(self) -> int:
+        """Cells the running sequences will take before long."""
+        return sum(s.pending + RESERVE for s in self.running)
+
+    # --- making room ----------------------------------------------------------------------------
+
+    def _with_cells(self) -> Iterable[Sequence]:
+        yield from self.kept
+        yield from self.idle
+        yield from (s for s in self.queue if s.held)
+
+    def _reclaim_one(self, spare: Sequence | None = None) -> bool:
+        """Free the least recently used kept prefix, or else idle session. False if none is left."""
+        for pool, kind in (
+            (self.kept, "freed_kept"),
+            (self.idle, "freed_idle"),
+            ([s for s in self.queue if s.held], "freed_idle"),
+        ):
+            candidates = [s for s in pool if s is not spare]
+            if candidates:
+                victim = min(candidates, key=lambda s: s.last_used)
+                self.happenings.append(Happening(kind, victim.name, victim.held))
+                self._drop(victim)
+                return True
+        return False
+
+    def _preempt_youngest(self) -> bool:
+        """Put the youngest running sequence back into the queue; False if only one is left."""
+        if len(self.running) < 2:
+            return False
+        others = [s for s in self.running if s is not self.focus]
+        victim = max(others, key=lambda s: s.admitted)
+        self.happenings.append(Happening("preempted", victim.name, victim.held))
+        self.running.remove(victim)
+        if victim in self._prefill_order:
+            self._prefill_order.remove(victim)
+        self._drop(victim)
+        victim.phase = Phase.QUEUED
+        victim.preempted = True
+        victim.waits_for = None
+        victim.reason = PAUSED
+        self.queue.append(victim)
+        return True
+
+    def _trim(self, sequence: Sequence, length: int) -> None:
+        """Keep the first `length` tokens, or none where the memory cannot continue from there."""
+        if length == sequence.held:
+            return
+        if length <= 0 or not self.cells.memory.partial:
+            self._drop(sequence)
+            return
+        self._index.truncate(sequence.slot, sequence.tokens, length)
+        if self.cells.trim(sequence.slot, length):
+            sequence.held = length
+        else:
+            self._drop(sequence)
+
+    def _drop(self, sequence: Sequence) -> None:
+        for pool in (self.kept, self.idle):
+            if sequence in pool:
+                pool.remove(sequence)
+        self._index.truncate(sequence.slot, sequence.tokens, 0)
+        self.cells.drop(sequence.slot)
+        sequence.slot = -1
+        sequence.held = 0
+
+    def _tick(self) -> int:
+        self._clock += 1
+        return self._clock

@@ -1,0 +1,174 @@
+"""From tokens to text: UTF-8 across token borders, stop strings, thinking blocks.
+
+Whatever way the bytes are cut into tokens, the concatenated output is the same.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+
+@dataclass(frozen=True, slots=True)
+class ThinkingTags:
+    """What encloses thoughts; `skip` may stand before an answer that has none."""
+
+    opening: str
+    closing: str
+    skip: str = ""
+
+
+class Watch:
+    """Finds the first of some strings in a text that comes in pieces.
+
+    Text that may be the beginning of one of them is held back until that is clear.
+    """
+
+    __slots__ = ("_firsts", "_held", "_longest", "_strings")
+
+    def __init__(self, strings: Iterable[str]) -> None:
+        self._strings = tuple(s for s in strings if s)
+        self._firsts = frozenset(s[0] for s in self._strings)
+        self._longest = max((len(s) for s in self._strings), default=0)
+        self._held = ""
+
+    def feed(self, text: str) -> tuple[str, str | None, str]:
+        """(text before any match, the match or None, text after the match).
+
+        The match that ends first wins; of those that end together, the longest.
+        """
+        if not self._strings:
+            return text, None, ""
+        if self._held:
+            text = self._held + text
+            self._held = ""
+        best_end, best_start = -1, -1
+        for string in self._strings:
+            start = text.find(string)
+            if start >= 0:
+                end = start + len(string)
+                if best_end < 0 or (end, start) < (best_end, best_start):
+                    best_end, best_start = end, start
+        if best_end >= 0:
+            return text[:best_start], text[best_start:best_end], text[best_end:]
+        size = len(text)
+        for start in range(max(0, size - self._longest + 1), size):
+            if text[start] in self._firsts:
+                tail = text[start:]
+                if any(s.startswith(tail) for s in self._strings):
+                    self._held = tail
+                    return text[:start], None, ""
+        return text, None, ""
+
+    def flush(self) -> str:
+        """What was held back, when nothing more comes."""
+        held, self._held = self._held, ""
+        return held
+
+
+class _Mode(Enum):
+    START = 0  # only white space so far: thoughts may begin
+    THINKING = 1
+    ANSWER = 2
+
+
+class TextStream:
+    """The text of one answer. Feed bytes; take `text` and `thinking` away as often as you like."""
+
+    def __init__(
+        self,
+        stops: Iterable[str] = (),
+        tags: ThinkingTags | None = None,
+        inside: bool = False,
+    ) -> None:
+        """`inside`: the prompt ended with the opening tag, so the answer begins with thoughts."""
+        self.stopped = False  # a stop string was found
+        self._text: list[str] = []
+        self._thinking: list[str] = []
+        self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+        self._tags = tags
+        self._stops = Watch(stops)
+        self._closing = Watch((tags.closing,)) if tags else Watch(())
+        self._strip = False  # white space after a thinking block belongs to nobody
+        self._start = ""
+        if tags and inside:
+            self._mode, self._strip = _Mode.THINKING, True
+        else:
+            self._mode = _Mode.START if tags else _Mode.ANSWER
+
+    def feed(self, piece: bytes) -> None:
+        """Take the bytes of one token; ignored after a stop string."""
+        text = self._decode(piece)
+        if text and not self.stopped:
+            self._route(text)
+
+    def finish(self) -> None:
+        """Nothing more comes: give out what was held back."""
+        if self.stopped:
+            return
+        rest = self._decode(b"", True)
+        if rest:
+            self._route(rest)
+        if self.stopped:
+            return
+        if self._mode is _Mode.START:
+            self._text.append(self._start)
+            self._start = ""
+        elif self._mode is _Mode.THINKING:
+            self._thinking.append(self._closing.flush())
+        else:
+            self._text.append(self._stops.flush())
+
+    def take(self) -> tuple[str, str]:
+        """(answer, thoughts) that are certain and were not taken yet."""
+        text, thinking = "".join(self._text), "".join(self._thinking)
+        self._text.clear()
+        self._thinking.clear()
+        return text, thinking
+
+    def _route(self, text: str) -> None:
+        if self._mode is _Mode.START:
+            text = self._begin(text)
+        if text and self._mode is _Mode.THINKING:
+            text = self._think(text)
+        if text and self._mode is _Mode.ANSWER:
+            self._answer(text)
+
+    def _begin(self, text: str) -> str:
+        """Decide whether the answer begins with thoughts; returns what is left to route."""
+        assert self._tags is not None
+        self._start += text
+        seen = self._start.lstrip()
+        for tag, mode in ((self._tags.opening, _Mode.THINKING), (self._tags.skip, _Mode.ANSWER)):
+            if tag and seen.startswith(tag):
+                self._mode, self._strip, self._start = mode, True, ""
+                return seen[len(tag) :]
+            if tag and tag.startswith(seen):
+                return ""  # not clear yet
+        text, self._start = self._start, ""
+        self._mode = _Mode.ANSWER
+        return text
+
+    def _think(self, text: str) -> str:
+        before, match, after = self._closing.feed(self._stripped(text))
+        if before:
+            self._thinking.append(before)
+        if match is None:
+            return ""
+        self._mode, self._strip = _Mode.ANSWER, True
+        return after
+
+    def _answer(self, text: str) -> None:
+        before, match, _ = self._stops.feed(self._stripped(text))
+        if before:
+            self._text.append(before)
+        if match is not None:
+            self.stopped = True
+
+    def _stripped(self, text: str) -> str:
+        if self._strip:
+            text = text.lstrip()
+            self._strip = not text
+        return text

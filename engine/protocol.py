@@ -1,0 +1,289 @@
+"""The messages that cross between the app and the engine core.
+
+Every message is a msgspec struct, sent as one msgpack frame (4-byte big-endian length, then the
+body) over a socketpair. A reader of this file knows everything the two processes say to each
+other: `Request` travels down to the core, `Event` travels up.
+
+Conversations are *stateless* on the wire: `Generate` carries the whole message list, the core
+renders it with the model's chat template, and reuses every KV cell whose tokens are unchanged.
+Edit, regenerate, fork and crash recovery are therefore the same request with another list.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+PROTOCOL_VERSION = 1
+MAX_FRAME_BYTES = 64 * 1024 * 1024
+
+
+# --- shared parts -------------------------------------------------------------------------------
+
+
+class Message(msgspec.Struct, omit_defaults=True, frozen=True):
+    """One chat message as the chat template sees it."""
+
+    role: str  # system | user | assistant | tool
+    content: str
+    name: str = ""
+    thinking: str = ""  # the assistant's folded reasoning, given back as `reasoning_content`
+
+
+class Sampling(msgspec.Struct, omit_defaults=True, frozen=True):
+    """Sampler chain of one sequence; the defaults are llama-server's."""
+
+    temperature: float = 0.8  # 0 = greedy
+    top_k: int = 40  # 0 = off
+    top_p: float = 0.95  # 1 = off
+    min_p: float = 0.05  # 0 = off
+    repeat_penalty: float = 1.0
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    penalty_last_n: int = 64
+    seed: int = -1  # -1 = drawn at random; the drawn value is reported in Done
+    max_tokens: int = 1024
+    stop: tuple[str, ...] = ()
+    grammar: str = ""  # GBNF, start rule `root`
+    json_schema: str = ""  # JSON text; converted to a grammar; excludes `grammar`
+    logprobs: int = 0  # report that many alternatives per token
+
+
+# --- requests: app -> core ----------------------------------------------------------------------
+
+
+class Request(msgspec.Struct, tag_field="t", frozen=True):
+    """Base of all requests. `id` is echoed in the `Reply`, 0 asks for none."""
+
+    id: int
+
+
+class Open(Request, tag="open", omit_defaults=True, frozen=True):
+    """Make a session known under a name chosen by the app. Reply: None."""
+
+    session: str
+
+
+class Generate(Request, tag="generate", omit_defaults=True, frozen=True):
+    """Answer the last message. Replies at once (accepted or refused); the rest are events.
+
+    One generation at a time per session; a second one is refused with `busy`.
+    """
+
+    session: str
+    messages: tuple[Message, ...]
+    sampling: Sampling = Sampling()
+    thinking: bool = True  # passed to the template as `enable_thinking`
+    resume: tuple[int, ...] = ()  # tokens already generated before a crash; continued, not repeated
+
+
+class Cancel(Request, tag="cancel", frozen=True):
+    """Stop the running or queued generation of a session within one step."""
+
+    session: str
+
+
+class Close(Request, tag="close", frozen=True):
+    """Forget a session. Its cells stay as reusable prefix until they are needed."""
+
+    session: str
+
+
+class Focus(Request, tag="focus", frozen=True):
+    """The session the user looks at: its work is scheduled first. "" = none."""
+
+    session: str
+
+
+class Tokenize(Request, tag="tokenize", omit_defaults=True, frozen=True):
+    """Reply: number of tokens of the rendered messages."""
+
+    messages: tuple[Message, ...]
+
+
+class Configure(Request, tag="configure", omit_defaults=True, frozen=True):
+    """Change a setting while running. Reply: None."""
+
+    key: str
+    value: bool | int | float | str
+
+
+class GetStats(Request, tag="stats", frozen=True):
+    """Reply with nothing; a `CacheMap` and a `Stats` event follow at once."""
+
+
+class Shutdown(Request, tag="shutdown", frozen=True):
+    """Finish the step in progress, free the context and exit with code 0."""
+
+
+AnyRequest = (
+    Open | Generate | Cancel | Close | Focus | Tokenize | Configure | GetStats | Shutdown
+)
+
+
+# --- events: core -> app ------------------------------------------------------------------------
+
+
+class Event(msgspec.Struct, tag_field="t", frozen=True):
+    """Base of all events."""
+
+
+class Loading(Event, tag="loading", frozen=True):
+    """Progress of loading the model, 0..1."""
+
+    fraction: float
+    what: str
+
+
+class Ready(Event, tag="ready", frozen=True):
+    """The model is loaded and the core takes requests. Sent once per process."""
+
+    protocol: int
+    pid: int
+    model: str  # general.name or the file's stem
+    path: str
+    architecture: str
+    parameters: int
+    model_bytes: int
+    n_ctx: int  # KV cells in total, shared by all sessions
+    n_ctx_train: int
+    n_seq_max: int
+    n_vocab: int
+    n_layer: int
+    kv_bytes_per_cell: int
+    backend: str
+    devices: tuple[str, ...]
+    type_k: str
+    type_v: str
+    flash_attention: bool
+    threads: int
+    build: str
+    hooks: dict[str, bool]
+    load_seconds: float
+
+
+class Failed(Event, tag="failed", frozen=True):
+    """The core cannot start and exits; nothing follows. kind: model | engine."""
+
+    kind: str
+    what: str
+    remedy: str
+
+
+class Reply(Event, tag="reply", omit_defaults=True, frozen=True):
+    """Answer to the request with the same id."""
+
+    id: int
+    ok: bool
+    value: int | float | str | None = None
+    code: str = ""  # busy | unknown_session | bad_request | too_long | ...
+    what: str = ""
+    remedy: str = ""
+
+
+class State(Event, tag="state", omit_defaults=True, frozen=True):
+    """A session changed state.
+
+    state: idle | queued | prefill | decode. `reason` is set while queued (one sentence for the
+    user). `done`/`total` are prompt tokens during prefill; `cached` of them were reused.
+    """
+
+    session: str
+    state: str
+    reason: str = ""
+    done: int = 0
+    total: int = 0
+    cached: int = 0
+
+
+class TokenProb(msgspec.Struct, array_like=True, frozen=True):
+    """One token with its natural-log probability after temperature-free softmax."""
+
+    token: int
+    text: str
+    logprob: float
+
+
+class Delta(msgspec.Struct, omit_defaults=True, frozen=True):
+    """New text of one session in one step. `text` is valid UTF-8; may be empty."""
+
+    session: str
+    text: str
+    tokens: tuple[int, ...] = ()
+    thinking: bool = False
+    logprobs: tuple[tuple[TokenProb, ...], ...] = ()
+
+
+class Deltas(Event, tag="deltas", frozen=True):
+    """Everything the sessions said in one step (or in a few steps, when steps are short)."""
+
+    items: tuple[Delta, ...]
+
+
+class Done(Event, tag="done", omit_defaults=True, frozen=True):
+    """A generation ended.
+
+    reason: stop (end token or stop string) | length (max_tokens or context full) | cancelled |
+    error. `text`/`thinking` hold the complete answer, so that nothing depends on the deltas.
+    """
+
+    session: str
+    reason: str
+    text: str
+    thinking: str = ""
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    tokens: int = 0
+    seed: int = 0
+    queue_seconds: float = 0.0
+    prefill_seconds: float = 0.0  # from start of prefill to first token
+    decode_seconds: float = 0.0
+    cells: int = 0  # KV cells the session holds afterwards
+    what: str = ""
+    remedy: str = ""
+
+
+class CellRun(msgspec.Struct, array_like=True, frozen=True):
+    """`length` neighbouring cells of one owner.
+
+    owner: a session's name; "" = free; "*" = shared by several; "~" = kept prefix of closed ones.
+    """
+
+    owner: str
+    length: int
+
+
+class CacheMap(Event, tag="cache", frozen=True):
+    """The real KV cells, run-length coded by index. At most 4 a second, only on change."""
+
+    total: int
+    used: int
+    highest: int  # index of the highest used cell + 1: what attention has to read
+    shared: int
+    kept: int
+    cells: dict[str, int]  # session -> cells it refers to (shared ones counted for each)
+    runs: tuple[CellRun, ...]
+
+
+class Stats(Event, tag="core_stats", frozen=True):
+    """Speed over the last window (about one second). At most 2 a second."""
+
+    decode_tok_s: float
+    prefill_tok_s: float
+    running: int
+    prefilling: int
+    queued: int
+    step_ms: float  # mean
+    steps: int  # since start
+    by_session: dict[str, float]  # decode tok/s
+
+
+class Note(Event, tag="note", omit_defaults=True, frozen=True):
+    """Something worth a line in the event log: eviction of a kept prefix, preemption..."""
+
+    level: str  # info | warning | error
+    kind: str  # cache | scheduler | model | engine | ...
+    text: str
+    session: str = ""
+
+
+AnyEvent = Loading | Ready | Failed | Reply | State | Deltas | Done | CacheMap | Stats | Note

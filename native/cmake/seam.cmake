@@ -1,0 +1,24 @@
+# Attaches halo's sources and symbol wraps to llama.cpp's own target, without touching its files.
+set(HALO_SOURCES context cells hooks info bench)
+list(TRANSFORM HALO_SOURCES PREPEND "${CMAKE_CURRENT_SOURCE_DIR}/src/")
+list(TRANSFORM HALO_SOURCES APPEND ".cpp")
+set(HALO_INCLUDE "${CMAKE_CURRENT_SOURCE_DIR}/include")
+
+# Upstream functions whose calls from other translation units come to us first (see src/hooks.cpp).
+set(HALO_WRAPPED
+    _ZNK11llama_model11build_graphERK16llm_graph_params)
+
+function(halo_attach)
+    # Private members are read where llama.cpp has no accessor; unity builds would mix our files
+    # with theirs under those flags.
+    set_source_files_properties(${HALO_SOURCES} TARGET_DIRECTORY llama PROPERTIES
+        SKIP_UNITY_BUILD_INCLUSION ON
+        COMPILE_OPTIONS "-fno-access-control;-Wall;-Wextra"
+        INCLUDE_DIRECTORIES "${HALO_INCLUDE}"
+        COMPILE_DEFINITIONS "HALO_NATIVE_VERSION=\"${halo_native_VERSION}\";HALO_LLAMA_VERSION=\"${HALO_LLAMA_VERSION}\";HALO_COMPILER=\"${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}\";HALO_BUILD_TYPE=\"${CMAKE_BUILD_TYPE}\"")
+    target_sources(llama PRIVATE ${HALO_SOURCES})
+    foreach(symbol IN LISTS HALO_WRAPPED)
+        target_link_options(llama PRIVATE "LINKER:--wrap=${symbol}")
+    endforeach()
+endfunction()
+cmake_language(DEFER CALL halo_attach)

@@ -1,0 +1,150 @@
+/* halo.h: the C ABI of halo-native, what halo-tui adds to an unmodified llama.cpp.
+ *
+ * Conventions
+ *   - Every function that can fail returns a halo_status; HALO_OK is 0, errors are negative.
+ *     halo_last_error() then holds one sentence for the user (per thread, valid until the next
+ *     failing call of that thread). Nothing here aborts or lets a C++ exception out.
+ *   - Pointers to llama_context are borrowed. Call halo_detach() before llama_free().
+ *   - Threads: a context and everything about it belong to one thread at a time, as in llama.h.
+ *     halo_version(), halo_build_info() and halo_hooks() may be called from any thread.
+ *   - A *cache* is one attention KV cache of a context: plain models have one; sliding-window
+ *     models two (0 = base, 1 = sliding window); hybrid models those of their attention layers.
+ *   - A *stream* is one independent array of cells; unified caches have exactly one.
+ */
+#ifndef HALO_H
+#define HALO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__GNUC__)
+#    define HALO_API __attribute__((visibility("default")))
+#else
+#    define HALO_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct llama_context;
+
+#define HALO_ABI 1
+
+typedef enum halo_status {
+    HALO_OK                =  0,
+    HALO_ERR_ARGUMENT      = -1, /* null pointer, index out of range, buffer too small */
+    HALO_ERR_NOT_ATTACHED  = -2, /* halo_attach() was not called on this context */
+    HALO_ERR_UNSUPPORTED   = -3, /* the context's memory is of a kind halo cannot read */
+    HALO_ERR_LLAMA         = -4, /* a llama.cpp call failed */
+    HALO_ERR_INTERNAL      = -5, /* an exception was caught; the message tells which */
+} halo_status;
+
+/* Message of the last failure on this thread; "" when there was none. Never NULL. */
+HALO_API const char * halo_last_error(void);
+
+/* --- version ------------------------------------------------------------------------------- */
+
+/* Version of halo-native, e.g. "0.1.0". Static storage. */
+HALO_API const char * halo_version(void);
+
+/* HALO_ABI of the library, to be compared with the one the caller was written for. */
+HALO_API int32_t halo_abi(void);
+
+/* JSON object: version, abi, llama_cpp (version of the pinned source), compiler, build_type,
+ * backends (names of the ggml backends registered now), system (ggml's CPU feature line).
+ * Static storage, rebuilt by each call; not for concurrent use with itself. */
+HALO_API const char * halo_build_info(void);
+
+/* --- hooks --------------------------------------------------------------------------------- */
+
+/* One wrapped upstream symbol. A symbol that upstream renames is ignored silently by the linker,
+ * so `reached` is what tells whether the hook works: it counts calls that came through it. */
+typedef struct halo_hook {
+    const char * name;    /* static storage */
+    const char * symbol;  /* the linker symbol, static storage */
+    int64_t      reached; /* calls since the library was loaded */
+} halo_hook;
+
+/* Fills up to `capacity` entries and returns how many hooks there are. `out` may be NULL. */
+HALO_API int32_t halo_hooks(halo_hook * out, int32_t capacity);
+
+/* --- context ------------------------------------------------------------------------------- */
+
+/* Makes a context known. Idempotent. HALO_ERR_UNSUPPORTED for memories without attention cells
+ * (purely recurrent models, DeepSeek's indexed caches). */
+HALO_API halo_status halo_attach(struct llama_context * ctx);
+
+/* Forgets a context and frees what was kept for it. Safe on a context never attached. */
+HALO_API void halo_detach(struct llama_context * ctx);
+
+/* --- cells --------------------------------------------------------------------------------- */
+
+typedef struct halo_cache_info {
+    int32_t n_streams; /* 1 when unified */
+    int32_t n_cells;   /* cells per stream */
+    int32_t n_layers;  /* layers whose K and V live in this cache */
+    int32_t n_swa;     /* sliding window in tokens, 0 = none */
+} halo_cache_info;
+
+/* Number of attention caches of an attached context, or a negative halo_status. */
+HALO_API int32_t halo_cache_count(const struct llama_context * ctx);
+
+HALO_API halo_status halo_cache_describe(const struct llama_context * ctx, int32_t cache, halo_cache_info * out);
+
+typedef struct halo_cells_summary {
+    int32_t total;   /* cells of the stream */
+    int32_t used;    /* cells that hold a token of at least one sequence */
+    int32_t highest; /* index of the highest used cell + 1: what attention has to read */
+    int32_t shared;  /* used cells that belong to two or more sequences */
+} halo_cells_summary;
+
+#define HALO_CELL_FREE   (-1)
+#define HALO_CELL_SHARED (-2)
+
+/* Lists the cells of one stream in order of their index, in one pass.
+ *   pos   [capacity] position of the cell's token, -1 when free; may be NULL
+ *   owner [capacity] sequence id, HALO_CELL_FREE or HALO_CELL_SHARED; may be NULL
+ *   first [capacity] lowest sequence id of the cell, also for shared ones, -1 when free; may be NULL
+ *   count [capacity] number of sequences the cell belongs to; may be NULL
+ *   out   summary; may be NULL
+ * capacity must be at least the stream's number of cells when any array is given. Reads host
+ * bookkeeping only: no device is touched, no graph needs to be idle. */
+HALO_API halo_status halo_cells(
+        const struct llama_context * ctx, int32_t cache, int32_t stream,
+        int32_t * pos, int32_t * owner, int32_t * first, int32_t * count,
+        int32_t capacity, halo_cells_summary * out);
+
+/* --- bench --------------------------------------------------------------------------------- */
+
+typedef struct halo_bench_params {
+    int32_t n_seq;       /* sequences decoded in lock step, one llama_decode() per step */
+    int32_t n_decode;    /* tokens generated for each sequence, end tokens ignored */
+    float   temperature; /* 0 = greedy */
+    int32_t top_k;       /* 0 = off */
+    float   top_p;       /* 1 = off */
+    float   min_p;       /* 0 = off */
+    uint32_t seed;       /* sequence i uses seed + i */
+} halo_bench_params;
+
+typedef struct halo_bench_result {
+    double  prefill_seconds; /* all prompts, until the first token of each is sampled */
+    double  decode_seconds;  /* the remaining n_decode - 1 steps */
+    double  ttft_seconds;    /* until the first sequence has its first token */
+    int64_t prompt_tokens;
+    int64_t decoded_tokens;  /* n_seq * (n_decode - 1) */
+} halo_bench_result;
+
+/* The ceiling of the throughput bench: prefill and batched decode with nothing around them.
+ *   tokens  prompts laid end to end; offsets [n_seq + 1] their borders
+ * Clears the context's memory before and after. Sequences 0..n_seq-1 are used. */
+HALO_API halo_status halo_bench_batched(
+        struct llama_context * ctx, const int32_t * tokens, const int32_t * offsets,
+        const halo_bench_params * params, halo_bench_result * out);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* HALO_H */

@@ -1,0 +1,126 @@
+"""Builds halo-native for one backend and installs it, from the user's cache when nothing changed."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+NATIVE = ROOT / "native"
+OPTIONS = {
+    "cpu": [],
+    "vulkan": ["-DGGML_VULKAN=ON"],
+    "hip": ["-DGGML_HIP=ON"],
+    "cuda": ["-DGGML_CUDA=ON"],
+}
+TOOLS = {
+    "vulkan": ("glslc", "the Vulkan SDK (glslc, headers and loader)"),
+    "hip": ("hipconfig", "ROCm"),
+    "cuda": ("nvcc", "the CUDA toolkit"),
+}
+
+
+def compiler() -> str:
+    """The C++ compiler's first version line; ends the program with a remedy when there is none."""
+    name = os.environ.get("CXX") or next((c for c in ("c++", "g++", "clang++") if shutil.which(c)), "")
+    if not name:
+        raise SystemExit("halo-tui: no C++ compiler found. Install one: sudo apt install build-essential")
+    out = subprocess.run([name, "--version"], capture_output=True, text=True, check=False).stdout
+    return out.splitlines()[0] if out else name
+
+
+def cpu_flags() -> str:
+    """What -march=native depends on."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return platform.processor()
+    return next((line for line in text.splitlines() if line.startswith(("flags", "Features"))), "")
+
+
+def key(backend: str) -> str:
+    """Changes whenever the built library could."""
+    digest = hashlib.sha256()
+    skip = {"build", "__pycache__", "tests"}
+    for path in sorted(NATIVE.rglob("*")):
+        if path.is_file() and not skip.intersection(path.relative_to(NATIVE).parts):
+            digest.update(path.relative_to(NATIVE).as_posix().encode() + b"\0" + path.read_bytes())
+    for part in (backend, compiler(), cpu_flags(), platform.machine(), os.environ.get("CMAKE_ARGS", "")):
+        digest.update(part.encode() + b"\0")
+    return digest.hexdigest()[:20]
+
+
+def show(line: str, tty: bool, last: list[int]) -> None:
+    """Ninja's [n/m] as one moving line, or every tenth of the way where there is no terminal."""
+    step = re.match(r"\s*\[(\d+)/(\d+)\]", line)
+    if not step:
+        return
+    done, total = int(step[1]), int(step[2])
+    if tty:
+        end = "\n" if done == total else ""
+        print(f"\r  native build {done}/{total}", end=end, file=sys.stderr, flush=True)
+    elif done * 10 // total != last[0]:
+        last[0] = done * 10 // total
+        print(f"  native build {done}/{total}", file=sys.stderr, flush=True)
+
+
+def build(backend: str, target: Path) -> Path:
+    """Builds the wheel into `target`, in a folder that is kept, so that edits rebuild in seconds."""
+    folder = NATIVE / "build" / backend
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / "build.log"
+    command = [sys.executable, "-m", "pip", "wheel", "-v", "--no-deps", "--no-build-isolation"]
+    command += ["-w", str(target), "-C", f"build-dir={folder}", str(NATIVE)]
+    args = " ".join([os.environ.get("CMAKE_ARGS", ""), *OPTIONS[backend]]).strip()
+    env = {**os.environ, "CMAKE_ARGS": args, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    tty, last = sys.stderr.isatty(), [-1]
+    print(f"halo-native: building llama.cpp for {backend} (a few minutes the first time)", file=sys.stderr)
+    with log.open("w") as out, subprocess.Popen(
+        command, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        assert process.stdout
+        for line in process.stdout:
+            out.write(line)
+            show(line, tty, last)
+    if process.returncode:
+        tail = log.read_text().splitlines()[-25:]
+        print("\n".join(tail), file=sys.stderr)
+        raise SystemExit(f"halo-tui: the native build failed; the whole log is {log.relative_to(ROOT)}")
+    return next(target.glob("halo_native-*.whl"))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--backend", choices=sorted(OPTIONS), default="cpu")
+    backend = parser.parse_args().backend
+    if backend in TOOLS and not shutil.which(TOOLS[backend][0]):
+        tool, where = TOOLS[backend]
+        raise SystemExit(f"halo-tui: {tool} is missing. Install {where}, or use BACKEND=cpu.")
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    kept = base / "halo-tui" / "wheels" / key(backend)
+    wheel = next(kept.glob("halo_native-*.whl"), None) if kept.is_dir() else None
+    with tempfile.TemporaryDirectory() as scratch:
+        if wheel is None:
+            wheel = build(backend, Path(scratch))
+            try:
+                kept.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(wheel, kept / (wheel.name + ".part"))
+                os.replace(kept / (wheel.name + ".part"), kept / wheel.name)
+            except OSError as error:  # the cache is a convenience
+                print(f"halo-native: the build was not cached: {error}", file=sys.stderr)
+        else:
+            print("halo-native: taken from the cache", file=sys.stderr)
+        pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--force-reinstall", str(wheel)]
+        raise SystemExit(subprocess.run(pip, check=False).returncode)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""An engine client without an engine, for tests of what is above it.
+
+By default every generation waits for the test: `say` streams text, `finish` ends it. With
+`reply` (a function from the messages to the answer) it answers by itself, word by word.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from engine.errors import EngineError
+from engine.protocol import (
+    PROTOCOL_VERSION,
+    CacheMap,
+    CellRun,
+    Delta,
+    Deltas,
+    Done,
+    Event,
+    Message,
+    Ready,
+    Sampling,
+    State,
+)
+
+READY = Ready(
+    protocol=PROTOCOL_VERSION, pid=4242, model="scripted", path="/models/scripted.gguf",
+    architecture="qwen3moe", parameters=20_000_000, model_bytes=40_000_000, n_ctx=8192,
+    n_ctx_train=8192, n_seq_max=64, n_vocab=4096, n_layer=8, kv_bytes_per_cell=4096,
+    backend="CPU", devices=("CPU",), type_k="f16", type_v="f16", flash_attention=True, threads=4,
+    build="test", hooks={"cells": True}, load_seconds=0.5,
+)  # fmt: skip
+
+
+class ScriptedClient:
+    """Same methods and events as engine.client.EngineClient."""
+
+    def __init__(self, reply: Callable[[tuple[Message, ...]], str] | None = None) -> None:
+        self.reply = reply
+        self.generations: dict[str, tuple[Message, ...]] = {}  # running, by session
+        self.samplings: dict[str, Sampling] = {}
+        self.sessions: set[str] = set()
+        self.focused = ""
+        self.refuse: EngineError | None = None  # raised by the next generate
+        self.start_error: EngineError | None = None
+        self.hold_start = False  # start() waits for `let_start`
+        self.ready: Ready | None = None
+        self.state = "starting"
+        self.pid = 4242
+        self.stopped = False
+        self.log: list[tuple[str, Any]] = []
+        self._text: dict[str, str] = {}
+        self._handlers: list[Callable[[Event], None]] = []
+        self._go = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # --- the client's methods --------------------------------------------------------------------
+
+    def subscribe(self, handler: Callable[[Event], None]) -> Callable[[], None]:
+        self._handlers.append(handler)
+        return lambda: self._handlers.remove(handler)
+
+    async def start(self) -> Ready:
+        if self.hold_start:
+            await self._go.wait()
+        if self.start_error:
+            self.state = "dead"
+            raise self.start_error
+        self.state, self.ready = "ready", READY
+        self.emit(READY)
+        return READY
+
+    async def stop(self) -> None:
+        self.stopped = True
+        self.state = "dead"
+        for task in self._tasks:
+            task.cancel()
+
+    async def open(self, session: str) -> None:
+        self.sessions.add(session)
+        self.log.append(("open", session))
+
+    async def close(self, session: str) -> None:
+        self.sessions.discard(session)
+        self.log.append(("close", session))
+
+    async def focus(self, session: str) -> None:
+        self.focused = session
+
+    async def cancel(self, session: str) -> None:
+        self.log.append(("cancel", session))
+        if session in self.generations:
+            self.finish(session, "cancelled")
+
+    async def generate(
+        self,
+        session: str,
+        messages: tuple[Message, ...],
+        sampling: Sampling = Sampling(),  # noqa: B008 - frozen
+        thinking: bool = True,
+    ) -> None:
+        if self.refuse:
+            error, self.refuse = self.refuse, None
+            raise error
+        assert session in self.sessions, "generate before open"
+        assert session not in self.generations, "a second generation of one session"
+        self.generations[session] = messages
+        self.samplings[session] = sampling
+        self._text[session] = ""
+        self.log.append(("generate", messages))
+        if self.reply:
+            task = asyncio.get_running_loop().create_task(self._answer(session, messages))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _answer(self, session: str, messages: tuple[Message, ...]) -> None:
+        assert self.reply is not None
+        self.emit(State(session, "prefill", done=0, total=10))
+        self.emit(State(session, "decode", done=10, total=10))
+        for word in self.reply(messages).split(" "):
+            await asyncio.sleep(0)
+            if session not in self.generations:
+                return
+            self.say(session, word if not self._text[session] else f" {word}")
+        self.finish(session)
+
+    # --- the test's hand -------------------------------------------------------------------------
+
+    def let_start(self) -> None:
+        self._go.set()
+
+    def emit(self, event: Event) -> None:
+        for handler in tuple(self._handlers):
+            handler(event)
+
+    def say(self, session: str, text: str, thinking: bool = False) -> None:
+        if not thinking:
+            self._text[session] += text
+        self.emit(Deltas((Delta(session, text, tokens=(1,), thinking=thinking),)))
+
+    def finish(self, session: str, reason: str = "stop", **fields: Any) -> None:
+        messages = self.generations.pop(session)
+        text = fields.pop("text", self._text.pop(session))
+        tokens = max(1, len(text.split()))
+        self.emit(Done(session, reason, text, prompt_tokens=10 * len(messages), tokens=tokens,
+                       decode_seconds=0.1, cells=100, seed=7, **fields))
+
+    def cells(self, counts: dict[str, int]) -> None:
+        """A cache map in which each session has so many cells of its own."""
+        used = sum(counts.values())
+        runs = tuple(CellRun(session, count) for session, count in counts.items())
+        self.emit(CacheMap(8192, used, used, 0, 0, counts, (*runs, CellRun("", 8192 - used))))

@@ -1,0 +1,5 @@
+"""`python -m tui.cli` is `halo-tui`."""
+
+from tui.cli.main import main
+
+main()

@@ -1,0 +1,87 @@
+"""`halo-tui bench`: measurements; each command prints the figures of docs/benchmarks.md."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from tui.cli.settings import Settings, settings_options
+
+
+class Counts(click.ParamType):
+    """Numbers of agents, e.g. 1,2,4,8."""
+
+    name = "counts"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            counts = tuple(int(part) for part in value.split(","))
+        except ValueError:
+            counts = ()
+        if not counts or min(counts) < 1 or max(counts) > 64:
+            self.fail(f"'{value}' is no list of numbers from 1 to 64, such as 1,2,4,8.", param, ctx)
+        return counts
+
+
+@click.group()
+def command() -> None:
+    """Measure the engine and the app."""
+
+
+@command.command()
+@settings_options
+@click.option("--agents", type=Counts(), default="1,2,4,8", show_default=True,
+              help="Numbers of agents that talk at once.")
+@click.option("--tokens", type=click.IntRange(8, 4096), default=128, show_default=True,
+              help="Tokens each agent answers.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def throughput(settings: Settings, agents: tuple[int, ...], tokens: int, as_json: bool) -> None:
+    """Tokens per second and time to first token, against a bare loop and one after the other."""
+    from engine.bench import throughput as bench
+
+    result = bench.run(config=settings.load(), agents=agents, model=settings.model, tokens=tokens)
+    _print(result, as_json)
+
+
+@command.command()
+@settings_options
+@click.option("--agents", type=click.IntRange(1, 16), default=8, show_default=True,
+              help="Agents that stream at once.")
+@click.option("--tokens", type=click.IntRange(8, 4096), default=256, show_default=True,
+              help="Tokens each agent answers.")
+@click.option("--messages", type=click.IntRange(10, 100_000), default=10_000, show_default=True,
+              help="Messages over which memory is watched.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def ui(settings: Settings, agents: int, tokens: int, messages: int, as_json: bool) -> None:
+    """Input latency, frames per second and memory of the app while agents stream."""
+    from tui import bench_ui as bench
+
+    result = bench.run(config=settings.load(), agents=agents, model=settings.model, tokens=tokens,
+                       messages=messages)
+    _print(result, as_json)
+
+
+def _print(result: dict[str, Any], as_json: bool) -> None:
+    from tui.cli.output import table
+
+    if as_json:
+        click.echo(json.dumps(result, ensure_ascii=False))
+        return
+    rows = result.get("rows")
+    if rows:
+        click.echo(table([[_number(v) for v in row.values()] for row in rows], list(rows[0])))
+    for key, value in result.items():
+        if key != "rows":
+            click.echo(f"{key}  {_number(value)}")
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+    return "–" if value is None else str(value)

@@ -1,0 +1,264 @@
+"""What each action of the table does. One method per action, named like it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from agents.agent import Agent
+from engine.errors import HaloError
+from tui.actions import BY_SLASH
+from tui.screens.dialogs import AgentEditor, AgentForm, AskText, Confirm
+
+if TYPE_CHECKING:
+    from tui.screens.main import MainScreen
+
+
+class Controller:
+    """Carries out actions for the main screen. Every method takes the slash command's argument."""
+
+    def __init__(self, screen: MainScreen) -> None:
+        self.screen = screen
+
+    @property
+    def space(self) -> Any:
+        return self.screen.workspace
+
+    @property
+    def agent(self) -> Agent:
+        """The agent the person looks at."""
+        found: Agent = self.space.get(self.screen.current)
+        return found
+
+    def start(self, action: str, argument: str = "") -> None:
+        """Run an action in a worker, so that it may open dialogs and wait."""
+        self.screen.run_worker(self.run(action, argument), group="actions")
+
+    async def run(self, action: str, argument: str = "") -> None:
+        """Run an action; what cannot be done is told, never raised."""
+        try:
+            await getattr(self, action)(argument.strip())
+        except HaloError as error:
+            self.tell(str(error), "error")
+
+    def slash(self, name: str, argument: str) -> None:
+        """Run a slash command."""
+        self.start(BY_SLASH[name].id, argument)
+
+    def tell(self, text: str, severity: Any = "information") -> None:
+        self.screen.notify(text, severity=severity, markup=False)
+
+    async def ask(self, screen: Any) -> Any:
+        return await self.screen.app.push_screen_wait(screen)
+
+    # --- app ---
+
+    async def help(self, _: str) -> None:
+        from tui.screens.help import HelpScreen
+
+        await self.ask(HelpScreen(self.space.config))
+
+    async def quit(self, _: str) -> None:
+        busy = [a.name for a in self.space.agents if a.busy]
+        if busy and not await self.ask(
+            Confirm(
+                f"{', '.join(busy)} {'is' if len(busy) == 1 else 'are'} still answering. "
+                "What was said so far is kept. Quit?", "Quit",
+            )
+        ):
+            return
+        await self.screen.app.leave()  # type: ignore[attr-defined]
+
+    async def models(self, _: str) -> None:
+        from tui.screens.models import ModelsScreen
+
+        chosen = await self.ask(ModelsScreen(self.space.config))
+        if chosen is not None:
+            await self.use_model(chosen)
+
+    async def use_model(self, path: str) -> None:
+        """Load another model; conversations go on with it. "" = halo-mini."""
+        from engine import paths
+        from engine.client import EngineClient
+        from engine.config_edit import save_value
+
+        self.space.config.model.path = path
+        file = save_value("model.path", path)
+        self.tell(f"Loading {path or 'halo-mini'}; saved in {file}.")
+        client = EngineClient(self.space.config, log_path=paths.state_dir() / "core.log")
+        await self.space.restart_engine(client)
+
+    async def restart(self, _: str) -> None:
+        await self.space.restart_engine()
+
+    # --- chat ---
+
+    async def stop(self, _: str) -> None:
+        if self.screen.close_something():
+            return
+        if self.agent.busy:
+            await self.space.stop_generation(self.agent.name)
+
+    async def stop_all(self, _: str) -> None:
+        await self.space.stop_all()
+
+    async def regenerate(self, _: str) -> None:
+        await self.space.regenerate(self.agent.name)
+
+    async def edit_last(self, _: str) -> None:
+        agent = self.agent
+        turn = next((t for t in reversed(agent.turns) if t.role == "user"), None)
+        if turn is None:
+            raise HaloError(f"You have not asked {agent.name} anything yet.")
+        await self.edit_turn(agent.name, turn.id, turn.text)
+
+    async def edit_turn(self, name: str, turn_id: str, text: str) -> None:
+        """Edit a prompt and answer again from there."""
+        new = await self.ask(
+            AskText("Edit and send again; what came after it is replaced.", text, multiline=True)
+        )
+        if new and new.strip():
+            await self.space.edit_and_resend(name, turn_id, new.strip())
+
+    async def copy_answer(self, _: str) -> None:
+        self.screen.conversation.copy_last()
+
+    async def copy_code(self, _: str) -> None:
+        self.screen.conversation.copy_code()
+
+    async def find(self, text: str) -> None:
+        self.screen.open_find(text)
+
+    async def clear(self, _: str) -> None:
+        agent = self.agent
+        if agent.turns and not await self.ask(
+            Confirm(f"Forget the whole conversation with {agent.name}?", "Forget")
+        ):
+            return
+        await self.space.clear(agent.name)
+
+    async def retry_queue(self, _: str) -> None:
+        self.space.resume_queue(self.agent.name)
+
+    # --- agents ---
+
+    async def next_agent(self, _: str) -> None:
+        await self._step(1)
+
+    async def previous_agent(self, _: str) -> None:
+        await self._step(-1)
+
+    async def _step(self, delta: int) -> None:
+        names = self.space.names
+        await self.screen.show_agent(names[(names.index(self.agent.name) + delta) % len(names)])
+
+    async def go_agent(self, name: str) -> None:
+        if name.isdigit():
+            await self.agent_number(int(name))
+        else:
+            await self.screen.show_agent(self.space.get(name.lstrip("@")).name)
+
+    async def agent_number(self, number: int) -> None:
+        """Show the n-th agent, counted from 1."""
+        if 1 <= number <= len(self.space.names):
+            await self.screen.show_agent(self.space.names[number - 1])
+
+    async def new_agent(self, name: str) -> None:
+        if name:
+            agent = await self.space.create(name)
+        else:
+            form = await self.ask(AgentEditor(None, f"agent{len(self.space.agents) + 1}"))
+            if form is None:
+                return
+            agent = await self.space.create(form.name, form.system, form.colour, form.sampling)
+        await self.screen.show_agent(agent.name)
+
+    async def edit_agent(self, _: str) -> None:
+        agent = self.agent
+        form: AgentForm | None = await self.ask(AgentEditor(agent))
+        if form is None:
+            return
+        if form.name != agent.name:
+            await self.space.rename(agent.name, form.name)
+        await self.space.change(
+            agent.name, system=form.system, colour=form.colour, sampling=form.sampling
+        )
+        await self.screen.show_agent(agent.name)
+
+    async def rename(self, name: str) -> None:
+        agent = self.agent
+        name = name or (await self.ask(AskText(f"New name of {agent.name}", agent.name))) or ""
+        if name.strip():
+            await self.space.rename(agent.name, name.strip())
+            await self.screen.show_agent(agent.name)
+
+    async def duplicate(self, name: str) -> None:
+        copy = await self.space.duplicate(self.agent.name, name or None)
+        await self.screen.show_agent(copy.name)
+
+    async def close_agent(self, _: str) -> None:
+        name = self.agent.name
+        await self.space.close_agent(name)
+        self.tell(f"{name} is closed. /undo brings it back.")
+        await self.screen.show_agent(self.space.focused or self.space.names[0])
+
+    async def undo_close(self, _: str) -> None:
+        agent = await self.space.reopen()
+        await self.screen.show_agent(agent.name)
+
+    async def system(self, text: str) -> None:
+        agent = self.agent
+        if not text:
+            asked = await self.ask(
+                AskText(f"System prompt of {agent.name}", agent.spec.system, multiline=True)
+            )
+            if asked is None:
+                return
+            text = asked.strip()
+        await self.space.change(agent.name, system=text)
+        self.tell(f"{agent.name} has a new system prompt.")
+
+    async def temperature(self, text: str) -> None:
+        await self._sampling("temperature", text, float)
+
+    async def seed(self, text: str) -> None:
+        await self._sampling("seed", text, int)
+
+    async def _sampling(self, key: str, text: str, kind: type) -> None:
+        try:
+            value = kind(text)
+        except ValueError:
+            raise HaloError(f"'{text}' is not a number.", f"For example: /{key[:4]} 0") from None
+        agent = self.agent
+        await self.space.change(agent.name, sampling={**agent.spec.sampling, key: value})
+        self.tell(f"{agent.name}: {key} = {value}.")
+
+    # --- view ---
+
+    async def grid(self, _: str) -> None:
+        await self.screen.toggle_grid()
+
+    async def cache(self, _: str) -> None:
+        self.screen.toggle_side()
+
+    async def log(self, _: str) -> None:
+        from tui.screens.log import LogScreen
+
+        await self.ask(LogScreen(list(self.space.log)))
+
+    async def theme(self, name: str) -> None:
+        app = self.screen.app
+        if not name:
+            app.search_themes()
+        elif name in app.available_themes:
+            app.theme = name
+            await asyncio.to_thread(_save_theme, name)
+        else:
+            raise HaloError(f"There is no theme '{name}'.", "/theme alone lists them.")
+
+
+def _save_theme(name: str) -> None:
+    from engine.config_edit import save_value
+
+    save_value("ui.theme", name)
+

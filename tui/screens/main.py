@@ -1,0 +1,373 @@
+"""The main screen: agents left, conversation or grid in the middle, cells and events right.
+
+It wires widgets to the workspace: workspace events go to the widgets they concern, at most once a
+frame; messages of the widgets become calls of the controller.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.screen import Screen
+from textual.widgets import ContentSwitcher, Footer, Static
+
+from agents.events import (
+    AgentChanged,
+    CacheChanged,
+    EngineChanged,
+    Logged,
+    RosterChanged,
+    StatsChanged,
+    TurnAdded,
+    TurnDelta,
+    TurnFinished,
+    TurnsTruncated,
+    WorkspaceEvent,
+)
+from agents.workspace import Workspace
+from engine.errors import HaloError
+from tui.actions import bindings, slash_commands
+from tui.clipboard import copy
+from tui.controller import Controller
+from tui.screens.log import LogScreen
+from tui.widgets.agent_list import AgentList, AgentSelected, AgentTabs
+from tui.widgets.cache_pane import CachePane
+from tui.widgets.chat.conversation import Conversation
+from tui.widgets.chat.find_bar import FindBar
+from tui.widgets.chat.grid import ChatGrid
+from tui.widgets.chat.prompt import Prompt
+from tui.widgets.event_log import EventLog
+from tui.widgets.status_line import StatusLine
+
+SMALLEST = (50, 14)
+FRAME = 1 / 15  # the list and the tabs are drawn at most that often
+
+
+class MainScreen(Screen[None]):
+    """Everything a person works with."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings()]
+    AUTO_FOCUS = "Prompt TextArea"
+
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__()
+        self.workspace = workspace
+        self.controller = Controller(self)
+        self.current = ""  # name of the agent shown
+        self.grid_shown = False
+        self._dirty: set[str] = set()
+        self._titled = ""
+
+    # --- parts -----------------------------------------------------------------------------------
+
+    def compose(self) -> ComposeResult:
+        yield _id(AgentTabs(self.workspace), "tabs")
+        with Horizontal(id="body"):
+            yield _id(AgentList(self.workspace), "agents")
+            with Vertical(id="centre"):
+                yield Static("", id="banner", markup=False)
+                yield ContentSwitcher(id="chats")
+                yield FindBar()
+                yield Prompt(slash_commands(), lambda: self.workspace.names)
+            with Vertical(id="side"):
+                yield CachePane(self.workspace)
+                yield EventLog(list(self.workspace.log))
+        yield Static("", id="small")
+        yield StatusLine(self.workspace)
+        yield Footer(show_command_palette=True)
+
+    async def on_mount(self) -> None:
+        self.query_one(FindBar).display = False
+        ui = self.workspace.config.ui
+        self.set_interval(FRAME, self._flush)
+        self.set_interval(1.0, self.query_one(CachePane).sample)
+        self._cell_period = 1 / ui.cell_map_hz
+        self.set_interval(self._cell_period, self._draw_cells)
+        wanted = self.workspace.config.chat.default_agent or self.workspace.focused
+        names = self.workspace.names
+        await self.show_agent(wanted if wanted in names else names[0])
+        self._show_engine()
+        self.query_one(AgentList).refresh_rows()
+
+    @property
+    def conversation(self) -> Conversation:
+        """The conversation of the agent shown."""
+        return self._conversations()[self.workspace.get(self.current).id]
+
+    def _conversations(self) -> dict[str, Conversation]:
+        return {c.id.removeprefix("chat-"): c for c in self.query(Conversation) if c.id}
+
+    async def show_agent(self, name: str) -> None:
+        """Look at another agent."""
+        agent = self.workspace.get(name)
+        self.keep_draft()
+        prompt = self.query_one(Prompt)
+        switcher = self.query_one("#chats", ContentSwitcher)
+        chat_id = f"chat-{agent.id}"
+        if not switcher.query(f"#{chat_id}"):
+            ui = self.workspace.config.ui
+            chat = Conversation(
+                self.workspace, agent.name, fps=ui.markdown_fps, window=ui.history_window
+            )
+            chat.id = chat_id
+            await switcher.mount(chat)
+        self.current = agent.name
+        self.grid_shown = False
+        switcher.current = chat_id
+        self._drop_grid()
+        prompt.set_draft(agent.draft)
+        prompt.set_agent(agent)
+        await self.workspace.focus(agent.name)
+        self._dirty.add("roster")
+        self._flush()
+        prompt.focus_input()
+
+    def keep_draft(self) -> None:
+        """Save what is typed for the agent shown."""
+        if self.current and self.current in self.workspace.names:
+            self.workspace.set_draft(self.current, self.query_one(Prompt).get_draft())
+
+    async def toggle_grid(self) -> None:
+        """Several agents at once, or one conversation."""
+        if self.grid_shown:
+            await self.show_agent(self.current)
+            return
+        switcher = self.query_one("#chats", ContentSwitcher)
+        grid = ChatGrid(self.workspace)
+        grid.id = "grid"
+        await switcher.mount(grid)
+        switcher.current = "grid"
+        self.grid_shown = True
+
+    def _drop_grid(self) -> None:
+        for grid in self.query(ChatGrid):
+            grid.remove()
+
+    def toggle_side(self) -> None:
+        """Show or hide cells and events; on narrow screens they are hidden at first."""
+        side = self.query_one("#side")
+        side.toggle_class("-asked" if self.app.has_class("-narrow") or self.has_class("-narrow")
+                          else "-hidden")
+        self._draw_cells()
+
+    def open_find(self, text: str = "") -> None:
+        """Search in the conversation."""
+        bar = self.query_one(FindBar)
+        bar.display = True
+        bar.open(text)
+
+    def close_something(self) -> bool:
+        """Close the search or the grid. False when nothing was open."""
+        bar = self.query_one(FindBar)
+        if bar.display:
+            self._close_find()
+            return True
+        if self.query_one(Prompt).close_popup():
+            return True
+        if self.grid_shown:
+            self.run_worker(self.show_agent(self.current))
+            return True
+        return False
+
+    def _close_find(self) -> None:
+        self.query_one(FindBar).display = False
+        self.conversation.find("")
+        self.query_one(Prompt).focus_input()
+
+    # --- actions ---------------------------------------------------------------------------------
+
+    def action_run(self, action: str) -> None:
+        self.controller.start(action)
+
+    def action_jump(self, number: int) -> None:
+        self.run_worker(self.controller.agent_number(number))
+
+    # --- messages of widgets ---------------------------------------------------------------------
+
+    @on(AgentSelected)
+    async def _selected(self, event: AgentSelected) -> None:
+        await self.show_agent(event.agent)
+
+    @on(ChatGrid.Selected)
+    async def _grid_selected(self, event: ChatGrid.Selected) -> None:
+        await self.show_agent(event.agent)
+
+    @on(Prompt.Submitted)
+    async def _submitted(self, event: Prompt.Submitted) -> None:
+        try:
+            names = await self.workspace.send(event.text, self.current)
+        except HaloError as error:
+            self.notify(str(error), severity="error", markup=False)
+            return
+        if not self.grid_shown and names and self.current not in names:
+            self.notify(f"Sent to {', '.join(names)}.", markup=False)
+        self.workspace.set_draft(self.current, "")
+
+    @on(Prompt.Command)
+    def _command(self, event: Prompt.Command) -> None:
+        self.controller.slash(event.name, event.args)
+
+    @on(Prompt.Unqueue)
+    def _unqueue(self, event: Prompt.Unqueue) -> None:
+        text = self.workspace.unqueue(self.current, event.index)
+        self.query_one(Prompt).set_draft(text)
+
+    @on(Conversation.EditRequested)
+    def _edit(self, event: Conversation.EditRequested) -> None:
+        self.run_worker(self.controller.edit_turn(event.agent, event.turn_id, event.text))
+
+    @on(Conversation.RegenerateRequested)
+    def _regenerate(self) -> None:
+        self.controller.start("regenerate")
+
+    @on(Conversation.CopyRequested)
+    def _copy(self, event: Conversation.CopyRequested) -> None:
+        self.notify(copy(self.app, event.text, event.what), markup=False)
+
+    @on(FindBar.Changed)
+    def _find(self, event: FindBar.Changed) -> None:
+        self.query_one(FindBar).show_count(self.conversation.find(event.query))
+
+    @on(FindBar.Next)
+    def _find_next(self) -> None:
+        self.conversation.find_next()
+
+    @on(FindBar.Previous)
+    def _find_previous(self) -> None:
+        self.conversation.find_previous()
+
+    @on(FindBar.Closed)
+    def _find_closed(self) -> None:
+        self._close_find()
+
+    # --- events of the workspace -----------------------------------------------------------------
+
+    def on_workspace(self, event: WorkspaceEvent) -> None:
+        """One event; cheap, what is drawn is drawn by the frame timer."""
+        match event:
+            case TurnDelta() | TurnAdded() | TurnsTruncated():
+                self._to_chat(event.agent, event)
+            case TurnFinished():
+                self._to_chat(event.agent, event)
+                self._tell_finished(event)
+                self._dirty.add("agents")
+            case AgentChanged():
+                self._dirty.add("agents")
+            case RosterChanged():
+                self._dirty.add("roster")
+            case CacheChanged():
+                self._dirty.add("cells")
+            case StatsChanged():
+                self._dirty.add("stats")
+            case EngineChanged():
+                self._show_engine(event)
+            case Logged():
+                self._logged(event)
+
+    def _to_chat(self, name: str, event: WorkspaceEvent) -> None:
+        agent = next((a for a in self.workspace.agents if a.name == name), None)
+        chat = self._conversations().get(agent.id) if agent else None
+        if chat is not None:
+            chat.apply(event)
+
+    def _tell_finished(self, event: TurnFinished) -> None:
+        visible = event.agent == self.current or self.grid_shown
+        if event.turn.role != "assistant" or event.turn.status == "cancelled":
+            return
+        if not visible and self.workspace.config.ui.notify:
+            words = event.turn.text.strip().replace("\n", " ")[:60]
+            self.notify(words or event.turn.detail, title=event.agent, markup=False, timeout=4)
+        elif visible and not self.app.app_focus and self.workspace.config.ui.notify:
+            self.app.bell()
+
+    def _logged(self, event: Logged) -> None:
+        self.query_one(EventLog).add(event.entry)
+        if isinstance(self.app.screen, LogScreen):
+            self.app.screen.add(event.entry)
+        if event.entry.level == "error":
+            self.notify(event.entry.text, severity="error", markup=False)
+
+    def _show_engine(self, event: EngineChanged | None = None) -> None:
+        state = self.workspace.engine_state
+        banner = self.query_one("#banner", Static)
+        what, remedy = self.workspace.engine_fault
+        if state == "starting":
+            share = f" {event.fraction:.0%}" if event and event.fraction else ""
+            step = f": {event.what}" if event and event.what else ""
+            banner.update(f"◔ The model is loading{share}{step}. You can write already.")
+        elif state == "restarting":
+            said = event.what if event and event.what else "The engine core died."
+            banner.update(f"◔ {said} It starts again; answers go on where they were.")
+        elif state == "dead":
+            banner.update(f"✗ {what} {remedy} /restart starts it again; your chats are safe.")
+        banner.set_class(state != "ready", "-shown")
+        banner.set_class(state == "dead", "-error")
+        self._dirty |= {"agents", "stats", "cells"}
+
+    # --- drawing ---------------------------------------------------------------------------------
+
+    def _flush(self) -> None:
+        """Draw what changed since the last frame."""
+        if not self._dirty or not self.is_mounted:
+            return
+        dirty, self._dirty = self._dirty, self._dirty & {"cells"}
+        if "roster" in dirty:
+            self.run_worker(self._rebuild(), group="roster", exclusive=True)
+        elif "agents" in dirty:
+            self.query_one(AgentList).refresh_rows()
+        if dirty & {"agents", "roster"}:
+            self.query_one(AgentTabs).refresh()
+            self._show_queue()
+            self._show_title()
+        if dirty & {"stats", "agents"}:
+            self.query_one(StatusLine).refresh()
+
+    def _draw_cells(self) -> None:
+        if "cells" in self._dirty:
+            self._dirty.discard("cells")
+            pane = self.query_one(CachePane)
+            if pane.is_on_screen:
+                pane.draw()
+            self.query_one(StatusLine).refresh()
+
+    async def _rebuild(self) -> None:
+        known = {agent.id for agent in self.workspace.agents}
+        for agent_id, chat in self._conversations().items():
+            if agent_id not in known:
+                await chat.remove()
+        for agent in self.workspace.agents:
+            if chat := self._conversations().get(agent.id):
+                chat.agent_name = agent.name
+        if self.current not in self.workspace.names and self.workspace.names:
+            await self.show_agent(self.workspace.names[0])
+        await self.query_one(AgentList).rebuild()
+
+    def _show_queue(self) -> None:
+        if self.current in self.workspace.names:
+            agent = self.workspace.get(self.current)
+            self.query_one(Prompt).set_agent(agent)
+
+    def _show_title(self) -> None:
+        busy = sum(agent.busy for agent in self.workspace.agents)
+        title = f"{'● ' if busy else ''}halo-tui{f' ({busy})' if busy else ''}"
+        if title != self._titled and self.app.is_web is False:
+            self._titled = title
+            self.app.title = title
+
+    def on_resize(self, event: events.Resize) -> None:
+        small = event.size.width < SMALLEST[0] or event.size.height < SMALLEST[1]
+        self.set_class(small, "-toosmall")
+        if small:
+            self.query_one("#small", Static).update(
+                f"{event.size.width}×{event.size.height} is too small: halo-tui needs "
+                f"{SMALLEST[0]}×{SMALLEST[1]}. Make the window larger; nothing is lost."
+            )
+
+
+def _id[W: Static | AgentTabs | AgentList](widget: W, name: str) -> W:
+    widget.id = name
+    return widget

@@ -1,0 +1,35 @@
+"""The app's own themes, and the colours of agents."""
+
+from __future__ import annotations
+
+from textual.theme import Theme
+
+THEMES = (
+    Theme("halo-dark", primary="#5fb3f9", secondary="#8f7df0", accent="#f5a65b",
+          foreground="#d7dde6", background="#11151b", surface="#171c24", panel="#1f2630",
+          success="#6fcf97", warning="#f2c14e", error="#ef6f6c", dark=True,
+          variables={"border": "#2f3a48", "footer-key-foreground": "#f5a65b"}),
+    Theme("halo-light", primary="#1f6feb", secondary="#6e40c9", accent="#b35900",
+          foreground="#1f2328", background="#fbfbfa", surface="#f2f3f5", panel="#e6e9ee",
+          success="#1a7f37", warning="#9a6700", error="#cf222e", dark=False),
+    Theme("high-contrast", primary="#ffff00", secondary="#00ffff", accent="#ff9f1c",
+          foreground="#ffffff", background="#000000", surface="#000000", panel="#1a1a1a",
+          success="#00ff66", warning="#ffcc00", error="#ff5555", dark=True,
+          variables={"border": "#ffffff", "text-muted": "#ffffff"}),
+)  # fmt: skip
+
+# Distinct on dark and light grounds; agents take them in turn when they name no colour.
+PALETTE = ("#4cc9f0", "#f472b6", "#facc15", "#4ade80", "#a78bfa", "#fb923c", "#2dd4bf", "#f87171",
+           "#94a3b8", "#c4d600")  # fmt: skip
+NAMED = {"cyan": "#4cc9f0", "magenta": "#f472b6", "yellow": "#facc15", "green": "#4ade80",
+         "blue": "#60a5fa", "red": "#f87171", "white": "#e5e7eb", "orange": "#fb923c",
+         "purple": "#a78bfa"}  # fmt: skip
+SHARED = "#e5e7eb"
+KEPT = "#64748b"
+
+
+def agent_colour(colour: str, index: int) -> str:
+    """Hex colour of an agent: its own, or the palette's by its place in the list."""
+    if colour.startswith("#"):
+        return colour
+    return NAMED.get(colour.lower(), PALETTE[index % len(PALETTE)])
