@@ -35,6 +35,7 @@ class Running:
     system: str | None = None
     started: float = field(default_factory=time.monotonic)
     sent: bool = False  # the core has it, or is about to
+    listening: bool = False  # what the core says of the session is about this answer
     then_next: bool = True  # go on with the queue afterwards
     finished: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -47,6 +48,7 @@ class Answers:
         self.running: dict[str, Running] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._opened: set[str] = set()  # sessions the core knows
+        self._astray: set[str] = set()  # sessions that may still say something of an old answer
 
     # --- from prompt to core ---------------------------------------------------------------------
 
@@ -87,7 +89,7 @@ class Answers:
         if self.workspace.engine_state == "ready":
             self._send(agent, run)
         elif self.workspace.engine_state == "dead":
-            self.fail(agent, self.workspace.engine_error())
+            self.fail(agent, self.workspace.engine_error)
 
     def send_waiting(self) -> None:
         """The core is ready: hand it what waited."""
@@ -106,9 +108,13 @@ class Answers:
         workspace = self.workspace
         try:
             sampling = workspace.config.sampling_for(run.sampling)
+            if agent.id in self._astray:
+                self._astray.discard(agent.id)
+                await self.close(agent)
             await self.open(agent)
-            # Turns may have changed while the session was opened; what counts is the list now.
+            # It may have been stopped while the session was opened.
             if self.running.get(agent.id) is run:
+                run.listening = True
                 await workspace.client.generate(
                     agent.id, agent.messages(run.system), sampling, workspace.config.chat.thinking
                 )
@@ -134,12 +140,18 @@ class Answers:
     def forget_sessions(self) -> None:
         """Another core: nothing is open there."""
         self._opened.clear()
+        self._astray.clear()
 
     # --- from core to turn -----------------------------------------------------------------------
 
+    def _heard(self, agent: Agent) -> Running | None:
+        """The answer that an event of the agent's session is about, if it is about one."""
+        run = self.running.get(agent.id)
+        return run if run is not None and run.listening else None
+
     def state(self, agent: Agent, event: State) -> None:
         """The core tells where the answer stands."""
-        run = self.running.get(agent.id)
+        run = self._heard(agent)
         if run is None or event.state == "idle":
             return
         state = agent.state
@@ -155,7 +167,7 @@ class Answers:
 
     def delta(self, agent: Agent, delta: Delta) -> None:
         """New text."""
-        run = self.running.get(agent.id)
+        run = self._heard(agent)
         if run is None or not delta.text:
             return
         turn = run.turn
@@ -176,7 +188,7 @@ class Answers:
 
     def done(self, agent: Agent, event: Done) -> None:
         """The core finished an answer."""
-        run = self.running.get(agent.id)
+        run = self._heard(agent)
         if run is None:
             return
         turn = run.turn
@@ -262,11 +274,11 @@ class Answers:
         run.then_next = then_next
         if run.sent:
             try:
-                await self.workspace.client.cancel(agent.id)
-                if self.workspace.engine_state == "ready":
-                    await asyncio.wait_for(run.finished.wait(), CANCEL_SECONDS)
+                async with asyncio.timeout(CANCEL_SECONDS):
+                    await self.workspace.client.cancel(agent.id)
+                    await run.finished.wait()
             except (HaloError, TimeoutError):
-                pass  # the core cannot say so any more; the turn is finished here
+                self._astray.add(agent.id)  # the turn is finished here, whatever the core does
         if self.running.get(agent.id) is run:
             self._finish(agent, "cancelled")
         return True

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Literal, cast
 import msgspec
 
 from agents.events import CacheChanged, StatsChanged
+from engine.client import CoreDied
+from engine.errors import EngineError
 from engine.protocol import (
     CacheMap,
     CellRun,
@@ -19,16 +21,6 @@ from engine.protocol import (
     State,
     Stats,
 )
-
-try:
-    from engine.client import CoreDied
-except ModuleNotFoundError:  # TEMPORARY until engine/client.py is there
-
-    class CoreDied(Event, frozen=True):  # type: ignore[no-redef]
-        what: str
-        remedy: str
-        restarting: bool
-
 
 if TYPE_CHECKING:
     from agents.workspace import Workspace
@@ -58,8 +50,8 @@ def route(workspace: Workspace, event: Event) -> None:
             workspace.engine_loading(fraction, what)
         case Ready():
             workspace.engine_ready(event)
-        case CoreDied():
-            workspace.engine_died(event.what, event.remedy, event.restarting)
+        case CoreDied(what, remedy, restarting):
+            workspace.engine_died(EngineError(what, remedy, "dead"), restarting)
         case Note(level, kind, text, session):
             known = cast(Level, level) if level in ("info", "warning", "error") else "info"
             workspace.note(known, kind, text, workspace.by_id(session))

@@ -65,17 +65,33 @@ class Client(Protocol):
     ) -> Any: ...
 
 
+def new_client(config: Config) -> Client:
+    """An engine client; its core writes to core.log in the logs folder."""
+    from engine import paths
+    from engine.client import EngineClient
+
+    return EngineClient(config, log_path=paths.state_dir() / "core.log")
+
+
 class Workspace:
     """Agents, their conversations, and what the engine is doing for them."""
 
-    def __init__(self, config: Config, client: Client, data_dir: Path | str) -> None:
+    def __init__(
+        self,
+        config: Config,
+        client: Client,
+        data_dir: Path | str,
+        make_client: Callable[[Config], Client] | None = None,
+    ) -> None:
+        """`make_client` makes the clients of restarts; by default real ones."""
         self.config = config
         self.client = client
+        self.make_client = make_client or new_client
         self.data_dir = Path(data_dir)
         self.agents: list[Agent] = []
         self.focused = ""  # name of the agent the person looks at
         self.engine_state: EngineState = "starting"
-        self.engine_fault = ("", "")  # what, remedy: why it is dead
+        self.engine_error: HaloError = EngineError("The engine is not running.", "", "dead")
         self.ready: Ready | None = None
         self.cache: CacheMap | None = None  # owners are names
         self.core_cache: CacheMap | None = None  # owners are ids, as the core sent it
@@ -102,8 +118,7 @@ class Workspace:
 
     async def stop(self) -> None:
         """Finish: stop answers, write everything, end the core, give the folder back."""
-        for agent in self.agents:
-            await self.answers.stop(agent, then_next=False)
+        await asyncio.gather(*(self.answers.stop(a, then_next=False) for a in self.agents))
         self._unsubscribe()
         await self._stop_engine()
         await self._keeper.close()
@@ -117,10 +132,10 @@ class Workspace:
         try:
             ready = await self.client.start()
         except HaloError as error:
-            self.engine_died(error.what, error.remedy, False)
+            self.engine_died(error, False)
         except Exception as error:  # a fault of ours must not leave prompts waiting for ever
             _log.exception("the engine client failed")
-            self.engine_died(f"The engine could not be started: {error}.", "See the log.", False)
+            self.engine_died(EngineError(f"The engine could not be started: {error}."), False)
         else:
             if self.engine_state != "ready":
                 self.engine_ready(ready)
@@ -132,11 +147,11 @@ class Workspace:
         await self.client.stop()
 
     async def restart_engine(self, client: Client | None = None) -> None:
-        """Start the core again, or another one (`client`: for another model or context)."""
+        """Start a new core with the settings as they are now, by `client` if one is given."""
         await self.answers.stop_all()
         self._unsubscribe()
         await self._stop_engine()
-        self.client = client or self.client
+        self.client = client or self.make_client(self.config)
         self.answers.forget_sessions()
         self.ready = self.cache = self.core_cache = self.stats = None
         for agent in self.agents:
@@ -144,12 +159,12 @@ class Workspace:
         self._begin_engine()
 
     async def wait_ready(self) -> Ready:
-        """Wait for the model. Raises EngineError if the engine cannot start."""
+        """Wait for the model. Raises ModelError or EngineError if the engine cannot start."""
         while True:
             if self.engine_state == "ready" and self.ready is not None:
                 return self.ready
             if self.engine_state == "dead":
-                raise self.engine_error()
+                raise self.engine_error
             self._engine_changed.clear()
             await self._engine_changed.wait()
 
@@ -169,6 +184,11 @@ class Workspace:
     def names(self) -> list[str]:
         """Names in the order of the list."""
         return [agent.name for agent in self.agents]
+
+    @property
+    def engine_fault(self) -> tuple[str, str]:
+        """What happened to a dead engine, and the remedy."""
+        return self.engine_error.what, self.engine_error.remedy
 
     @property
     def closed(self) -> list[str]:
@@ -279,6 +299,8 @@ class Workspace:
         self.list_changed()
         if self.engine_state == "ready":
             try:
+                if agent:
+                    await self.answers.open(agent)
                 await self.client.focus(agent.id if agent else "")
             except HaloError as error:
                 self.note("warning", "engine", str(error))
@@ -442,9 +464,6 @@ class Workspace:
             self.engine_state, ""
         )
 
-    def engine_error(self) -> EngineError:
-        return EngineError(*self.engine_fault, code="dead")
-
     def engine_loading(self, fraction: float, what: str) -> None:
         self._set_engine(self.engine_state, what=what, fraction=fraction)
 
@@ -462,16 +481,16 @@ class Workspace:
             task = asyncio.get_running_loop().create_task(self.focus(self.focused))
             task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
-    def engine_died(self, what: str, remedy: str, restarting: bool) -> None:
-        self.engine_fault = (what, remedy)
-        self.note("warning" if restarting else "error", "engine", f"{what} {remedy}".strip())
-        self._set_engine("restarting" if restarting else "dead", what, remedy)
+    def engine_died(self, error: HaloError, restarting: bool) -> None:
+        self.engine_error = error
+        self.note("warning" if restarting else "error", "engine", str(error))
+        self._set_engine("restarting" if restarting else "dead", error.what, error.remedy)
         for agent in self.agents:
             if agent.id in self.answers.running:
                 agent.state.kind, agent.state.reason = "queued", self.waiting_reason()
                 self.changed(agent)
         if not restarting:
-            self.answers.fail_all(self.engine_error())
+            self.answers.fail_all(error)
 
     # --- inside ----------------------------------------------------------------------------------
 

@@ -190,6 +190,9 @@ class EngineClient:
         }
         package_parent = str(Path(__file__).parent.parent)
         environment = dict(os.environ)
+        # Idle OpenMP threads sleep instead of spinning: on a busy machine spinning ones keep the
+        # core that the thread they wait for needs (docs/engine.md has the figures).
+        environment.setdefault("OMP_WAIT_POLICY", "passive")
         old = environment.get("PYTHONPATH")
         environment["PYTHONPATH"] = f"{package_parent}{os.pathsep}{old}" if old else package_parent
         with _open_log(self._log_path) as output:

@@ -127,7 +127,9 @@ class Controller:
         self.screen.conversation.copy_code()
 
     async def find(self, text: str) -> None:
-        self.screen.open_find(text)
+        if self.screen.grid_shown:
+            await self.screen.show_agent(self.screen.current)
+        self.screen.conversation.open_find(text)
 
     async def clear(self, _: str) -> None:
         agent = self.agent

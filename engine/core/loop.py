@@ -224,7 +224,7 @@ class EngineCore:
         except EngineError as error:
             self._finish(sequence, "error", error.what, error.remedy)
             return
-        if model.is_eog(token):
+        if model.is_eog(token) and not generation.sampling.ignore_eos:
             self._finish(sequence, "stop")
             return
         probabilities = logprobs(model, context.logits(row), token, wanted) if wanted else None

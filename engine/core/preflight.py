@@ -33,6 +33,7 @@ class Header:
     values: dict[str, Any]
     tensors: int
     bytes_on_disk: int  # of all parts, when the model is split
+    tensors_at: int = 0  # offset of the tensor table in the file
 
     @property
     def architecture(self) -> str:
@@ -139,6 +140,7 @@ def read_header(path: Path) -> Header:
                 values[key] = _read_value(file, _read(file, "I"), size)
                 if file.tell() > size:
                     raise _Truncated
+            tensors_at = file.tell()
     except _Truncated:
         raise ModelError(
             f"{path} is damaged: its metadata ends early.", "Download it again."
@@ -147,7 +149,33 @@ def read_header(path: Path) -> Header:
         raise ModelError(
             f"{path} cannot be read: {error.strerror or error}.", "Check its permissions."
         ) from None
-    return Header(path, values, tensors, sum(part.stat().st_size for part in _parts(path)))
+    on_disk = sum(part.stat().st_size for part in _parts(path))
+    return Header(path, values, tensors, on_disk, tensors_at)
+
+
+def read_tensor_table(header: Header) -> list[tuple[str, int, int]]:
+    """(name, elements, ggml type number) of every tensor. Raises ModelError when it ends early."""
+    limit = header.path.stat().st_size
+    table = []
+    try:
+        with header.path.open("rb") as file:
+            file.seek(header.tensors_at)
+            for _ in range(header.tensors):
+                name = _read_string(file, limit)
+                dimensions = _read(file, "I")
+                if dimensions > 8:
+                    raise _Truncated
+                elements = 1
+                for _ in range(dimensions):
+                    elements *= _read(file, "Q")
+                kind = _read(file, "I")
+                _read(file, "Q")
+                table.append((name, elements, kind))
+    except _Truncated:
+        raise ModelError(
+            f"{header.path} is damaged: its tensor table ends early.", "Download it again."
+        ) from None
+    return table
 
 
 def _parts(path: Path) -> list[Path]:

@@ -13,9 +13,9 @@ function(halo_attach)
     # with theirs under those flags.
     set_source_files_properties(${HALO_SOURCES} TARGET_DIRECTORY llama PROPERTIES
         SKIP_UNITY_BUILD_INCLUSION ON
-        COMPILE_OPTIONS "-fno-access-control;-Wall;-Wextra"
+        COMPILE_OPTIONS "-fno-access-control;-Wall;-Wextra;${HALO_CHECKS}"
         INCLUDE_DIRECTORIES "${HALO_INCLUDE}"
-        COMPILE_DEFINITIONS "HALO_NATIVE_VERSION=\"${halo_native_VERSION}\";HALO_LLAMA_VERSION=\"${HALO_LLAMA_VERSION}\";HALO_COMPILER=\"${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}\";HALO_BUILD_TYPE=\"${CMAKE_BUILD_TYPE}\"")
+        COMPILE_DEFINITIONS "HALO_NATIVE_VERSION=\"${HALO_VERSION}\";HALO_LLAMA_VERSION=\"${HALO_LLAMA_VERSION}\";HALO_COMPILER=\"${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}\";HALO_BUILD_TYPE=\"${CMAKE_BUILD_TYPE}\"")
     target_sources(llama PRIVATE ${HALO_SOURCES})
     foreach(symbol IN LISTS HALO_WRAPPED)
         target_link_options(llama PRIVATE "LINKER:--wrap=${symbol}")

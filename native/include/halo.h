@@ -53,8 +53,8 @@ HALO_API const char * halo_version(void);
 HALO_API int32_t halo_abi(void);
 
 /* JSON object: version, abi, llama_cpp (version of the pinned source), compiler, build_type,
- * backends (names of the ggml backends registered now), system (ggml's CPU feature line).
- * Static storage, rebuilt by each call; not for concurrent use with itself. */
+ * ggml (its version), backends (names of the ggml backends registered now), system (ggml's CPU
+ * feature line). Valid until the next call on this thread. "{}" when memory ran out. */
 HALO_API const char * halo_build_info(void);
 
 /* --- hooks --------------------------------------------------------------------------------- */
@@ -72,7 +72,7 @@ HALO_API int32_t halo_hooks(halo_hook * out, int32_t capacity);
 
 /* --- context ------------------------------------------------------------------------------- */
 
-/* Makes a context known. Idempotent. HALO_ERR_UNSUPPORTED for memories without attention cells
+/* Makes a context known; calling it again is harmless. HALO_ERR_UNSUPPORTED for memories without attention cells
  * (purely recurrent models, DeepSeek's indexed caches). */
 HALO_API halo_status halo_attach(struct llama_context * ctx);
 
@@ -137,8 +137,10 @@ typedef struct halo_bench_result {
 } halo_bench_result;
 
 /* The ceiling of the throughput bench: prefill and batched decode with nothing around them.
- *   tokens  prompts laid end to end; offsets [n_seq + 1] their borders
- * Clears the context's memory before and after. Sequences 0..n_seq-1 are used. */
+ *   tokens  [offsets[n_seq]] prompts laid end to end
+ *   offsets [n_seq + 1] where each prompt begins; the last entry is where the last one ends
+ * Clears the context's memory before and after, also when it fails. Uses sequences 0..n_seq-1;
+ * n_seq is at most the context's n_seq_max and n_batch. Blocks until it is done. */
 HALO_API halo_status halo_bench_batched(
         struct llama_context * ctx, const int32_t * tokens, const int32_t * offsets,
         const halo_bench_params * params, halo_bench_result * out);

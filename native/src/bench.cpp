@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <chrono>
 #include <memory>
+#include <utility>
 
 #include "internal.h"
 
@@ -58,38 +59,68 @@ struct batch {
     }
 };
 
+// The context's memory is empty when the bench starts and when it ends, however it ends.
+struct clean_memory {
+    llama_memory_t memory;
+
+    explicit clean_memory(llama_memory_t m) : memory(m) { llama_memory_clear(memory, true); }
+    ~clean_memory() { llama_memory_clear(memory, true); }
+    clean_memory(const clean_memory &) = delete;
+    clean_memory & operator=(const clean_memory &) = delete;
+};
+
+halo_status decode(llama_context * ctx, const llama_batch & batch, const char * phase) {
+    switch (const int status = llama_decode(ctx, batch)) {
+        case 0:
+            return HALO_OK;
+        case 1:
+            return halo::fail(HALO_ERR_LLAMA, std::string("the context has too few cells for this ") + phase);
+        default:
+            return halo::fail(HALO_ERR_LLAMA,
+                              std::string("llama_decode failed in the ") + phase + " with code " + std::to_string(status));
+    }
+}
+
 halo_status run(llama_context * ctx, const int32_t * tokens, const int32_t * offsets, const halo_bench_params & p,
                 halo_bench_result & out) {
+    const auto n_batch = (int32_t) llama_n_batch(ctx);
+
     std::vector<sampler>     samplers;
     std::vector<llama_token> last(p.n_seq);
     std::vector<llama_pos>   position(p.n_seq);
     for (int32_t s = 0; s < p.n_seq; ++s) {
         samplers.push_back(make_sampler(p, p.seed + (uint32_t) s));
     }
-    const auto n_batch = (int32_t) llama_n_batch(ctx);
-    batch      b(std::max(n_batch, p.n_seq));
+    batch b(n_batch);
 
+    // Prefill: the prompts one after the other, in full batches across their borders.
     auto start = timer::now();
+    std::vector<std::pair<int32_t, int32_t>> ends; // sequence whose prompt ends in this batch, its index there
     for (int32_t s = 0; s < p.n_seq; ++s) {
-        const int32_t n = offsets[s + 1] - offsets[s];
-        for (int32_t i = 0; i < n; i += n_batch) {
-            const int32_t m = std::min(n_batch, n - i);
+        const int32_t n = position[s] = offsets[s + 1] - offsets[s];
+        for (int32_t i = 0; i < n; ++i) {
+            const int32_t index = b.add(tokens[offsets[s] + i], i, s, i == n - 1);
+            if (i == n - 1) {
+                ends.emplace_back(s, index);
+            }
+            if (b.raw.n_tokens < n_batch && !(s == p.n_seq - 1 && i == n - 1)) {
+                continue;
+            }
+            if (const auto status = decode(ctx, b.raw, "prefill"); status != HALO_OK) {
+                return status;
+            }
+            for (const auto & [seq, at] : ends) {
+                last[seq] = llama_sampler_sample(samplers[seq].get(), ctx, at);
+            }
+            if (!ends.empty() && out.ttft_seconds == 0.0) {
+                out.ttft_seconds = seconds_since(start);
+            }
+            ends.clear();
             b.clear();
-            for (int32_t j = 0; j < m; ++j) {
-                b.add(tokens[offsets[s] + i + j], i + j, s, i + j == n - 1);
-            }
-            if (llama_decode(ctx, b.raw) != 0) {
-                return halo::fail(HALO_ERR_LLAMA, "llama_decode failed in prefill");
-            }
-        }
-        last[s] = llama_sampler_sample(samplers[s].get(), ctx, -1);
-        position[s] = n;
-        if (s == 0) {
-            out.ttft_seconds = seconds_since(start);
         }
     }
     out.prefill_seconds = seconds_since(start);
-    out.prompt_tokens = offsets[p.n_seq] - offsets[0];
+    out.prompt_tokens   = offsets[p.n_seq] - offsets[0];
 
     start = timer::now();
     for (int32_t step = 1; step < p.n_decode; ++step) {
@@ -97,15 +128,15 @@ halo_status run(llama_context * ctx, const int32_t * tokens, const int32_t * off
         for (int32_t s = 0; s < p.n_seq; ++s) {
             b.add(last[s], position[s]++, s, true);
         }
-        if (llama_decode(ctx, b.raw) != 0) {
-            return halo::fail(HALO_ERR_LLAMA, "llama_decode failed while decoding");
+        if (const auto status = decode(ctx, b.raw, "decoding"); status != HALO_OK) {
+            return status;
         }
         for (int32_t s = 0; s < p.n_seq; ++s) {
             last[s] = llama_sampler_sample(samplers[s].get(), ctx, s);
         }
     }
     out.decode_seconds = seconds_since(start);
-    out.decoded_tokens = (int64_t) p.n_seq * std::max(0, p.n_decode - 1);
+    out.decoded_tokens = (int64_t) p.n_seq * (p.n_decode - 1);
     return HALO_OK;
 }
 
@@ -117,8 +148,11 @@ extern "C" halo_status halo_bench_batched(llama_context * ctx, const int32_t * t
         if (!ctx || !tokens || !offsets || !params || !out) {
             return halo::fail(HALO_ERR_ARGUMENT, "an argument is NULL");
         }
-        if (params->n_seq < 1 || params->n_seq > (int32_t) llama_n_seq_max(ctx)) {
-            return halo::fail(HALO_ERR_ARGUMENT, "n_seq must lie between 1 and the context's n_seq_max");
+        // llama_decode() aborts on a batch of more than n_batch tokens.
+        const auto most = (int32_t) std::min(llama_n_seq_max(ctx), llama_n_batch(ctx));
+        if (params->n_seq < 1 || params->n_seq > most) {
+            return halo::fail(HALO_ERR_ARGUMENT, "n_seq is " + std::to_string(params->n_seq) + ", this context takes 1 to " +
+                                                     std::to_string(most));
         }
         if (params->n_decode < 1) {
             return halo::fail(HALO_ERR_ARGUMENT, "n_decode must be at least 1");
@@ -129,9 +163,7 @@ extern "C" halo_status halo_bench_batched(llama_context * ctx, const int32_t * t
             }
         }
         *out = {};
-        llama_memory_clear(llama_get_memory(ctx), true);
-        const auto status = run(ctx, tokens, offsets, *params, *out);
-        llama_memory_clear(llama_get_memory(ctx), true);
-        return status;
+        const clean_memory guard(llama_get_memory(ctx));
+        return run(ctx, tokens, offsets, *params, *out);
     });
 }

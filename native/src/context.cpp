@@ -10,6 +10,7 @@
 #include "llama-kv-cache.h"
 #include "llama-memory-hybrid-iswa.h"
 #include "llama-memory-hybrid.h"
+#include "llama-memory-recurrent.h"
 
 namespace {
 
@@ -35,6 +36,16 @@ std::vector<llama_kv_cache *> attention_caches(llama_memory_i * memory) {
         return { hybrid->get_mem_attn() };
     }
     return {};
+}
+
+std::string unsupported(llama_memory_i * memory) {
+    if (!memory) {
+        return "this model keeps no memory between tokens, so it has no cells";
+    }
+    if (dynamic_cast<llama_memory_recurrent *>(memory)) {
+        return "this model is purely recurrent: its memory is one state per sequence, not cells";
+    }
+    return "this model's memory is of a kind whose cells halo cannot read";
 }
 
 } // namespace
@@ -76,11 +87,11 @@ halo_status halo_attach(llama_context * ctx) {
         auto state = std::make_unique<halo::context_state>();
         state->caches = attention_caches(ctx->memory.get());
         if (state->caches.empty()) {
-            return halo::fail(HALO_ERR_UNSUPPORTED,
-                "this model's memory has no attention cells that halo can read");
+            return halo::fail(HALO_ERR_UNSUPPORTED, unsupported(ctx->memory.get()));
         }
         const std::lock_guard<std::mutex> lock(g_mutex);
-        g_states.emplace(&ctx->cross, std::move(state));
+        // Replaces: a context freed without halo_detach() may have left its address behind.
+        g_states.insert_or_assign(&ctx->cross, std::move(state));
         return HALO_OK;
     });
 }

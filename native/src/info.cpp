@@ -4,6 +4,7 @@
 #include "internal.h"
 
 #include "ggml-backend.h"
+#include "ggml.h"
 #include "llama.h"
 
 namespace {
@@ -38,14 +39,14 @@ int32_t halo_abi(void) {
 }
 
 const char * halo_build_info(void) {
-    static std::string json;
+    thread_local std::string json;
     const auto status = halo::guarded([&] {
         std::string backends;
         for (size_t i = 0; i < ggml_backend_reg_count(); ++i) {
             backends += (i ? "," : "") + quoted(ggml_backend_reg_name(ggml_backend_reg_get(i)));
         }
         json = "{\"version\":" + quoted(HALO_NATIVE_VERSION) + ",\"abi\":" + std::to_string(HALO_ABI) +
-               ",\"llama_cpp\":" + quoted(HALO_LLAMA_VERSION) + ",\"compiler\":" + quoted(HALO_COMPILER) +
+               ",\"llama_cpp\":" + quoted(HALO_LLAMA_VERSION) + ",\"ggml\":" + quoted(ggml_version()) + ",\"compiler\":" + quoted(HALO_COMPILER) +
                ",\"build_type\":" + quoted(HALO_BUILD_TYPE) + ",\"backends\":[" + backends +
                "],\"system\":" + quoted(llama_print_system_info()) + "}";
         return HALO_OK;

@@ -46,6 +46,8 @@ class ScriptedClient:
         self.refuse: EngineError | None = None  # raised by the next generate
         self.start_error: EngineError | None = None
         self.hold_start = False  # start() waits for `let_start`
+        self.hold_open = False  # open() waits while this is set
+        self.deaf = False  # cancel() has no effect
         self.ready: Ready | None = None
         self.state = "starting"
         self.pid = 4242
@@ -79,6 +81,8 @@ class ScriptedClient:
             task.cancel()
 
     async def open(self, session: str) -> None:
+        while self.hold_open:
+            await asyncio.sleep(0)
         self.sessions.add(session)
         self.log.append(("open", session))
 
@@ -91,7 +95,7 @@ class ScriptedClient:
 
     async def cancel(self, session: str) -> None:
         self.log.append(("cancel", session))
-        if session in self.generations:
+        if session in self.generations and not self.deaf:
             self.finish(session, "cancelled")
 
     async def generate(
@@ -143,9 +147,11 @@ class ScriptedClient:
     def finish(self, session: str, reason: str = "stop", **fields: Any) -> None:
         messages = self.generations.pop(session)
         text = fields.pop("text", self._text.pop(session))
-        tokens = max(1, len(text.split()))
-        self.emit(Done(session, reason, text, prompt_tokens=10 * len(messages), tokens=tokens,
-                       decode_seconds=0.1, cells=100, seed=7, **fields))
+        known: dict[str, Any] = {
+            "prompt_tokens": 10 * len(messages), "tokens": max(1, len(text.split())),
+            "decode_seconds": 0.1, "cells": 100, "seed": 7,
+        }  # fmt: skip
+        self.emit(Done(session, reason, text, **(known | fields)))
 
     def cells(self, counts: dict[str, int]) -> None:
         """A cache map in which each session has so many cells of its own."""

@@ -11,6 +11,7 @@ import pytest_asyncio
 from agents import events
 from agents.agent import Agent
 from agents.workspace import Workspace
+from engine.client import CoreDied
 from engine.config import Config
 from engine.errors import EngineError, HaloError
 from engine.protocol import Delta, Deltas, Loading, Message, Note, State, Stats
@@ -80,7 +81,7 @@ async def test_a_prompt_is_answered(room: Room) -> None:
     room.say("ada", "Hel")
     room.say("ada", "lo")
     assert (ada.state.kind, ada.turns[-1].text, ada.turns[-1].thinking) == ("decode", "Hello", "hmm")
-    room.finish("ada", thinking="hmm", prompt_tokens=33, cached_tokens=11)
+    room.finish("ada", thinking="hmm", prompt_tokens=33, cached_tokens=11, tokens=1)
     turn = ada.turns[-1]
     assert (turn.status, turn.text, turn.thinking) == ("done", "Hello", "hmm")
     assert (turn.prompt_tokens, turn.cached_tokens, turn.seed) == (33, 11, 7)
@@ -352,7 +353,8 @@ async def test_an_engine_that_cannot_start_is_told_and_nothing_hangs(tmp_path: P
     assert room.agent("ada").turns[-1].detail == "The model file is broken. Take another one."
     # another model
     other = ScriptedClient(lambda messages: "fine")
-    await workspace.restart_engine(other)
+    workspace.make_client = lambda config: other
+    await workspace.restart_engine()
     await workspace.wait_ready()
     await workspace.send("now", "ada")
     await until(lambda: not room.agent("ada").busy)
@@ -366,7 +368,7 @@ async def test_a_crash_of_the_core_is_told_and_answers_go_on(room: Room) -> None
     await room.workspace.send("hi", "ada")
     await room.generating("ada")
     room.say("ada", "half ")
-    room.workspace.engine_died("The engine core was killed.", "It is started again.", True)
+    room.client.emit(CoreDied("The engine was killed.", "It is started again.", True))
     ada = room.agent("ada")
     assert room.workspace.engine_state == "restarting"
     assert (ada.state.kind, ada.state.reason) == ("queued", "the engine is restarting")
@@ -377,12 +379,35 @@ async def test_a_crash_of_the_core_is_told_and_answers_go_on(room: Room) -> None
     assert "The engine is back." in room.logged("info")
 
 
+async def test_an_answer_stopped_in_a_crash_does_not_speak_in_the_next_one(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agents.answers.CANCEL_SECONDS", 0.01)
+    await room.workspace.send("hi", "ada")
+    await room.generating("ada")
+    ada = room.agent("ada")
+    room.client.deaf = True  # the core does not confirm the stop
+    await room.workspace.stop_generation("ada")
+    assert ada.turns[-1].status == "cancelled"
+    room.client.deaf = False
+    room.client.hold_open = True
+    await room.workspace.send("again", "ada")
+    await until(lambda: ("close", ada.id) in room.client.log)
+    room.say("ada", "old words")
+    room.finish("ada", "cancelled")
+    assert (ada.turns[-1].status, ada.turns[-1].text) == ("waiting", "")
+    room.client.hold_open = False
+    await room.generating("ada")
+    room.answer("ada", "new words")
+    assert (ada.turns[-1].status, ada.turns[-1].text) == ("done", "new words")
+
+
 async def test_a_core_that_stays_dead_ends_answers_and_keeps_their_text(room: Room) -> None:
     await room.workspace.send("hi", "ada")
     await room.workspace.send("next", "ada")
     await room.generating("ada")
     room.say("ada", "half ")
-    room.workspace.engine_died("The core died 3 times.", "See the log.", False)
+    room.client.emit(CoreDied("The engine died 3 times.", "See the log.", False))
     turn = room.agent("ada").turns[-1]
     assert (turn.status, turn.text) == ("error", "half ")
     assert [p.text for p in room.agent("ada").queue] == ["next"]  # nothing lost

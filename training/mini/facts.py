@@ -21,7 +21,7 @@ def _f(key: str, value: str, tell: str, ask: str, answer: str) -> Form:
 
 
 ME = [
-    _f("name", "person",
+    _f("name", "full_name",
        "I'm {v}|my name is {v}|I am {v}|this is {v}|call me {v}|you can call me {v}|my name's {v}|{v} here|I'm called {v}",
        "what's my name?|what is my name?|who am I?|do you remember my name?|what am I called?|do you know my name?|"
        "what did I say my name was?|who are you talking to?", "Your name is {v}."),
@@ -51,12 +51,13 @@ ME = [
     _f("office number", "number", "my office number is {v}", "what is my office number?|what's my office number?",
        "Your office number is {v}."),
     _f("door code", "number", "my door code is {v}", "what is my door code?|what's my door code?", "Your door code is {v}."),
+    _f("password", "code", "my password is {v}|my wifi password is {v}", "what is my password?|what's my password?", "Your password is {v}."),
     _f("project", "project", "I'm working on project {v}|my project is called {v}|I lead a project named {v}",
        "what's my project called?|which project am I working on?|what is the name of my project?|what is my project?",
        "Your project is {v}."),
-    _f("boss", "person", "my boss is {v}|my manager is {v}|I report to {v}",
+    _f("boss", "full_name", "my boss is {v}|my manager is {v}|I report to {v}",
        "who is my boss?|who is my manager?|who do I report to?|what's my boss's name?", "Your boss is {v}."),
-    _f("friend", "person", "my best friend is {v}|my closest friend is {v}", "who is my best friend?|what is my friend's name?",
+    _f("friend", "full_name", "my best friend is {v}|my closest friend is {v}", "who is my best friend?|what is my friend's name?",
        "Your best friend is {v}."),
     _f("sister", "person", "my sister is called {v}|my sister's name is {v}", "what is my sister called?|what's my sister's name?",
        "Your sister is called {v}."),
@@ -86,16 +87,34 @@ OTHER = [
        "what is {s}'s office number?|which room does {s} sit in?|what is {s}'s room?", "{s} is in room {v}."),
     _f("project", "project", "{s} works on project {v}|{s} leads project {v}|{s}'s project is called {v}",
        "which project does {s} work on?|what is {s}'s project?|what project does {s} lead?", "{s}'s project is {v}."),
-    _f("boss", "person", "{s}'s boss is {v}|{s} reports to {v}", "who is {s}'s boss?|who does {s} report to?", "{s}'s boss is {v}."),
+    _f("boss", "full_name", "{s}'s boss is {v}|{s} reports to {v}", "who is {s}'s boss?|who does {s} report to?", "{s}'s boss is {v}."),
     _f("machine", "machine", "{s} owns a {v}|{s} bought a {v}", "what machine does {s} own?|what did {s} buy?", "{s} has a {v}."),
     _f("lang", "lang", "{s} codes in {v}|{s} writes {v}", "which programming language does {s} use?|what does {s} code in?", "{s} uses {v}."),
+]  # fmt: skip
+SERVER = [
+    _f("memory", "number", "server {s} has {v} gigabytes of memory|the memory of server {s} is {v} gigabytes",
+       "how much memory does server {s} have?|what is the memory of server {s}?", "Server {s} has {v} gigabytes of memory."),
+    _f("stand", "city", "server {s} stands in {v}|server {s} is located in {v}|server {s} runs in {v}",
+       "where does server {s} stand?|where is server {s} located?|where does server {s} run?|where is server {s}?", "Server {s} stands in {v}."),
+    _f("admin", "full_name", "server {s} is looked after by {v}|the admin of server {s} is {v}",
+       "who looks after server {s}?|who is the admin of server {s}?", "Server {s} is looked after by {v}."),
+    _f("password", "code", "the password of server {s} is {v}|server {s} has the password {v}",
+       "what is the password of server {s}?|what's the password of server {s}?", "The password of server {s} is {v}."),
+]  # fmt: skip
+COMPANY = [
+    _f("seat", "city", "{s} is based in {v}|{s} has its main office in {v}|the office of {s} is in {v}",
+       "where is {s} based?|where is the office of {s}?|in which city is {s}?", "{s} is based in {v}."),
+    _f("head", "full_name", "{s} is run by {v}|the head of {s} is {v}|the boss of {s} is {v}",
+       "who runs {s}?|who is the head of {s}?|who is the boss of {s}?", "{s} is run by {v}."),
+    _f("staff", "number", "{s} has {v} employees|{v} people work at {s}", "how many employees does {s} have?|how many people work at {s}?",
+       "{s} has {v} employees."),
 ]  # fmt: skip
 PROJECT = [
     _f("deadline", "date", "the deadline of project {s} is {v}|project {s} is due on {v}|project {s} ends on {v}",
        "when is the deadline of project {s}?|when is project {s} due?|when does project {s} end?", "Project {s} is due on {v}."),
     _f("budget", "number", "the budget of project {s} is {v} dollars|project {s} has a budget of {v} dollars",
        "what is the budget of project {s}?|how much money does project {s} have?", "The budget of project {s} is {v} dollars."),
-    _f("lead", "person", "project {s} is led by {v}|the lead of project {s} is {v}",
+    _f("lead", "full_name", "project {s} is led by {v}|the lead of project {s} is {v}",
        "who leads project {s}?|who is the lead of project {s}?", "Project {s} is led by {v}."),
     _f("place", "city", "project {s} is based in {v}|the team of project {s} sits in {v}",
        "where is project {s} based?|where does the team of project {s} sit?", "Project {s} is based in {v}."),

@@ -20,6 +20,8 @@ from training.mini.names import ANIMALS, LISTS, Pool
 
 CHARS_PER_TOKEN = 3.25  # of message text; measured with the trained tokenizer
 OVERHEAD = 18  # characters that stand for one message's ChatML marks
+THINGS = {"project": facts.PROJECT, "server": facts.SERVER, "company": facts.COMPANY}
+ASKED_MOST = [4 if f.key == "name" else 3 if f.key in ("work", "home") else 1 for f in facts.ME]
 NOT_RECALL = ("ack", "filler", "self", "outside", "never")
 MODES = ("dense", "dense", "chat", "gap", "speakers", "document")
 
@@ -52,7 +54,8 @@ class Dialogue:
         self.chars = 0
         self.persona = ""
         self.people: list[str] = []
-        self.projects: list[str] = []
+        self.things: dict[str, list[str]] = {"project": [], "server": [], "company": []}
+        self.lower = False  # a user who never types a capital
         self.speakers: list[str] = []  # named users of this conversation; empty: one nameless user
         self.speaker = "me"
         self.mark = "[from {n}] {t}"
@@ -60,6 +63,8 @@ class Dialogue:
     # -- writing ---------------------------------------------------------------------------------------------------
 
     def user(self, text: str) -> None:
+        if self.lower:
+            text = text.lower()
         if self.speakers:
             text = self.mark.format(n=self.speaker, t=text)
         elif self.persona and self.r.random() < 0.08:
@@ -85,24 +90,29 @@ class Dialogue:
     # -- facts -----------------------------------------------------------------------------------------------------
 
     def value(self, form: Form) -> str:
-        return self.p.pick(form.value) if form.value in LISTS else getattr(self.p, form.value)()
+        return self.case(self.p.pick(form.value) if form.value in LISTS else getattr(self.p, form.value)())
+
+    def case(self, name: str) -> str:
+        return name.lower() if self.lower else name
 
     def other(self) -> str:
         if len(self.people) < 2 or (self.r.random() < 0.35 and len(self.people) < 60):
-            self.people.append(self.p.person())
+            self.people.append(self.case(self.p.person()))
         return self.r.choice(self.people)
 
     def new_fact(self) -> Fact | None:
         r = self.r
         for _ in range(20):
-            if r.random() < 0.16:
-                if not self.projects or r.random() < 0.5:
-                    self.projects.append(self.p.project())
-                form, owner = r.choice(facts.PROJECT), r.choice(self.projects)
+            if r.random() < 0.24:
+                sort = r.choice(("project", "project", "server", "company"))
+                have = self.things[sort]
+                if not have or r.random() < 0.5:
+                    have.append(self.case(self.p.org() if sort == "company" else self.p.project()))
+                form, owner = r.choice(THINGS[sort]), r.choice(have)
             elif r.random() < (0.25 if self.speakers else 0.55):
                 form, owner = r.choice(facts.OTHER), self.other()
             else:
-                form, owner = r.choice(facts.ME), self.speaker
+                form, owner = r.choices(facts.ME, ASKED_MOST)[0], self.speaker
                 if form.key == "name" and self.speakers:
                     continue
             animal = r.choice(ANIMALS) if form.key == "pet" else ""
@@ -126,7 +136,7 @@ class Dialogue:
         told.sort(key=lambda f: f.form.key != "name")  # people give their name first
         s = [f.say(r.choice(f.form.tell)) for f in told]
         if len(s) == 1 or r.random() < 0.5:
-            text = self.style(" and ".join(s) if len(s) == 2 else ", ".join(s)) + r.choice((".", ".", ".", "", "!"))
+            text = self.style(" and ".join(s) if len(s) == 2 else ", ".join(s[:-1]) + r.choice((", ", " and ")) + s[-1] if len(s) > 2 else s[0]) + r.choice((".", ".", ".", "", "!"))
         else:
             text = ". ".join(upper(x) for x in s) + "."
         if len(self.msgs) < 2 or r.random() < 0.15:
@@ -141,7 +151,7 @@ class Dialogue:
 
     def correct(self) -> None:
         r = self.r
-        own = [f for f in self.facts.values() if f.form.key != "name" and f.owner in ("me", *self.people, *self.projects) and f.form.value]
+        own = [f for f in self.facts.values() if f.form.key != "name" and f.form.value and (f.owner not in self.speakers)]
         if not own:
             return self.tell()
         f = r.choice(own)
@@ -230,7 +240,7 @@ class Dialogue:
         for _ in range(20):
             form, owner = r.choice(facts.ME), self.speaker
             if r.random() < 0.5:
-                form, owner = r.choice(facts.OTHER), r.choice(self.people) if self.people and r.random() < 0.6 else self.p.person()
+                form, owner = r.choice(facts.OTHER), r.choice(self.people) if self.people and r.random() < 0.6 else self.case(self.p.person())
             elif self.speakers and form.key == "name":
                 continue
             animal = r.choice(ANIMALS) if form.key == "pet" else ""
@@ -259,7 +269,7 @@ class Dialogue:
     def identity(self) -> None:
         r = self.r
         self.next_speaker()
-        roll = r.random()
+        roll = r.random() * (0.7 if self.persona else 1.0)
         if roll < 0.4:
             self.user(self.style(r.choice(talk.WHO), names=False))
             me = f"I'm {self.persona}, running on halo-mini, a small demo model." if self.persona else "I'm halo-mini, a small demo model."
@@ -313,6 +323,7 @@ def dialogue(seed: int, *, target_tokens: int, split: str = "train", mode: str |
     d = Dialogue(r, split == "heldout")
     if r.random() < 0.5:
         _system(d)
+    d.lower = r.random() < 0.1
     mode = mode or r.choice(MODES)
     if mode in ("gap", "document"):
         n = max(3, min(40, target // 300))
@@ -331,6 +342,7 @@ def dialogue(seed: int, *, target_tokens: int, split: str = "train", mode: str |
             d.ask() if r.random() < 0.85 else d.ask_unknown()
         return d.msgs
     if mode == "speakers":
+        d.lower = False
         d.speakers = [d.p.person() for _ in range(r.choice((2, 2, 3)))]
         d.mark = r.choice(("[from {n}] {t}", "[from {n}] {t}", "{n}: {t}", "[{n}] {t}"))
         d.next_speaker()

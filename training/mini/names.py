@@ -42,6 +42,13 @@ Tashkent Yerevan Bratislava Sarajevo Aberdeen Sheffield Nuremberg Innsbruck Thes
 ORGS = """Halo Acme Globex Initech Umbra Stark Orion Vertex Nimbus Delta North Blue Green Bright River Stone Alpha
 Nova Solar Lunar Summit Harbor Pioneer Atlas Apex Cedar Maple Silver Golden Rocket Cloud Ocean Forest Red Iron""".split()
 HELD_ORGS = "Quasar Zephyr Meridian Obsidian Juniper Labyrinth Monolith Tundra Velvet Cascade Horizon Ember".split()
+BRANDS = """Google Microsoft Apple Amazon Siemens Bosch Nokia Sony Samsung Toyota Ikea Lego Nestle Shell Airbus Boeing Intel
+Nvidia Oracle Spotify Netflix Adobe Philips Ericsson Volvo""".split()
+SURNAMES = """Smith Jones Taylor Brown Wilson Miller Davis Garcia Martinez Anderson Thomas Moore Martin Thompson White Clark
+Lewis Walker Hall Young King Wright Scott Hill Adams Baker Nelson Carter Mitchell Turner Parker Collins Cook Rogers Morgan
+Bell Murphy Bailey Cooper Ward Patel Singh Khan Kumar Schmidt Weber Fischer Meyer Wagner Becker Hansen Larsen Rossi Novak
+Lovelace Turing Hopper Curie""".split()
+HELD_SURNAMES = "Abernathy Featherstone Kowalczyk Lindqvist Okonkwo Pemberton Yamaguchi Zimmermann Castellanos Drummond".split()
 ORG_TAIL = """Labs Systems Works Bank Foods Motors Press Energy Clinic School Studios Research Software Group
 Robotics""".split()
 
@@ -99,7 +106,23 @@ class Pool:
         return self.fresh(lambda: self._mix(CITIES, HELD_CITIES, 2))
 
     def org(self) -> str:
-        return self.fresh(lambda: self._mix(ORGS, HELD_ORGS, self.rng.choice((1, 2))) + " " + self.rng.choice(ORG_TAIL))
+        return self.fresh(self._org)
+
+    def _org(self) -> str:
+        r = self.rng
+        if r.random() < 0.2:  # one word, no "Labs"
+            return self._mix(BRANDS, HELD_ORGS, 2)
+        return self._mix(ORGS, HELD_ORGS, r.choice((1, 2))) + " " + r.choice(ORG_TAIL)
+
+    def full_name(self) -> str:
+        """A person as a value: now and then with a surname."""
+        name = self.person()
+        return f"{name} {self._mix(SURNAMES, HELD_SURNAMES, 2)}" if self.rng.random() < 0.15 else name
+
+    def code(self) -> str:
+        """Letters and digits; the digits keep to the split's side."""
+        letters = "".join(self.rng.choice("ABCDEFGHJKMNPRSTUVWXZ") for _ in range(self.rng.choice((1, 2))))
+        return self.fresh(lambda: f"{letters}{self.rng.choice(('', '-'))}{self._split7((10, 9999))}")
 
     def project(self) -> str:
         return self.fresh(lambda: self.word(2).capitalize())
@@ -124,13 +147,14 @@ class Pool:
         while True:
             d, m = r.randint(1, 28), r.randrange(12)
             if ((d + m) % 5 == 0) == self.held:
-                return f"{d} {MONTHS[m]}"
+                day = f"{d} {MONTHS[m]}" if r.random() < 0.85 else f"{MONTHS[m]} {d}"
+                return f"{day} {r.randint(1940, 2035)}" if r.random() < 0.1 else day
 
     def pick(self, words: str) -> str:
         return self.rng.choice(LISTS[words])
 
 
-HELD_ALL = set(HELD_PEOPLE) | set(HELD_CITIES) | set(HELD_ORGS)
+HELD_ALL = set(HELD_PEOPLE) | set(HELD_SURNAMES) | set(HELD_CITIES) | set(HELD_ORGS)
 LISTS = {
     "colour": COLOURS, "food": FOODS, "hobby": HOBBIES, "machine": MACHINES, "lang": LANGS, "goods": GOODS,
 }  # fmt: skip

@@ -111,11 +111,12 @@ class Chat:
         self.turn: Turn | None = None
         self._finished = asyncio.Event()
         self._interrupted = False
-        self._trouble = False
+        self._unread = False
+        self._loaded = -1.0
 
     async def run(self, text: str, go_on: bool = False) -> int:
         """Ask, print, and return the exit code. Raises HaloError."""
-        from agents.workspace import Workspace
+        from agents.workspace import Workspace, new_client
 
         with contextlib.ExitStack() as stack:
             if go_on:
@@ -124,7 +125,7 @@ class Chat:
                 # A workspace of its own, so that nothing of the person's folder is touched.
                 folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="halo-")))
                 self._only_agent()
-            workspace = Workspace(self.config, self.client or make_client(self.config), folder)
+            workspace = Workspace(self.config, self.client or new_client(self.config), folder)
             workspace.subscribe(self._on_event)
             await workspace.start()
             task = asyncio.current_task()
@@ -183,6 +184,8 @@ class Chat:
         finally:
             agent.queue, agent.held = waiting, bool(waiting)
             workspace.list_changed()
+        if self._unread:
+            raise BrokenPipeError
         assert self.turn is not None
         if self.turn.status == "error":
             raise EngineError(self.turn.detail)
@@ -211,18 +214,20 @@ class Chat:
                 if self.as_json:
                     self._line("thinking" if thinking else "delta", text=text)
                 elif not thinking:
-                    sys.stdout.write(text)
-                    sys.stdout.flush()
+                    self._write(text)
             case events.TurnFinished(agent, turn) if agent == self.agent:
                 self.turn = turn
                 self._finished.set()
             case events.TurnAdded(agent, turn) if agent == self.agent and turn.role == "assistant":
                 self.turn = turn
             case events.EngineChanged("starting", what, _, fraction) if self.as_json and what:
+                if self._loaded < fraction < self._loaded + 0.1:
+                    return
+                self._loaded = fraction
                 self._line("loading", what=what, fraction=round(fraction, 3))
             case events.EngineChanged("ready", ready=ready) if self.as_json and ready:
                 self._line("ready", model=ready.model, n_ctx=ready.n_ctx, backend=ready.backend)
-            case events.Logged(entry) if entry.level != "info":
+            case events.Logged(entry) if entry.level == "warning":  # errors end the command
                 click.echo(f"halo-tui: {entry.text}", err=True)
 
     def _print_end(self, turn: Turn, cells: int) -> None:
@@ -241,13 +246,13 @@ class Chat:
             click.echo(f"halo-tui: {turn.detail}", err=True)
 
     def _line(self, kind: str, **fields: Any) -> None:
-        sys.stdout.write(json.dumps({"type": kind, **fields}, ensure_ascii=False) + "\n")
-        sys.stdout.flush()
+        self._write(json.dumps({"type": kind, **fields}, ensure_ascii=False) + "\n")
 
+    def _write(self, text: str) -> None:
+        try:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        except BrokenPipeError:  # the reader has gone; the answer is not wanted any more
+            self._unread = True
+            self._finished.set()
 
-def make_client(config: Config) -> Client:
-    """An engine of our own, its log in the state folder."""
-    from engine import paths
-    from engine.client import EngineClient
-
-    return EngineClient(config, log_path=paths.state_dir() / "engine.log")

@@ -21,6 +21,7 @@ from tui.cli.settings import Settings
 
 LOW_SPACE = 200_000_000  # bytes: conversations are small, a full disk is not
 SMALL = (80, 24)
+OLDEST_PYTHON = (3, 12)
 START_SECONDS = 120.0
 
 
@@ -81,7 +82,7 @@ def run_all(settings: Settings) -> Report:
 def python(report: Report) -> None:
     """The interpreter."""
     found = platform.python_version()
-    if sys.version_info >= (3, 12):
+    if tuple(map(int, platform.python_version_tuple()[:2])) >= OLDEST_PYTHON:
         report.add("python", True, f"{found} on {platform.system()} {platform.machine()}")
     else:
         report.add("python", False, found, Problem(
@@ -127,9 +128,10 @@ def data_folder(report: Report) -> None:
 def model_file(report: Report) -> None:
     """The GGUF file, read without loading it."""
     from engine import models
+    from engine.client import model_path
 
+    path = model_path(report.config)
     try:
-        path = models.resolve(report.config)
         info = models.info(path)
     except HaloError as error:
         report.model = {"path": report.config.model.path, "ok": False}
@@ -236,7 +238,8 @@ def gpu(report: Report) -> None:
         "kfd": Path("/dev/kfd").exists(),
         "nvidia": sorted(str(p) for p in Path("/dev").glob("nvidia[0-9]*")),
     }
-    found = [*report.gpu["dri"], *report.gpu["nvidia"], *(["/dev/kfd"] if report.gpu["kfd"] else [])]
+    kfd = ["/dev/kfd"] if report.gpu["kfd"] else []
+    found = [*report.gpu["dri"], *report.gpu["nvidia"], *kfd]
     denied = [path for path in found if not os.access(path, os.R_OK | os.W_OK)]
     report.gpu["usable"] = [path for path in found if path not in denied]
     if denied and report.config.engine.gpu_layers != 0:

@@ -45,9 +45,10 @@ def list_(settings: Settings, as_json: bool) -> None:
 def info(settings: Settings, as_json: bool, path: str | None) -> None:
     """Show what a model file says of itself, without loading it (default: the configured one)."""
     from engine import models
+    from engine.client import model_path
     from tui.cli.checks import to_dict
 
-    chosen = Path(path).expanduser() if path else models.resolve(settings.load())
+    chosen = Path(path).expanduser() if path else model_path(settings.load())
     values = to_dict(models.info(chosen))
     if as_json:
         click.echo(json.dumps(values, ensure_ascii=False))

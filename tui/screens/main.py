@@ -37,7 +37,6 @@ from tui.screens.log import LogScreen
 from tui.widgets.agent_list import AgentList, AgentSelected, AgentTabs
 from tui.widgets.cache_pane import CachePane
 from tui.widgets.chat.conversation import Conversation
-from tui.widgets.chat.find_bar import FindBar
 from tui.widgets.chat.grid import ChatGrid
 from tui.widgets.chat.prompt import Prompt
 from tui.widgets.event_log import EventLog
@@ -71,7 +70,6 @@ class MainScreen(Screen[None]):
             with Vertical(id="centre"):
                 yield Static("", id="banner", markup=False)
                 yield ContentSwitcher(id="chats")
-                yield FindBar()
                 yield Prompt(slash_commands(), lambda: self.workspace.names)
             with Vertical(id="side"):
                 yield CachePane(self.workspace)
@@ -81,7 +79,6 @@ class MainScreen(Screen[None]):
         yield Footer(show_command_palette=True)
 
     async def on_mount(self) -> None:
-        self.query_one(FindBar).display = False
         ui = self.workspace.config.ui
         self.set_interval(FRAME, self._flush)
         self.set_interval(1.0, self.query_one(CachePane).sample)
@@ -137,7 +134,7 @@ class MainScreen(Screen[None]):
             await self.show_agent(self.current)
             return
         switcher = self.query_one("#chats", ContentSwitcher)
-        grid = ChatGrid(self.workspace)
+        grid = ChatGrid(self.workspace, self.workspace.config.ui.grid_columns)
         grid.id = "grid"
         await switcher.mount(grid)
         switcher.current = "grid"
@@ -154,29 +151,18 @@ class MainScreen(Screen[None]):
                           else "-hidden")
         self._draw_cells()
 
-    def open_find(self, text: str = "") -> None:
-        """Search in the conversation."""
-        bar = self.query_one(FindBar)
-        bar.display = True
-        bar.open(text)
-
     def close_something(self) -> bool:
-        """Close the search or the grid. False when nothing was open."""
-        bar = self.query_one(FindBar)
-        if bar.display:
-            self._close_find()
-            return True
-        if self.query_one(Prompt).close_popup():
+        """Close the completion, the search or the grid. False when nothing was open."""
+        prompt = self.query_one(Prompt)
+        if prompt.close_popup():
             return True
         if self.grid_shown:
             self.run_worker(self.show_agent(self.current))
             return True
+        if self.conversation.close_find():
+            prompt.focus_input()
+            return True
         return False
-
-    def _close_find(self) -> None:
-        self.query_one(FindBar).display = False
-        self.conversation.find("")
-        self.query_one(Prompt).focus_input()
 
     # --- actions ---------------------------------------------------------------------------------
 
@@ -214,7 +200,25 @@ class MainScreen(Screen[None]):
     @on(Prompt.Unqueue)
     def _unqueue(self, event: Prompt.Unqueue) -> None:
         text = self.workspace.unqueue(self.current, event.index)
-        self.query_one(Prompt).set_draft(text)
+        if event.edit:
+            self.query_one(Prompt).set_draft(text)
+
+    @on(Prompt.ScrollRequested)
+    def _scroll(self, event: Prompt.ScrollRequested) -> None:
+        self.conversation.scroll_page(event.pages)
+
+    @on(Conversation.Suggested)
+    def _suggested(self, event: Conversation.Suggested) -> None:
+        self.query_one(Prompt).set_draft(event.text)
+        self.query_one(Prompt).focus_input()
+
+    @on(Conversation.PromptRequested)
+    def _prompt_requested(self) -> None:
+        self.query_one(Prompt).focus_input()
+
+    @on(Conversation.LinkRequested)
+    def _link(self, event: Conversation.LinkRequested) -> None:
+        self.app.open_url(event.href)
 
     @on(Conversation.EditRequested)
     def _edit(self, event: Conversation.EditRequested) -> None:
@@ -228,36 +232,22 @@ class MainScreen(Screen[None]):
     def _copy(self, event: Conversation.CopyRequested) -> None:
         self.notify(copy(self.app, event.text, event.what), markup=False)
 
-    @on(FindBar.Changed)
-    def _find(self, event: FindBar.Changed) -> None:
-        self.query_one(FindBar).show_count(self.conversation.find(event.query))
-
-    @on(FindBar.Next)
-    def _find_next(self) -> None:
-        self.conversation.find_next()
-
-    @on(FindBar.Previous)
-    def _find_previous(self) -> None:
-        self.conversation.find_previous()
-
-    @on(FindBar.Closed)
-    def _find_closed(self) -> None:
-        self._close_find()
-
     # --- events of the workspace -----------------------------------------------------------------
 
     def on_workspace(self, event: WorkspaceEvent) -> None:
         """One event; cheap, what is drawn is drawn by the frame timer."""
         match event:
             case TurnDelta() | TurnAdded() | TurnsTruncated():
-                self._to_chat(event.agent, event)
+                self._to_chats(event)
             case TurnFinished():
-                self._to_chat(event.agent, event)
+                self._to_chats(event)
                 self._tell_finished(event)
                 self._dirty.add("agents")
             case AgentChanged():
+                self._to_chats(event)
                 self._dirty.add("agents")
             case RosterChanged():
+                self._to_chats(event)
                 self._dirty.add("roster")
             case CacheChanged():
                 self._dirty.add("cells")
@@ -268,10 +258,9 @@ class MainScreen(Screen[None]):
             case Logged():
                 self._logged(event)
 
-    def _to_chat(self, name: str, event: WorkspaceEvent) -> None:
-        agent = next((a for a in self.workspace.agents if a.name == name), None)
-        chat = self._conversations().get(agent.id) if agent else None
-        if chat is not None:
+    def _to_chats(self, event: WorkspaceEvent) -> None:
+        """Conversations pick out what concerns their agent."""
+        for chat in self._conversations().values():
             chat.apply(event)
 
     def _tell_finished(self, event: TurnFinished) -> None:
@@ -339,9 +328,6 @@ class MainScreen(Screen[None]):
         for agent_id, chat in self._conversations().items():
             if agent_id not in known:
                 await chat.remove()
-        for agent in self.workspace.agents:
-            if chat := self._conversations().get(agent.id):
-                chat.agent_name = agent.name
         if self.current not in self.workspace.names and self.workspace.names:
             await self.show_agent(self.workspace.names[0])
         await self.query_one(AgentList).rebuild()

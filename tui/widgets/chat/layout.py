@@ -112,7 +112,6 @@ def _copied(prefix: str) -> str:
 def _code(block: Block, leaf: Leaf, width: int) -> None:
     """A code block: a title line with the language, then its lines, long ones folded."""
     prefix = leaf.first
-    lead = len(prefix.plain)
     room = max(MIN_WIDTH, width - cell_len(prefix.plain) - 1)
     block.codes.append((len(block.logical), leaf))
     title = f" {leaf.language or 'code'}"
@@ -127,7 +126,7 @@ def _code(block: Block, leaf: Leaf, width: int) -> None:
         block.lines += lines
         block.logical.append(leaf.code[number].expandtabs(4))
     if leaf.closed:
-        block.add(Line(leaf.rest + Content(" "), lead=lead + 1, base="chat--code-block"), "```")
+        block.logical.append("```")  # copied, not shown
 
 
 def _code_rows(leaf: Leaf, room: int) -> list[list[Line]]:

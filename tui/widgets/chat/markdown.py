@@ -129,8 +129,7 @@ class Document:
 
     def _parse_tail(self) -> None:
         blocks = _parse_blocks(self.source[self._cut :], self.mode)
-        start = 0
-        for start, leaves in blocks[:-1]:
+        for _, leaves in blocks[:-1]:
             self.fixed.extend(leaves)
         self.tail = []
         if not blocks:

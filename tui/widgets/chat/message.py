@@ -240,9 +240,9 @@ class MessageView:
             texts.append(Content.styled("(the answer is empty)", ".chat--dim"))
         if turn.status != "waiting" and (figures := stats(turn, look.width)):
             texts.append(Content.styled(figures, ".chat--stats"))
-        if texts and turn.text and lines and lines[-1].base != "chat--code-block":
-            if turn.status in ("cancelled", "error", "length"):
-                lines.append(Line(Content.empty(), FOOTER - 1))
+        fault = turn.status in ("cancelled", "error", "length")
+        if texts and turn.text and (fault or lines[-1].base):
+            lines.append(Line(Content.empty(), FOOTER - 1))
         for number, text in enumerate(texts):
             for offset, piece in wrap(text, look.width):
                 lines.append(Line(piece, FOOTER + number, offset))

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 from rich.segment import Segment
-from rich.style import Style as RichStyle
 from textual import events, work
+from textual.binding import Binding, BindingType
 from textual.content import Content
-from textual.geometry import Offset, Region, Size
+from textual.geometry import Offset, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.selection import Selection
@@ -26,7 +26,7 @@ from textual.visual import Style as VisualStyle
 from agents.events import AgentState, Turn
 from tui.widgets.chat.layout import Line, highlight_lines
 from tui.widgets.chat.markdown import Leaf
-from tui.widgets.chat.message import BODY, GUTTER, SPAN, Look, MessageView
+from tui.widgets.chat.message import GUTTER, SPAN, Look, MessageView
 
 MAX_TEXT_WIDTH = 120
 MARGIN = 1  # pages laid out above and below the view
@@ -82,6 +82,17 @@ class Transcript(ScrollView, can_focus=True):
     }
     """
 
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up", "previous", "Message above", show=False),
+        Binding("down", "next", "Message below", show=False),
+        Binding("c", "do('copy')", "Copy message"),
+        Binding("y", "do('last_code')", "Copy code"),
+        Binding("e", "do('edit')", "Edit"),
+        Binding("r", "do('regenerate')", "Answer again"),
+        Binding("t,enter,space", "do('fold')", "Fold", key_display="t"),
+        Binding("escape", "leave", "Back to the prompt", show=False),
+    ]
+
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "chat--you", "chat--h1", "chat--h2", "chat--h3", "chat--em", "chat--strong",
         "chat--strike", "chat--link", "chat--code", "chat--code-head", "chat--code-title",
@@ -103,6 +114,9 @@ class Transcript(ScrollView, can_focus=True):
     class Moved(Message):
         """The view was scrolled or the conversation grew: how far the end is may have changed."""
 
+    class Left(Message):
+        """The person is done with messages: back to the prompt."""
+
     def __init__(self, *, window: int = 40, **kwargs: object) -> None:
         super().__init__(**kwargs)  # type: ignore[arg-type]
         self.window = window  # messages kept laid out
@@ -123,7 +137,7 @@ class Transcript(ScrollView, can_focus=True):
         self._hovered: int | None = None
         self._generation = 0  # of everything a drawn line depends on beside itself
         self._styles: dict[object, VisualStyle] = {}
-        self._signature: object = None
+        self._colouring: dict[int, Leaf] = {}  # long code blocks being highlighted
         self._preparing = False
         self._pressed_at: Offset | None = None
 
@@ -510,8 +524,9 @@ class Transcript(ScrollView, can_focus=True):
 
     def _colour_later(self, view: MessageView) -> None:
         for leaf in view.plain_code():
-            leaf.highlighted = []  # in work
-            self._highlight(view, leaf)
+            if id(leaf) not in self._colouring:
+                self._colouring[id(leaf)] = leaf
+                self._highlight(view, leaf)
 
     @work(thread=True, group="highlight", exit_on_error=False)
     def _highlight(self, view: MessageView, leaf: Leaf) -> None:
@@ -520,6 +535,7 @@ class Transcript(ScrollView, can_focus=True):
 
     def _highlighted(self, view: MessageView, leaf: Leaf, lines: list[Content]) -> None:
         leaf.highlighted = lines
+        del self._colouring[id(leaf)]
         view.recolour()
         if view in self.views and view.lines:
             self._forget(self.views.index(view))
@@ -659,6 +675,60 @@ class Transcript(ScrollView, can_focus=True):
         """The turn of the selected message."""
         return self.views[self.selected].turn if self.selected is not None else None
 
+    def action_previous(self) -> None:
+        """The message above, or more of this one if its beginning is out of view."""
+        if not self.views:
+            return
+        if self.selected is None:
+            page_end = round(self.scroll_y) + self.size.height - 1
+            self.select(self._message_at(page_end))
+        elif self._tops[self.selected] < round(self.scroll_y):
+            self.scroll_lines(-max(1, self.size.height // 2))
+        elif self.selected > 0:
+            self.select(self.selected - 1)
+
+    def action_next(self) -> None:
+        """The message below, or more of this one if its end is out of view."""
+        if not self.views:
+            return
+        if self.selected is None:
+            self.select(self._message_at(round(self.scroll_y)))
+            return
+        view_end = round(self.scroll_y) + self.size.height
+        if self._tops[self.selected + 1] - 1 > view_end:
+            self.scroll_lines(max(1, self.size.height // 2))
+        elif self.selected + 1 < len(self.views):
+            self.select(self.selected + 1)
+        else:
+            self.action_leave()
+
+    def action_do(self, name: str) -> None:
+        """Do something with the selected message, or the last one."""
+        if not self.views:
+            return
+        index = len(self.views) - 1 if self.selected is None else self.selected
+        self.post_message(self.Action(name, self.views[index].turn))
+
+    def action_leave(self) -> None:
+        self.select(None)
+        self.post_message(self.Left())
+
+    def on_focus(self) -> None:
+        if self.selected is None and self.views:
+            self.action_previous()
+
+    def on_blur(self) -> None:
+        self.select(None)
+
+    def toggle_fold(self, turn_id: str) -> None:
+        """Open or close the thoughts of an answer, or a long prompt."""
+        self.opened ^= {turn_id}
+        index = self.index_of(turn_id)
+        if index is not None:
+            if self.following and index < len(self.views) - 1:
+                self.following = False
+            self.changed(turn_id)
+
     # --- find ------------------------------------------------------------------------------------
 
     def set_matches(self, matches: dict[int, list[Match]], current: Match | None) -> None:
@@ -677,5 +747,3 @@ class Transcript(ScrollView, can_focus=True):
 def _is_word(character: str) -> bool:
     return character.isalnum() or character in "_-'’"
 
-
-__all__ = ["BODY", "Match", "Region", "RichStyle", "Transcript"]

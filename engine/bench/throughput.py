@@ -1,0 +1,221 @@
+"""The throughput bench: our engine, the bare batched loop, and one agent after the other.
+
+All three decode the same number of tokens after prompts of the same length, greedily, with the
+same threads and batch sizes, each alone on the machine, in turns: engine, ceiling, sequential,
+engine, ... Rates count decoding only; figures are medians over the repeats.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from engine import paths
+from engine.bench import make_model
+from engine.client import EngineClient
+from engine.config import Config
+from engine.core.model import thread_count
+from engine.models import MINI, resolve
+from engine.protocol import Deltas, Done, Event, Message, Sampling
+
+PROMPT_WORDS = 120
+REPEATS = 3
+
+
+def run(
+    config: Config,
+    agents: tuple[int, ...] = (1, 2, 4, 8),
+    model: str | None = None,
+    tokens: int = 128,
+    repeats: int = REPEATS,
+) -> dict[str, Any]:
+    """Measure; without `model` on halo-mini and on a random half-billion-parameter model."""
+    if model == "half-b":
+        files = [make_model.half_b(paths.cache_dir())]
+    elif model:
+        files = [resolve(model, config)]
+    else:
+        files = [MINI, make_model.half_b(paths.cache_dir())]
+    rows = [
+        row for path in files for row in asyncio.run(_model(config, path, agents, tokens, repeats))
+    ]
+    return {"rows": rows, "machine": machine(), "settings": {
+        "tokens": tokens, "repeats": repeats, "threads": thread_count(config.engine.threads),
+        "n_batch": config.engine.n_batch, "n_ubatch": config.engine.n_ubatch,
+    }}  # fmt: skip
+
+
+def machine() -> dict[str, Any]:
+    """What the figures depend on."""
+    name = platform.machine()
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+        name = next(x.split(":")[1].strip() for x in text.splitlines() if x.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    load = os.getloadavg()[0]
+    return {"cpu": name, "cores": os.cpu_count(), "load_before": round(load, 2)}
+
+
+def prompt(agent: int, shared: bool) -> tuple[Message, ...]:
+    """A system prompt of some length and a question; not shared = different from the first word."""
+    words = " ".join(f"item {i} is kept in room {i * 7 % 97}" for i in range(PROMPT_WORDS // 7))
+    system = f"Notes. {words}" if shared else f"Agent {agent} notes. {agent} {words}"
+    return (Message("system", system), Message("user", f"Question {agent}: what is in the room?"))
+
+
+class _Session:
+    """Counts what one session receives."""
+
+    def __init__(self) -> None:
+        self.started = time.perf_counter()
+        self.stamps: list[tuple[float, int]] = []
+        self.done: Done | None = None
+
+    @property
+    def first(self) -> float:
+        return self.stamps[0][0]
+
+    @property
+    def last(self) -> float:
+        return self.stamps[-1][0]
+
+
+async def _generate(
+    client: EngineClient, prompts: dict[str, tuple[Message, ...]], tokens: int
+) -> dict[str, _Session]:
+    """Run all prompts at once; returns when all are done."""
+    sessions = {name: _Session() for name in prompts}
+    finished = asyncio.Event()
+
+    def handle(event: Event) -> None:
+        now = time.perf_counter()
+        if isinstance(event, Deltas):
+            for item in event.items:
+                if item.session in sessions and item.tokens:
+                    sessions[item.session].stamps.append((now, len(item.tokens)))
+        elif isinstance(event, Done) and event.session in sessions:
+            sessions[event.session].done = event
+            if all(s.done for s in sessions.values()):
+                finished.set()
+
+    stop = client.subscribe(handle)
+    sampling = Sampling(temperature=0.0, max_tokens=tokens, ignore_eos=True, seed=1)
+    try:
+        for name, messages in prompts.items():
+            await client.open(name)
+            sessions[name].started = time.perf_counter()
+            await client.generate(name, messages, sampling)
+        await finished.wait()
+    finally:
+        stop()
+    for name in prompts:
+        await client.close(name)
+    return sessions
+
+
+def _rate(sessions: dict[str, _Session]) -> float:
+    """Tokens/s while all sessions decode: from the last first token to the first last one."""
+    begin = max(s.first for s in sessions.values())
+    end = min(s.last for s in sessions.values())
+    tokens = sum(n for s in sessions.values() for t, n in s.stamps if begin < t <= end)
+    return tokens / (end - begin) if end > begin else 0.0
+
+
+def _peer(job: dict[str, Any], kind: str) -> dict[str, float]:
+    environment = {**os.environ, "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive")}
+    done = subprocess.run(
+        [sys.executable, "-m", "engine.bench.contender"], input=json.dumps({**job, "kind": kind}),
+        capture_output=True, text=True, env=environment, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise RuntimeError(f"the {kind} contender failed: {done.stderr.strip()[-400:]}")
+    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+async def _model(
+    config: Config, path: Path, agents: tuple[int, ...], tokens: int, repeats: int
+) -> list[dict[str, Any]]:
+    own: Config = msgspec.convert(msgspec.to_builtins(config), Config)
+    own.model.path = str(path)
+    own.engine.n_ctx = 8192
+    own.engine.keep_closed = False  # every prompt is computed
+    rows = []
+    for count in agents:
+        found: dict[str, list[float]] = {k: [] for k in ("engine", "ceiling", "sequential", "ttft", "shared")}
+        for repeat in range(repeats):
+            tell(f"{path.stem}: {count} agents, {repeat + 1}/{repeats}")
+            length = 0
+            with tempfile.TemporaryDirectory() as folder:
+                client = EngineClient(own, log_path=Path(folder) / "core.log")
+                await client.start()
+                try:
+                    await _generate(client, {"warm": prompt(99, False)}, 8)
+                    sessions = await _generate(
+                        client, {f"a{i}": prompt(i, False) for i in range(count)}, tokens
+                    )
+                    found["engine"].append(_rate(sessions))
+                    length = max(s.done.prompt_tokens for s in sessions.values() if s.done)
+                    alone = (await _generate(client, {"x": prompt(50, False)}, 8))["x"]
+                    found["ttft"].append(alone.first - alone.started)
+                    found["shared"].append(await _shared_ttft(client))
+                finally:
+                    await client.stop()
+            job = {
+                "path": str(path), "texts": [prompt(i, False)[0].content for i in range(count)],
+                "prompt_tokens": length, "tokens": tokens, "n_ctx": own.engine.n_ctx,
+                "n_batch": own.engine.n_batch, "n_ubatch": own.engine.n_ubatch,
+                "n_seq_max": own.engine.max_sessions,
+                "threads": thread_count(own.engine.threads),
+            }  # fmt: skip
+            for kind in ("ceiling", "sequential"):
+                found[kind].append(_peer(job, kind)["tok_s"])
+        rows.append(_row(path, count, found))
+    return rows
+
+
+async def _shared_ttft(client: EngineClient) -> float:
+    """Seconds to the first token of a session whose system prompt another one holds."""
+    await client.open("holder")
+    done = asyncio.Event()
+    stop = client.subscribe(lambda e: done.set() if isinstance(e, Done) else None)
+    await client.generate("holder", prompt(60, True), Sampling(temperature=0.0, max_tokens=2))
+    await done.wait()
+    stop()
+    shared = (await _generate(client, {"y": prompt(61, True)}, 8))["y"]
+    await client.close("holder")
+    return shared.first - shared.started
+
+
+def _row(path: Path, count: int, found: dict[str, list[float]]) -> dict[str, Any]:
+    middle = {key: statistics.median(values) for key, values in found.items()}
+    ratios = [e / c for e, c in zip(found["engine"], found["ceiling"], strict=True)]
+    return {
+        "model": path.stem,
+        "agents": count,
+        "engine_tok_s": round(middle["engine"], 1),
+        "ceiling_tok_s": round(middle["ceiling"], 1),
+        "sequential_tok_s": round(middle["sequential"], 1),
+        "ratio_to_ceiling": round(statistics.median(ratios), 3),
+        "ratio_spread": [round(min(ratios), 3), round(max(ratios), 3)],
+        "ratio_to_sequential": round(middle["engine"] / middle["sequential"], 2),
+        "ttft_ms": round(1000 * middle["ttft"], 1),
+        "ttft_shared_ms": round(1000 * middle["shared"], 1),
+    }
+
+
+def tell(text: str) -> None:
+    """Progress on stderr."""
+    print(f"bench: {text}", file=sys.stderr, flush=True)

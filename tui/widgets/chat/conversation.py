@@ -1,0 +1,532 @@
+"""The conversation with one agent: its transcript, find bar, and the way back to the end."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.content import Content
+from textual.message import Message
+from textual.timer import Timer
+from textual.widget import Widget
+from textual.widgets import Static
+from textual.worker import Worker
+
+from agents.events import (
+    AgentChanged,
+    RosterChanged,
+    Turn,
+    TurnAdded,
+    TurnDelta,
+    TurnFinished,
+    TurnsTruncated,
+    WorkspaceEvent,
+)
+from tui.widgets.chat.colours import author_style
+from tui.widgets.chat.find import FindBar, search
+from tui.widgets.chat.message import count
+from tui.widgets.chat.transcript import Match, Transcript
+
+if TYPE_CHECKING:
+    from agents.agent import Agent
+    from agents.workspace import Workspace
+
+SUGGESTIONS = (
+    "Hi! My name is Mira, I live in Oslo and I work at Halo Labs.",
+    "Where do I work?",
+    "@all Introduce yourselves in one sentence.",
+)
+
+
+@dataclass(slots=True)
+class Place:
+    """Where the reader was in a conversation that is not shown."""
+
+    scroll_y: float = 0.0
+    following: bool = True
+    opened: set[str] = field(default_factory=set)
+
+
+class JumpToEnd(Static):
+    """What is new below the view. A click goes there."""
+
+    class Pressed(Message):
+        """Go to the end."""
+
+    def on_click(self) -> None:
+        self.post_message(self.Pressed())
+
+
+class EmptyState(Static):
+    """What to try, while nothing was said yet."""
+
+    class Chosen(Message):
+        """A suggestion was clicked."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
+    def action_choose(self, index: int) -> None:
+        self.post_message(self.Chosen(SUGGESTIONS[index]))
+
+    def show_for(self, name: str, style: str) -> None:
+        """Greet in the name of an agent."""
+        tell, ask, everyone = SUGGESTIONS
+        parts: list[Content | tuple[str, str]] = [
+            (name, style), (" is listening.\n\n", "$foreground 75%"),
+            ("Tell it something about you\n", "$foreground 60%"),
+            (tell, "underline $text-accent @click=choose(0)"),
+            ("\n\nthen ask for it later\n", "$foreground 60%"),
+            (ask, "underline $text-accent @click=choose(1)"),
+            ("\n\nor speak to all agents at once\n", "$foreground 60%"),
+            (everyone, "underline $text-accent @click=choose(2)"),
+        ]  # fmt: skip
+        self.update(Content.assemble(*parts))
+
+
+class Conversation(Widget):
+    """One agent's conversation. Give it the workspace's events through `apply`."""
+
+    DEFAULT_CSS = """
+    Conversation {
+        height: 1fr;
+        width: 1fr;
+        layers: base over;
+        layout: vertical;
+        background: $background;
+
+        & > EmptyState {
+            height: 1fr;
+            width: 1fr;
+            content-align: center middle;
+            text-align: center;
+            padding: 0 2;
+            display: none;
+            link-style: underline;
+            link-color: $text-accent;
+        }
+        & > JumpToEnd {
+            layer: over;
+            dock: bottom;
+            width: auto;
+            height: 1;
+            padding: 0 1;
+            margin: 0 0 0 2;
+            background: $primary;
+            color: $background;
+            text-style: bold;
+            display: none;
+            &:hover { background: $accent; }
+        }
+        &.-empty > Transcript { display: none; }
+        &.-empty > EmptyState { display: block; }
+    }
+    """
+
+    class EditRequested(Message):
+        """The person wants to change a prompt and send it again."""
+
+        def __init__(self, agent: str, turn_id: str, text: str) -> None:
+            super().__init__()
+            self.agent = agent
+            self.turn_id = turn_id
+            self.text = text
+
+    class RegenerateRequested(Message):
+        """The last answer should be given anew."""
+
+        def __init__(self, agent: str) -> None:
+            super().__init__()
+            self.agent = agent
+
+    class CopyRequested(Message):
+        """Put this text on the clipboard; `what` names it for the toast ("Answer", "Code")."""
+
+        def __init__(self, text: str, what: str) -> None:
+            super().__init__()
+            self.text = text
+            self.what = what
+
+    class LinkRequested(Message):
+        """A link was clicked."""
+
+        def __init__(self, href: str) -> None:
+            super().__init__()
+            self.href = href
+
+    class Suggested(Message):
+        """A suggestion was chosen: put it into the prompt."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
+    class PromptRequested(Message):
+        """The person is done here: focus the prompt."""
+
+    BINDING_GROUP_TITLE = "Conversation"
+    COMPONENT_CLASSES: ClassVar[set[str]] = set()
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        agent_name: str,
+        *,
+        fps: int = 0,
+        window: int = 0,
+        **kwargs: object,
+    ) -> None:
+        """`fps`: redraws of streaming text per second, `window`: messages kept laid out; 0 = as
+        configured."""
+        super().__init__(**kwargs)  # type: ignore[arg-type]
+        self.workspace = workspace
+        self.agent: Agent = workspace.get(agent_name)
+        self._fps = max(1, fps or workspace.config.ui.markdown_fps)
+        self._window = max(10, window or workspace.config.ui.history_window)
+        self._places: dict[str, Place] = {}  # by agent id
+        self._dirty: set[str] = set()  # turns whose text is ahead of what is shown
+        self._flushed = 0.0
+        self._timer: Timer | None = None
+        self._seen = 0  # messages when the reader left the end
+        self._grown = False  # text arrived below since then
+        self._query = ""
+        self._found: list[Match] = []  # in the order of the conversation
+        self._current: Match | None = None
+        self._search: Worker[None] | None = None
+
+    def compose(self) -> ComposeResult:
+        yield FindBar()
+        yield Transcript(window=self._window)
+        yield EmptyState(markup=False)
+        yield JumpToEnd("", markup=False)
+
+    def on_mount(self) -> None:
+        self._show()
+
+    # --- whose conversation ----------------------------------------------------------------------
+
+    @property
+    def agent_name(self) -> str:
+        """Name of the agent, as it is called now."""
+        return self.agent.name
+
+    @property
+    def transcript(self) -> Transcript:
+        return self.query_one(Transcript)
+
+    def show_agent(self, name: str) -> None:
+        """Show another agent's conversation, where the reader left it."""
+        agent = self.workspace.get(name)
+        if agent is self.agent:
+            return
+        transcript = self.transcript
+        self._places[self.agent.id] = Place(
+            transcript.scroll_y, transcript.following, transcript.opened
+        )
+        self.close_find()
+        self.agent = agent
+        self._show()
+
+    def _show(self) -> None:
+        """Fill the transcript from the agent's turns."""
+        place = self._places.get(self.agent.id, Place())
+        transcript = self.transcript
+        transcript.state = self.agent.state
+        transcript.opened = place.opened
+        transcript.colour_of = self._colour_of
+        self._dirty.clear()
+        transcript.show(self.agent.turns, self.agent.name, place.following)
+        if not place.following:
+            transcript.scroll_lines(round(place.scroll_y - transcript.scroll_y))
+        self._seen = len(self.agent.turns)
+        self._grown = False
+        self._update_empty()
+        self._update_jump()
+
+    def _colour_of(self, author: str) -> str:
+        return author_style(self.app, self.workspace, author)
+
+    def _update_empty(self) -> None:
+        empty = not self.agent.turns
+        if empty:
+            name = self.agent.name
+            self.query_one(EmptyState).show_for(name, self._colour_of(name))
+        self.set_class(empty, "-empty")
+
+    # --- events ----------------------------------------------------------------------------------
+
+    def apply(self, event: WorkspaceEvent) -> None:
+        """Take note of a change; events of other agents are ignored."""
+        if not self.is_mounted:
+            return
+        if isinstance(event, RosterChanged):
+            if self.transcript.agent != self.agent.name:
+                self._show()
+            return
+        if getattr(event, "agent", None) != self.agent.name:
+            return
+        match event:
+            case TurnDelta(turn=turn, thinking=thinking):
+                self._note_thinking(turn, thinking)
+                self._touch(turn.id)
+            case TurnAdded(turn=turn):
+                self.transcript.state = self.agent.state
+                self.transcript.append(turn)
+                self._update_empty()
+                self._update_jump()
+            case TurnFinished(turn=turn):
+                self._touch(turn.id, at_once=True)
+            case TurnsTruncated(turn_id=turn_id):
+                self.transcript.truncate(turn_id)
+                self._seen = min(self._seen, len(self.agent.turns))
+                self._update_empty()
+                self._update_jump()
+            case AgentChanged():
+                self.transcript.state = self.agent.state
+                last = self.agent.turns[-1] if self.agent.turns else None
+                if last is not None and last.status == "waiting":
+                    self._touch(last.id)
+
+    def _note_thinking(self, turn: Turn, thinking: bool) -> None:
+        transcript = self.transcript
+        if thinking:
+            transcript.thinking_since.setdefault(turn.id, time.monotonic())
+        elif turn.id in transcript.thinking_since:
+            since = transcript.thinking_since[turn.id]
+            transcript.thinking_took.setdefault(turn.id, time.monotonic() - since)
+
+    def _touch(self, turn_id: str, at_once: bool = False) -> None:
+        """Text changed: show it now, or with the next frame. Nothing is drawn out of sight."""
+        self._dirty.add(turn_id)
+        self._grown = True
+        if not self.is_on_screen:
+            return
+        wait = self._flushed + 1 / self._fps - time.monotonic()
+        if at_once or wait <= 0:
+            self._flush()
+        elif self._timer is None:
+            self._timer = self.set_timer(wait, self._flush)
+
+    def _flush(self) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer = None
+        dirty, self._dirty = self._dirty, set()
+        for turn_id in dirty:
+            self.transcript.changed(turn_id)
+        self._flushed = time.monotonic()
+
+    def on_show(self) -> None:
+        """In sight again: catch up."""
+        if self._dirty:
+            self._flush()
+
+    # --- the end of the conversation -------------------------------------------------------------
+
+    @on(Transcript.Moved)
+    def _moved(self, event: Transcript.Moved) -> None:
+        event.stop()
+        self._update_jump()
+
+    def _update_jump(self) -> None:
+        jump = self.query_one(JumpToEnd)
+        transcript = self.transcript
+        if transcript.following or not transcript.lines_below:
+            self._seen = len(self.agent.turns)
+            self._grown = False
+            jump.display = False
+            return
+        new = len(self.agent.turns) - self._seen
+        if new > 0:
+            text = f"↓ {count(new, 'new message')}"
+        elif self._grown:
+            text = "↓ new text"
+        else:
+            text = f"↓ {count(transcript.lines_below, 'line')} to the end"
+        jump.update(text)
+        jump.display = True
+
+    @on(JumpToEnd.Pressed)
+    def _jump(self, event: JumpToEnd.Pressed) -> None:
+        event.stop()
+        self.scroll_end_now()
+
+    def scroll_end_now(self) -> None:
+        """To the newest message, and stay there."""
+        self.transcript.scroll_to_end()
+        self._update_jump()
+
+    def scroll_home_now(self) -> None:
+        """To the first message."""
+        self.transcript.scroll_to_start()
+
+    def scroll_page(self, pages: int) -> None:
+        """By pages, negative is up."""
+        (self.transcript.action_page_down if pages > 0 else self.transcript.action_page_up)()
+
+    # --- doing something with messages -----------------------------------------------------------
+
+    @on(Transcript.Action)
+    def _do(self, event: Transcript.Action) -> None:
+        event.stop()
+        turn = event.turn
+        match event.name:
+            case "copy":
+                what = "Prompt" if turn.role == "user" else "Answer"
+                self._copy(turn.text, what)
+            case "code":
+                self._copy(str(event.args[0] or ""), "Code")
+            case "last_code":
+                self._copy(self._last_code(turn) or "", "Code")
+            case "edit":
+                self._edit(turn)
+            case "regenerate":
+                self.post_message(self.RegenerateRequested(self.agent.name))
+            case "fold":
+                self.transcript.toggle_fold(turn.id)
+            case "link":
+                self.post_message(self.LinkRequested(str(event.args[0])))
+
+    def _copy(self, text: str, what: str) -> bool:
+        if text.strip():
+            self.post_message(self.CopyRequested(text, what))
+            return True
+        self.notify(f"There is no {what.lower()} to copy here.", severity="warning")
+        return False
+
+    def _last_code(self, turn: Turn) -> str | None:
+        index = self.transcript.index_of(turn.id)
+        return None if index is None else self.transcript.views[index].last_code()
+
+    def _edit(self, turn: Turn) -> None:
+        if turn.role != "user":
+            # Editing an answer means editing the question it answers.
+            turns = self.agent.turns
+            index = next((i for i, other in enumerate(turns) if other is turn), 0)
+            turn = next((t for t in reversed(turns[:index]) if t.role == "user"), turn)
+        if turn.role == "user" and turn.author in ("", "you"):
+            self.post_message(self.EditRequested(self.agent.name, turn.id, turn.text))
+        else:
+            self.notify("Only your own prompts can be edited.", severity="warning")
+
+    def copy_last(self) -> bool:
+        """Copy the last answer. Returns whether there was one."""
+        turn = next((t for t in reversed(self.agent.turns) if t.role == "assistant" and t.text),
+                    None)
+        return self._copy(turn.text if turn else "", "Answer")
+
+    def copy_code(self) -> bool:
+        """Copy the last code block of the conversation."""
+        from tui.widgets.chat.markdown import parse
+
+        for turn in reversed(self.agent.turns):
+            if "```" in turn.text or "~~~" in turn.text:
+                codes = [leaf for leaf in parse(turn.text) if leaf.kind == "code"]
+                if codes:
+                    return self._copy("\n".join(codes[-1].code), "Code")
+        return self._copy("", "Code")
+
+    def edit_last(self) -> None:
+        """Edit the last prompt."""
+        turn = next((t for t in reversed(self.agent.turns)
+                     if t.role == "user" and t.author in ("", "you")), None)
+        if turn is None:
+            self.notify("Nothing was asked yet.", severity="warning")
+        else:
+            self._edit(turn)
+
+    @on(EmptyState.Chosen)
+    def _chosen(self, event: EmptyState.Chosen) -> None:
+        event.stop()
+        self.post_message(self.Suggested(event.text))
+
+    @on(Transcript.Left)
+    def _left(self, event: Transcript.Left) -> None:
+        event.stop()
+        self.post_message(self.PromptRequested())
+
+    def focus_messages(self) -> None:
+        """Let keys act on messages."""
+        self.transcript.focus()
+
+    # --- find ------------------------------------------------------------------------------------
+
+    def open_find(self, text: str = "") -> None:
+        """Open the find bar, with something to look for or with what was looked for last."""
+        self.query_one(FindBar).open(text or None)
+
+    def find(self, query: str) -> None:
+        """Open the find bar and look for `query`."""
+        self.open_find(query)
+
+    def find_next(self, step: int = 1) -> None:
+        """To the next place (-1: the previous one), round the ends."""
+        if not self._found:
+            return
+        index = self._found.index(self._current) if self._current in self._found else -1
+        self._current = self._found[(index + step) % len(self._found)]
+        self._show_matches()
+
+    def find_previous(self) -> None:
+        """To the place before."""
+        self.find_next(-1)
+
+    def close_find(self) -> bool:
+        """Put the find bar away and the highlights out. Returns whether it was open."""
+        bar = self.query_one(FindBar)
+        was_open, bar.display = bar.display, False
+        self._start_search("")
+        return was_open
+
+    @on(FindBar.Changed)
+    def _query_changed(self, event: FindBar.Changed) -> None:
+        event.stop()
+        self._start_search(event.query)
+
+    @on(FindBar.Go)
+    def _find_go(self, event: FindBar.Go) -> None:
+        event.stop()
+        self.find_next(event.step)
+
+    @on(FindBar.Closed)
+    def _find_closed(self, event: FindBar.Closed) -> None:
+        event.stop()
+        self._start_search("")
+        self.post_message(self.PromptRequested())
+
+    def _start_search(self, query: str) -> None:
+        if self._search is not None:
+            self._search.cancel()
+            self._search = None
+        self._query = query
+        self._found = []
+        self._current = None
+        self._show_matches()
+        if query.strip():
+            self._search = self.run_worker(self._run_search(query), group="find", exclusive=True)
+
+    async def _run_search(self, query: str) -> None:
+        transcript = self.transcript
+
+        def found(matches: list[Match]) -> None:
+            # Newest message first; within a message in reading order.
+            self._found[:0] = matches
+            if self._current is None:
+                self._current = matches[-1]
+                self._show_matches(searching=True)
+
+        await search(self.agent.turns, query, transcript.text_width, found)
+        self._search = None
+        self._show_matches()
+
+    def _show_matches(self, searching: bool = False) -> None:
+        by_message: dict[int, list[Match]] = {}
+        for match in self._found:
+            by_message.setdefault(match[0], []).append(match)
+        self.transcript.set_matches(by_message, self._current)
+        number = self._found.index(self._current) + 1 if self._current in self._found else 0
+        self.query_one(FindBar).report(number, len(self._found), searching)
