@@ -138,7 +138,7 @@ def _bar(progress: Progress | None, total: int) -> Any:
     """A tqdm class that reports to `progress` and draws nothing."""
     from tqdm.auto import tqdm
 
-    class Bar(tqdm):
+    class Bar(tqdm):  # type: ignore[misc]
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             self.here = int(kwargs.get("initial") or 0)
             kwargs.pop("name", None)

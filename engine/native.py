@@ -7,6 +7,7 @@ first import, which is the only moment when that can be done.
 from __future__ import annotations
 
 import ctypes
+import importlib
 import json
 import os
 import sys
@@ -117,7 +118,7 @@ def load() -> ModuleType:
     if "llama_cpp" not in sys.modules:
         os.environ["LLAMA_CPP_LIB_PATH"] = str(folder)
     try:
-        from llama_cpp import llama_cpp
+        llama_cpp = importlib.import_module("llama_cpp.llama_cpp")
     except Exception as error:
         raise NativeError(f"llama-cpp-python could not be loaded: {error}.", _REMEDY) from error
     lib = llama_cpp._lib

@@ -29,7 +29,7 @@ def guarded_stderr(log: Path) -> Iterator[None]:
         sink = os.open(os.devnull, os.O_WRONLY)
     original = sys.__stderr__
     screen = os.fdopen(os.dup(terminal), "w", encoding="utf-8", errors="replace")
-    sys.__stderr__ = screen
+    sys.__stderr__ = screen  # type: ignore[misc]
     os.dup2(sink, 2)
     os.close(sink)
     try:
@@ -38,5 +38,5 @@ def guarded_stderr(log: Path) -> Iterator[None]:
         screen.flush()
         os.dup2(terminal, 2)
         os.close(terminal)
-        sys.__stderr__ = original
+        sys.__stderr__ = original  # type: ignore[misc]
         screen.close()

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from textual import on
 from textual.app import App, ComposeResult
 from textual.message import Message
+from textual.pilot import Pilot
 from textual.widget import Widget
 
+from agents.agent import Agent
 from agents.events import Turn, WorkspaceEvent
 from agents.workspace import Workspace
 from engine.config import Config
 from tests.support.scripted import ScriptedClient
+from tests.support.waiting import until
 from tui.themes import THEMES
 from tui.widgets.chat.conversation import Conversation
 from tui.widgets.chat.grid import ChatGrid
 from tui.widgets.chat.prompt import Prompt
+from tui.widgets.chat.transcript import Transcript
 
 
 class ChatApp(App[None]):
@@ -97,3 +103,72 @@ def history(count: int, text: str = "") -> list[Turn]:
                   prompt_tokens=412, cached_tokens=380)
         for n in range(count)
     ]  # fmt: skip
+
+
+@dataclass
+class Chat:
+    """A running chat app and what is behind it."""
+
+    app: ChatApp
+    pilot: Pilot[None]
+    workspace: Workspace
+    client: ScriptedClient
+
+    @property
+    def conversation(self) -> Conversation:
+        return self.app.query_one(Conversation)
+
+    @property
+    def transcript(self) -> Transcript:
+        return self.conversation.transcript
+
+    @property
+    def prompt(self) -> Prompt:
+        return self.app.query_one(Prompt)
+
+    def agent(self, name: str = "ada") -> Agent:
+        return self.workspace.get(name)
+
+    def screen(self) -> str:
+        """What stands on the screen, line by line."""
+        return "\n".join(
+            "".join(segment.text for segment in strip).rstrip()
+            for strip in self.app.screen._compositor.render_strips()
+        )
+
+    async def ask(self, text: str = "Hello?", name: str = "ada") -> str:
+        """Send a prompt and wait until the engine works on it. Returns the session."""
+        await self.workspace.send(text, name)
+        session = self.agent(name).id
+        await until(lambda: session in self.client.generations)
+        await self.pilot.pause()
+        return session
+
+    async def drawn(self) -> None:
+        """Until everything that was said is laid out and drawn."""
+        await until(lambda: not self.conversation.behind)
+        await self.pilot.pause()
+
+
+@asynccontextmanager
+async def chat(
+    path: Path,
+    build: Callable[[Workspace], Iterable[Widget]],
+    size: tuple[int, int] = (80, 24),
+    turns: list[Turn] | None = None,
+) -> AsyncIterator[Chat]:
+    """The app running headless, with `turns` as ada's history."""
+    workspace, client = workspace_of(path)
+    await workspace.start()
+    await workspace.wait_ready()
+    workspace.get("ada").turns = turns or []
+    app = ChatApp(workspace, build)
+    async with app.run_test(size=size) as pilot:
+        await pilot.pause()
+        yield Chat(app, pilot, workspace, client)
+    await workspace.stop()
+
+
+def conversation(workspace: Workspace) -> Iterable[Widget]:
+    """Only ada's conversation."""
+    return [Conversation(workspace, "ada")]

@@ -1,4 +1,4 @@
-"""The dialogue generator of halo-mini: deterministic, disjoint splits, and answers that the text really holds."""
+"""The dialogue generator of halo-mini: deterministic, disjoint splits, answers that the text holds."""
 
 from __future__ import annotations
 
@@ -50,7 +50,11 @@ def test_corrections_win() -> None:
     for seed in range(200):
         messages = generator.dialogue(seed, target_tokens=600, mode="dense")
         for i, m in enumerate(messages):
-            found = re.fullmatch(r"Actually, (.*), not (.+)\.", m["content"]) if m["role"] == "user" else None
+            found = (
+                re.fullmatch(r"Actually, (.*), not (.+)\.", m["content"])
+                if m["role"] == "user"
+                else None
+            )
             if found:
                 corrected += 1
                 assert not holds(messages[i + 1]["content"], [found[2]]) or found[2] in found[1]
@@ -60,7 +64,9 @@ def test_corrections_win() -> None:
 def test_splits_share_no_name_or_number() -> None:
     made: dict[str, dict[str, set[str]]] = {}
     for split in ("train", "heldout"):
-        kinds: dict[str, set[str]] = {k: set() for k in ("person", "city", "project", "number", "age", "code", "org")}
+        kinds: dict[str, set[str]] = {
+            k: set() for k in ("person", "city", "project", "number", "age", "code", "org")
+        }
         for seed in range(300):
             pool = names.Pool(random.Random(seed), split == "heldout")
             for kind, got in kinds.items():
@@ -81,8 +87,13 @@ def test_real_names_of_the_splits_are_disjoint() -> None:
 @pytest.mark.parametrize("tokens", [300, 2000, 6000])
 def test_length_follows_the_target(tokens: int) -> None:
     for seed in range(5):
-        chars = sum(len(m["content"]) + generator.OVERHEAD for m in generator.dialogue(seed, target_tokens=tokens))
-        assert tokens * generator.CHARS_PER_TOKEN <= chars < tokens * generator.CHARS_PER_TOKEN + 3000
+        chars = sum(
+            len(m["content"]) + generator.OVERHEAD
+            for m in generator.dialogue(seed, target_tokens=tokens)
+        )
+        assert (
+            tokens * generator.CHARS_PER_TOKEN <= chars < tokens * generator.CHARS_PER_TOKEN + 3000
+        )
 
 
 def test_dates_of_the_splits_are_disjoint() -> None:

@@ -18,7 +18,10 @@ TEMPLATE = (
     "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\n' -}}{%- endif -%}"
 )
 CONTROL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
-DESCRIPTION = "A small mixture-of-experts model that remembers what it is told in the conversation and answers about it."
+DESCRIPTION = (
+    "A small mixture-of-experts model that remembers what it is told in the conversation "
+    "and answers about it."
+)
 
 
 def tensors(m: Mini):
@@ -50,7 +53,9 @@ def write(m: Mini, tokenizer: str, path: str, kind: str = "f16") -> None:
     w.add_author("the halo-tui project")
     w.add_license("apache-2.0")
     w.add_languages(["en"])
-    w.add_file_type(gguf.LlamaFileType.MOSTLY_F16 if kind == "f16" else gguf.LlamaFileType.MOSTLY_Q8_0)
+    w.add_file_type(
+        gguf.LlamaFileType.MOSTLY_F16 if kind == "f16" else gguf.LlamaFileType.MOSTLY_Q8_0
+    )
     w.add_context_length(c.context)
     w.add_embedding_length(c.d_model)
     w.add_block_count(c.layers)
@@ -72,7 +77,9 @@ def write(m: Mini, tokenizer: str, path: str, kind: str = "f16") -> None:
     w.add_tokenizer_model("gpt2")
     w.add_tokenizer_pre("gpt-2")
     w.add_token_list(vocab)
-    w.add_token_types([gguf.TokenType.CONTROL if v in CONTROL else gguf.TokenType.NORMAL for v in vocab])
+    w.add_token_types(
+        [gguf.TokenType.CONTROL if v in CONTROL else gguf.TokenType.NORMAL for v in vocab]
+    )
     w.add_token_merges([x if isinstance(x, str) else " ".join(x) for x in t["merges"]])
     w.add_eos_token_id(vocab.index("<|im_end|>"))
     w.add_eot_token_id(vocab.index("<|im_end|>"))
@@ -119,7 +126,15 @@ def main() -> None:
     write(m, a.tokenizer, a.out + ".new", a.type)
     info = check(a.out + ".new")
     os.replace(a.out + ".new", a.out)  # a running app keeps its mapped file
-    print(json.dumps({**info, "tokens": s.get("tokens"), "parameters": sum(p.numel() for p in m.parameters())}))
+    print(
+        json.dumps(
+            {
+                **info,
+                "tokens": s.get("tokens"),
+                "parameters": sum(p.numel() for p in m.parameters()),
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How each kind of fact is told, asked and answered: about the speaker, about others, about projects."""
+"""How each kind of fact is told, asked and answered: about people and things."""
 
 from __future__ import annotations
 
@@ -21,102 +21,340 @@ def _f(key: str, value: str, tell: str, ask: str, answer: str) -> Form:
 
 
 ME = [
-    _f("name", "full_name",
-       "I'm {v}|my name is {v}|I am {v}|this is {v}|call me {v}|you can call me {v}|my name's {v}|{v} here|I'm called {v}",
-       "what's my name?|what is my name?|who am I?|do you remember my name?|what am I called?|do you know my name?|"
-       "what did I say my name was?|who are you talking to?", "Your name is {v}."),
-    _f("work", "org",
-       "I work at {v}|I'm working for {v}|I have a job at {v}|my employer is {v}|I just started at {v}|I work for {v}|"
-       "I am working at {v}|my job is at {v}",
-       "where do I work?|who do I work for?|what's my employer?|where did I say I work?|which company do I work for?|"
-       "what is the name of my company?|where is my job?|what's my job place?|what company do I work at?|who is my employer?|"
-       "where am I working?", "You work at {v}."),
-    _f("home", "city",
-       "I live in {v}|my home is in {v}|I'm based in {v}|I moved to {v}|I come from {v}|I am from {v}|I'm from {v}|I live near {v}",
-       "where do I live?|what city do I live in?|where is my home?|which town am I in?|where am I based?|"
-       "where did I say I live?|where am I from?|which city am I from?|where do I come from?", "You live in {v}."),
-    _f("colour", "colour",
-       "my favourite colour is {v}|I love the colour {v}|the colour I like best is {v}|my favorite color is {v}",
-       "what's my favourite colour?|which colour do I like?|what is my favorite color?|which color do I like best?",
-       "Your favourite colour is {v}."),
-    _f("food", "food", "I like {v}|my favourite food is {v}|I love eating {v}|I could eat {v} every day|I love {v}",
-       "what food do I like?|what's my favourite food?|what do I like to eat?|what is my favorite food?", "You like {v}."),
-    _f("hobby", "hobby", "my hobby is {v}|I enjoy {v}|in my free time I do {v}",
-       "what is my hobby?|what do I enjoy?|what do I do in my free time?|what's my hobby?", "Your hobby is {v}."),
-    _f("pet", "person", "my {a} is called {v}|I have a {a} named {v}|I own a {a}, its name is {v}|my {a}'s name is {v}|I have a {a} called {v}",
-       "what is my {a} called?|what's my {a}'s name?|what is the name of my {a}?|what is my {a}'s name?", "Your {a} is called {v}."),
-    _f("birthday", "date", "my birthday is {v}|I was born on {v}|my birthday is on {v}",
-       "when is my birthday?|when was I born?|what date is my birthday?", "Your birthday is {v}."),
-    _f("locker code", "number", "my locker code is {v}", "what is my locker code?|what's my locker code?", "Your locker code is {v}."),
-    _f("office number", "number", "my office number is {v}", "what is my office number?|what's my office number?",
-       "Your office number is {v}."),
-    _f("door code", "number", "my door code is {v}", "what is my door code?|what's my door code?", "Your door code is {v}."),
-    _f("password", "code", "my password is {v}|my wifi password is {v}", "what is my password?|what's my password?", "Your password is {v}."),
-    _f("project", "project", "I'm working on project {v}|my project is called {v}|I lead a project named {v}",
-       "what's my project called?|which project am I working on?|what is the name of my project?|what is my project?",
-       "Your project is {v}."),
-    _f("boss", "full_name", "my boss is {v}|my manager is {v}|I report to {v}",
-       "who is my boss?|who is my manager?|who do I report to?|what's my boss's name?", "Your boss is {v}."),
-    _f("friend", "full_name", "my best friend is {v}|my closest friend is {v}", "who is my best friend?|what is my friend's name?",
-       "Your best friend is {v}."),
-    _f("sister", "person", "my sister is called {v}|my sister's name is {v}", "what is my sister called?|what's my sister's name?",
-       "Your sister is called {v}."),
-    _f("brother", "person", "my brother is called {v}|my brother's name is {v}", "what is my brother called?|what's my brother's name?",
-       "Your brother is called {v}."),
-    _f("machine", "machine", "I bought a {v}|I own a {v}", "what did I buy?|what machine do I own?", "You have a {v}."),
-    _f("lang", "lang", "I write {v}|my programming language is {v}|I code in {v}|I program in {v}",
-       "which programming language do I use?|what do I code in?|what language do I program in?", "You use {v}."),
-    _f("age", "age", "I am {v} years old|I'm {v} years old", "how old am I?|what is my age?", "You are {v} years old."),
-]  # fmt: skip
+    _f(
+        "name",
+        "full_name",
+        "I'm {v}|my name is {v}|I am {v}|this is {v}|call me {v}|you can call me {v}|"
+        "my name's {v}|{v} here|I'm called {v}",
+        "what's my name?|what is my name?|who am I?|do you remember my name?|"
+        "what am I called?|do you know my name?|what did I say my name was?|"
+        "who are you talking to?",
+        "Your name is {v}.",
+    ),
+    _f(
+        "work",
+        "org",
+        "I work at {v}|I'm working for {v}|I have a job at {v}|my employer is {v}|"
+        "I just started at {v}|I work for {v}|I am working at {v}|my job is at {v}",
+        "where do I work?|who do I work for?|what's my employer?|where did I say I work?|"
+        "which company do I work for?|what is the name of my company?|where is my job?|"
+        "what's my job place?|what company do I work at?|who is my employer?|"
+        "where am I working?",
+        "You work at {v}.",
+    ),
+    _f(
+        "home",
+        "city",
+        "I live in {v}|my home is in {v}|I'm based in {v}|I moved to {v}|I come from {v}|"
+        "I am from {v}|I'm from {v}|I live near {v}",
+        "where do I live?|what city do I live in?|where is my home?|which town am I in?|"
+        "where am I based?|where did I say I live?|where am I from?|which city am I from?|"
+        "where do I come from?",
+        "You live in {v}.",
+    ),
+    _f(
+        "colour",
+        "colour",
+        "my favourite colour is {v}|I love the colour {v}|the colour I like best is {v}|"
+        "my favorite color is {v}",
+        "what's my favourite colour?|which colour do I like?|what is my favorite color?|"
+        "which color do I like best?",
+        "Your favourite colour is {v}.",
+    ),
+    _f(
+        "food",
+        "food",
+        "I like {v}|my favourite food is {v}|I love eating {v}|I could eat {v} every day|"
+        "I love {v}",
+        "what food do I like?|what's my favourite food?|what do I like to eat?|"
+        "what is my favorite food?",
+        "You like {v}.",
+    ),
+    _f(
+        "hobby",
+        "hobby",
+        "my hobby is {v}|I enjoy {v}|in my free time I do {v}",
+        "what is my hobby?|what do I enjoy?|what do I do in my free time?|what's my hobby?",
+        "Your hobby is {v}.",
+    ),
+    _f(
+        "pet",
+        "person",
+        "my {a} is called {v}|I have a {a} named {v}|I own a {a}, its name is {v}|"
+        "my {a}'s name is {v}|I have a {a} called {v}",
+        "what is my {a} called?|what's my {a}'s name?|what is the name of my {a}?|"
+        "what is my {a}'s name?",
+        "Your {a} is called {v}.",
+    ),
+    _f(
+        "birthday",
+        "date",
+        "my birthday is {v}|I was born on {v}|my birthday is on {v}",
+        "when is my birthday?|when was I born?|what date is my birthday?",
+        "Your birthday is {v}.",
+    ),
+    _f(
+        "locker code",
+        "number",
+        "my locker code is {v}",
+        "what is my locker code?|what's my locker code?",
+        "Your locker code is {v}.",
+    ),
+    _f(
+        "office number",
+        "number",
+        "my office number is {v}",
+        "what is my office number?|what's my office number?",
+        "Your office number is {v}.",
+    ),
+    _f(
+        "door code",
+        "number",
+        "my door code is {v}",
+        "what is my door code?|what's my door code?",
+        "Your door code is {v}.",
+    ),
+    _f(
+        "password",
+        "code",
+        "my password is {v}|my wifi password is {v}",
+        "what is my password?|what's my password?",
+        "Your password is {v}.",
+    ),
+    _f(
+        "project",
+        "project",
+        "I'm working on project {v}|my project is called {v}|I lead a project named {v}",
+        "what's my project called?|which project am I working on?|"
+        "what is the name of my project?|what is my project?",
+        "Your project is {v}.",
+    ),
+    _f(
+        "boss",
+        "full_name",
+        "my boss is {v}|my manager is {v}|I report to {v}",
+        "who is my boss?|who is my manager?|who do I report to?|what's my boss's name?",
+        "Your boss is {v}.",
+    ),
+    _f(
+        "friend",
+        "full_name",
+        "my best friend is {v}|my closest friend is {v}",
+        "who is my best friend?|what is my friend's name?",
+        "Your best friend is {v}.",
+    ),
+    _f(
+        "sister",
+        "person",
+        "my sister is called {v}|my sister's name is {v}",
+        "what is my sister called?|what's my sister's name?",
+        "Your sister is called {v}.",
+    ),
+    _f(
+        "brother",
+        "person",
+        "my brother is called {v}|my brother's name is {v}",
+        "what is my brother called?|what's my brother's name?",
+        "Your brother is called {v}.",
+    ),
+    _f(
+        "machine",
+        "machine",
+        "I bought a {v}|I own a {v}",
+        "what did I buy?|what machine do I own?",
+        "You have a {v}.",
+    ),
+    _f(
+        "lang",
+        "lang",
+        "I write {v}|my programming language is {v}|I code in {v}|I program in {v}",
+        "which programming language do I use?|what do I code in?|what language do I program in?",
+        "You use {v}.",
+    ),
+    _f(
+        "age",
+        "age",
+        "I am {v} years old|I'm {v} years old",
+        "how old am I?|what is my age?",
+        "You are {v} years old.",
+    ),
+]
 OTHER = [
-    _f("work", "org", "{s} works at {v}|{s} has a job at {v}|{s} is employed by {v}|{s} works for {v}",
-       "where does {s} work?|who does {s} work for?|which company employs {s}?|what is {s}'s employer?", "{s} works at {v}."),
-    _f("home", "city", "{s} lives in {v}|{s} is based in {v}|{s} moved to {v}|{s}'s home is in {v}|{s} is from {v}",
-       "where does {s} live?|what city does {s} live in?|where is {s} based?|where is {s}'s home?|where is {s} from?",
-       "{s} lives in {v}."),
-    _f("colour", "colour", "{s}'s favourite colour is {v}|{s} loves the colour {v}",
-       "what is {s}'s favourite colour?|which colour does {s} like?", "{s}'s favourite colour is {v}."),
-    _f("food", "food", "{s} likes {v}|{s}'s favourite food is {v}|{s} loves eating {v}",
-       "what food does {s} like?|what is {s}'s favourite food?|what does {s} like to eat?", "{s} likes {v}."),
-    _f("hobby", "hobby", "{s}'s hobby is {v}|{s} enjoys {v}", "what is {s}'s hobby?|what does {s} enjoy?", "{s}'s hobby is {v}."),
-    _f("pet", "person", "{s}'s {a} is called {v}|{s} has a {a} named {v}", "what is {s}'s {a} called?|what's the name of {s}'s {a}?",
-       "{s}'s {a} is called {v}."),
-    _f("birthday", "date", "{s}'s birthday is {v}|{s} was born on {v}", "when is {s}'s birthday?|when was {s} born?",
-       "{s}'s birthday is {v}."),
-    _f("room", "number", "{s}'s office number is {v}|{s} sits in room {v}",
-       "what is {s}'s office number?|which room does {s} sit in?|what is {s}'s room?", "{s} is in room {v}."),
-    _f("project", "project", "{s} works on project {v}|{s} leads project {v}|{s}'s project is called {v}",
-       "which project does {s} work on?|what is {s}'s project?|what project does {s} lead?", "{s}'s project is {v}."),
-    _f("boss", "full_name", "{s}'s boss is {v}|{s} reports to {v}", "who is {s}'s boss?|who does {s} report to?", "{s}'s boss is {v}."),
-    _f("machine", "machine", "{s} owns a {v}|{s} bought a {v}", "what machine does {s} own?|what did {s} buy?", "{s} has a {v}."),
-    _f("lang", "lang", "{s} codes in {v}|{s} writes {v}", "which programming language does {s} use?|what does {s} code in?", "{s} uses {v}."),
-]  # fmt: skip
+    _f(
+        "work",
+        "org",
+        "{s} works at {v}|{s} has a job at {v}|{s} is employed by {v}|{s} works for {v}",
+        "where does {s} work?|who does {s} work for?|which company employs {s}?|"
+        "what is {s}'s employer?",
+        "{s} works at {v}.",
+    ),
+    _f(
+        "home",
+        "city",
+        "{s} lives in {v}|{s} is based in {v}|{s} moved to {v}|{s}'s home is in {v}|"
+        "{s} is from {v}",
+        "where does {s} live?|what city does {s} live in?|where is {s} based?|"
+        "where is {s}'s home?|where is {s} from?",
+        "{s} lives in {v}.",
+    ),
+    _f(
+        "colour",
+        "colour",
+        "{s}'s favourite colour is {v}|{s} loves the colour {v}",
+        "what is {s}'s favourite colour?|which colour does {s} like?",
+        "{s}'s favourite colour is {v}.",
+    ),
+    _f(
+        "food",
+        "food",
+        "{s} likes {v}|{s}'s favourite food is {v}|{s} loves eating {v}",
+        "what food does {s} like?|what is {s}'s favourite food?|what does {s} like to eat?",
+        "{s} likes {v}.",
+    ),
+    _f(
+        "hobby",
+        "hobby",
+        "{s}'s hobby is {v}|{s} enjoys {v}",
+        "what is {s}'s hobby?|what does {s} enjoy?",
+        "{s}'s hobby is {v}.",
+    ),
+    _f(
+        "pet",
+        "person",
+        "{s}'s {a} is called {v}|{s} has a {a} named {v}",
+        "what is {s}'s {a} called?|what's the name of {s}'s {a}?",
+        "{s}'s {a} is called {v}.",
+    ),
+    _f(
+        "birthday",
+        "date",
+        "{s}'s birthday is {v}|{s} was born on {v}",
+        "when is {s}'s birthday?|when was {s} born?",
+        "{s}'s birthday is {v}.",
+    ),
+    _f(
+        "room",
+        "number",
+        "{s}'s office number is {v}|{s} sits in room {v}",
+        "what is {s}'s office number?|which room does {s} sit in?|what is {s}'s room?",
+        "{s} is in room {v}.",
+    ),
+    _f(
+        "project",
+        "project",
+        "{s} works on project {v}|{s} leads project {v}|{s}'s project is called {v}",
+        "which project does {s} work on?|what is {s}'s project?|what project does {s} lead?",
+        "{s}'s project is {v}.",
+    ),
+    _f(
+        "boss",
+        "full_name",
+        "{s}'s boss is {v}|{s} reports to {v}",
+        "who is {s}'s boss?|who does {s} report to?",
+        "{s}'s boss is {v}.",
+    ),
+    _f(
+        "machine",
+        "machine",
+        "{s} owns a {v}|{s} bought a {v}",
+        "what machine does {s} own?|what did {s} buy?",
+        "{s} has a {v}.",
+    ),
+    _f(
+        "lang",
+        "lang",
+        "{s} codes in {v}|{s} writes {v}",
+        "which programming language does {s} use?|what does {s} code in?",
+        "{s} uses {v}.",
+    ),
+]
 SERVER = [
-    _f("memory", "number", "server {s} has {v} gigabytes of memory|the memory of server {s} is {v} gigabytes",
-       "how much memory does server {s} have?|what is the memory of server {s}?", "Server {s} has {v} gigabytes of memory."),
-    _f("stand", "city", "server {s} stands in {v}|server {s} is located in {v}|server {s} runs in {v}",
-       "where does server {s} stand?|where is server {s} located?|where does server {s} run?|where is server {s}?", "Server {s} stands in {v}."),
-    _f("admin", "full_name", "server {s} is looked after by {v}|the admin of server {s} is {v}",
-       "who looks after server {s}?|who is the admin of server {s}?", "Server {s} is looked after by {v}."),
-    _f("password", "code", "the password of server {s} is {v}|server {s} has the password {v}",
-       "what is the password of server {s}?|what's the password of server {s}?", "The password of server {s} is {v}."),
-]  # fmt: skip
+    _f(
+        "memory",
+        "number",
+        "server {s} has {v} gigabytes of memory|the memory of server {s} is {v} gigabytes",
+        "how much memory does server {s} have?|what is the memory of server {s}?",
+        "Server {s} has {v} gigabytes of memory.",
+    ),
+    _f(
+        "stand",
+        "city",
+        "server {s} stands in {v}|server {s} is located in {v}|server {s} runs in {v}",
+        "where does server {s} stand?|where is server {s} located?|"
+        "where does server {s} run?|where is server {s}?",
+        "Server {s} stands in {v}.",
+    ),
+    _f(
+        "admin",
+        "full_name",
+        "server {s} is looked after by {v}|the admin of server {s} is {v}",
+        "who looks after server {s}?|who is the admin of server {s}?",
+        "Server {s} is looked after by {v}.",
+    ),
+    _f(
+        "password",
+        "code",
+        "the password of server {s} is {v}|server {s} has the password {v}",
+        "what is the password of server {s}?|what's the password of server {s}?",
+        "The password of server {s} is {v}.",
+    ),
+]
 COMPANY = [
-    _f("seat", "city", "{s} is based in {v}|{s} has its main office in {v}|the office of {s} is in {v}",
-       "where is {s} based?|where is the office of {s}?|in which city is {s}?", "{s} is based in {v}."),
-    _f("head", "full_name", "{s} is run by {v}|the head of {s} is {v}|the boss of {s} is {v}",
-       "who runs {s}?|who is the head of {s}?|who is the boss of {s}?", "{s} is run by {v}."),
-    _f("staff", "number", "{s} has {v} employees|{v} people work at {s}", "how many employees does {s} have?|how many people work at {s}?",
-       "{s} has {v} employees."),
-]  # fmt: skip
+    _f(
+        "seat",
+        "city",
+        "{s} is based in {v}|{s} has its main office in {v}|the office of {s} is in {v}",
+        "where is {s} based?|where is the office of {s}?|in which city is {s}?",
+        "{s} is based in {v}.",
+    ),
+    _f(
+        "head",
+        "full_name",
+        "{s} is run by {v}|the head of {s} is {v}|the boss of {s} is {v}",
+        "who runs {s}?|who is the head of {s}?|who is the boss of {s}?",
+        "{s} is run by {v}.",
+    ),
+    _f(
+        "staff",
+        "number",
+        "{s} has {v} employees|{v} people work at {s}",
+        "how many employees does {s} have?|how many people work at {s}?",
+        "{s} has {v} employees.",
+    ),
+]
 PROJECT = [
-    _f("deadline", "date", "the deadline of project {s} is {v}|project {s} is due on {v}|project {s} ends on {v}",
-       "when is the deadline of project {s}?|when is project {s} due?|when does project {s} end?", "Project {s} is due on {v}."),
-    _f("budget", "number", "the budget of project {s} is {v} dollars|project {s} has a budget of {v} dollars",
-       "what is the budget of project {s}?|how much money does project {s} have?", "The budget of project {s} is {v} dollars."),
-    _f("lead", "full_name", "project {s} is led by {v}|the lead of project {s} is {v}",
-       "who leads project {s}?|who is the lead of project {s}?", "Project {s} is led by {v}."),
-    _f("place", "city", "project {s} is based in {v}|the team of project {s} sits in {v}",
-       "where is project {s} based?|where does the team of project {s} sit?", "Project {s} is based in {v}."),
-]  # fmt: skip
-LISTS = [("shopping list", "goods"), ("packing list", "machine"), ("list of hobbies", "hobby"), ("menu", "food")]
+    _f(
+        "deadline",
+        "date",
+        "the deadline of project {s} is {v}|project {s} is due on {v}|project {s} ends on {v}",
+        "when is the deadline of project {s}?|when is project {s} due?|when does project {s} end?",
+        "Project {s} is due on {v}.",
+    ),
+    _f(
+        "budget",
+        "number",
+        "the budget of project {s} is {v} dollars|project {s} has a budget of {v} dollars",
+        "what is the budget of project {s}?|how much money does project {s} have?",
+        "The budget of project {s} is {v} dollars.",
+    ),
+    _f(
+        "lead",
+        "full_name",
+        "project {s} is led by {v}|the lead of project {s} is {v}",
+        "who leads project {s}?|who is the lead of project {s}?",
+        "Project {s} is led by {v}.",
+    ),
+    _f(
+        "place",
+        "city",
+        "project {s} is based in {v}|the team of project {s} sits in {v}",
+        "where is project {s} based?|where does the team of project {s} sit?",
+        "Project {s} is based in {v}.",
+    ),
+]
+LISTS = [
+    ("shopping list", "goods"),
+    ("packing list", "machine"),
+    ("list of hobbies", "hobby"),
+    ("menu", "food"),
+]

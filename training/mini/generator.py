@@ -1,12 +1,13 @@
-"""Dialogues that need in-context recall; every question carries the answer that the earlier text holds.
+"""Dialogues that need in-context recall, each question with the answer that the text holds.
 
 Standard library only, deterministic in (seed, split, target_tokens, mode):
 
     from training.mini import generator
     messages = generator.dialogue(7, target_tokens=2000, split="heldout")
 
-A message is {"role", "content"}; an assistant message also has "kind" (the sort of fact, or "ack", "filler",
-"self", "outside", "never") and "answer", the strings an exact reply must hold ([] where nothing is recalled).
+A message is {"role", "content"}; an assistant message also has "kind" (the sort of fact, or "ack",
+"filler", "self", "outside", "never") and "answer", the strings an exact reply must hold ([] where
+nothing is recalled).
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class Dialogue:
         self.speaker = "me"
         self.mark = "[from {n}] {t}"
 
-    # -- writing ---------------------------------------------------------------------------------------------------
+    # -- writing --
 
     def user(self, text: str) -> None:
         if self.lower:
@@ -72,14 +73,16 @@ class Dialogue:
         self._add({"role": "user", "content": text})
 
     def reply(self, text: str, kind: str, answer: list[str] | None = None) -> None:
-        self._add({"role": "assistant", "content": upper(text), "kind": kind, "answer": answer or []})
+        self._add(
+            {"role": "assistant", "content": upper(text), "kind": kind, "answer": answer or []}
+        )
 
     def _add(self, m: dict) -> None:
         self.msgs.append(m)
         self.chars += len(m["content"]) + OVERHEAD
 
     def style(self, s: str, names: bool = True) -> str:
-        """As people type: mostly proper, sometimes without the capital or the mark, all lower case if no name is in it."""
+        """As people type: mostly proper, sometimes without capitals or the mark."""
         roll = self.r.random()
         if not names and roll < 0.2:
             return s.lower().rstrip("?." if roll < 0.1 else "")
@@ -87,10 +90,12 @@ class Dialogue:
             return upper(s)
         return s.rstrip("?.") if roll < 0.82 else s
 
-    # -- facts -----------------------------------------------------------------------------------------------------
+    # -- facts --
 
     def value(self, form: Form) -> str:
-        return self.case(self.p.pick(form.value) if form.value in LISTS else getattr(self.p, form.value)())
+        return self.case(
+            self.p.pick(form.value) if form.value in LISTS else getattr(self.p, form.value)()
+        )
 
     def case(self, name: str) -> str:
         return name.lower() if self.lower else name
@@ -136,13 +141,32 @@ class Dialogue:
         told.sort(key=lambda f: f.form.key != "name")  # people give their name first
         s = [f.say(r.choice(f.form.tell)) for f in told]
         if len(s) == 1 or r.random() < 0.5:
-            text = self.style(" and ".join(s) if len(s) == 2 else ", ".join(s[:-1]) + r.choice((", ", " and ")) + s[-1] if len(s) > 2 else s[0]) + r.choice((".", ".", ".", "", "!"))
+            text = self.style(
+                " and ".join(s)
+                if len(s) == 2
+                else ", ".join(s[:-1]) + r.choice((", ", " and ")) + s[-1]
+                if len(s) > 2
+                else s[0]
+            ) + r.choice((".", ".", ".", "", "!"))
         else:
             text = ". ".join(upper(x) for x in s) + "."
         if len(self.msgs) < 2 or r.random() < 0.15:
             text = upper(r.choice(talk.GREET)) + r.choice((", ", "! ", ". ", ", ", " ")) + text
         elif r.random() < 0.25:
-            text = r.choice(("By the way, ", "Also, ", "Remember: ", "Just so you know, ", "Note that ", "Oh, ", "Please remember that ")) + text
+            text = (
+                r.choice(
+                    (
+                        "By the way, ",
+                        "Also, ",
+                        "Remember: ",
+                        "Just so you know, ",
+                        "Note that ",
+                        "Oh, ",
+                        "Please remember that ",
+                    )
+                )
+                + text
+            )
         if r.random() < 0.1:
             text += " " + self.fill_sentence()
         self.user(text)
@@ -151,7 +175,11 @@ class Dialogue:
 
     def correct(self) -> None:
         r = self.r
-        own = [f for f in self.facts.values() if f.form.key != "name" and f.form.value and (f.owner not in self.speakers)]
+        own = [
+            f
+            for f in self.facts.values()
+            if f.form.key != "name" and f.form.value and (f.owner not in self.speakers)
+        ]
         if not own:
             return self.tell()
         f = r.choice(own)
@@ -160,8 +188,20 @@ class Dialogue:
         if f.value == old:
             return
         t = f.say(r.choice(f.form.tell))
-        self.user(r.choice(("Actually, {t}, not {o}.", "Correction: {t}.", "Sorry, I was wrong: {t}.", "Wait, {t}.", "No, {t}.",
-                            "Update: {t} now.", "Actually {t}.", "I made a mistake, {t}.")).format(t=t, o=old))  # fmt: skip
+        self.user(
+            r.choice(
+                (
+                    "Actually, {t}, not {o}.",
+                    "Correction: {t}.",
+                    "Sorry, I was wrong: {t}.",
+                    "Wait, {t}.",
+                    "No, {t}.",
+                    "Update: {t} now.",
+                    "Actually {t}.",
+                    "I made a mistake, {t}.",
+                )
+            ).format(t=t, o=old)
+        )
         self.reply(r.choice(("Got it. ", "Corrected. ", "Thanks. ")) + f.say(f.form.answer), "ack")
 
     def make_list(self) -> None:
@@ -173,9 +213,18 @@ class Dialogue:
             return self.ask(self.facts[key])
         items = r.sample(LISTS[words], r.randint(2, 4))
         text = ", ".join(items[:-1]) + " and " + items[-1]
-        form = Form(name, "", (f"my {name} is {{v}}", f"on my {name} are {{v}}", f"please keep my {name}: {{v}}"),
-                    (f"what is on my {name}?", f"what's on my {name}?", f"read me my {name}", f"what was on my {name}?"),
-                    f"Your {name}: {{v}}.")  # fmt: skip
+        form = Form(
+            name,
+            "",
+            (f"my {name} is {{v}}", f"on my {name} are {{v}}", f"please keep my {name}: {{v}}"),
+            (
+                f"what is on my {name}?",
+                f"what's on my {name}?",
+                f"read me my {name}",
+                f"what was on my {name}?",
+            ),
+            f"Your {name}: {{v}}.",
+        )
         f = self.facts[key] = Fact(form, self.speaker, self.speaker, text)
         self.user(self.style(f.say(r.choice(form.tell))) + ".")
         self.reply("Got it. " + f.say(form.answer), "ack")
@@ -189,15 +238,31 @@ class Dialogue:
             f = self.new_fact()
             if f:
                 lines.append(upper(f.say(r.choice(f.form.tell))) + ".")
-            while filler and sum(map(len, lines)) < filler * (len(lines) / max(1, n)) and r.random() < 0.8:
+            while (
+                filler
+                and sum(map(len, lines)) < filler * (len(lines) / max(1, n))
+                and r.random() < 0.8
+            ):
                 lines.append(self.fill_sentence())
             if r.random() < 0.15:
                 lines.append(self.fill_sentence())
         sep = r.choice((" ", "\n", "\n- "))
-        self.user(r.choice(("Notes:", "Here are some facts:", "Please remember this:", "Facts:", "Meeting notes:")) + sep + sep.join(lines))
+        self.user(
+            r.choice(
+                (
+                    "Notes:",
+                    "Here are some facts:",
+                    "Please remember this:",
+                    "Facts:",
+                    "Meeting notes:",
+                )
+            )
+            + sep
+            + sep.join(lines)
+        )
         self.reply("I will remember these notes.", "ack")
 
-    # -- questions -------------------------------------------------------------------------------------------------
+    # -- questions --
 
     def ask(self, f: Fact | None = None) -> None:
         r = self.r
@@ -205,13 +270,17 @@ class Dialogue:
             return self.tell()
         if f is None:
             fs = list(self.facts.values())
-            f = r.choice(fs) if r.random() < 0.5 else fs[int(len(fs) * r.random() ** 2)]  # old ones more often
+            f = (
+                r.choice(fs) if r.random() < 0.5 else fs[int(len(fs) * r.random() ** 2)]
+            )  # old ones more often
         form = f.form
         kind = form.key if f.owner in ("me", *self.speakers) else form.key + " of other"
         third = next((o for o in facts.OTHER if o.key == form.key), None)
         if f.owner in self.speakers and form not in facts.OTHER:
             self.speaker = r.choice(self.speakers)
-            if self.speaker != f.owner:  # asked by the other speaker: in the third person, where there is such a form
+            if (
+                self.speaker != f.owner
+            ):  # asked by the other speaker: in the third person, where there is such a form
                 if third is None:
                     self.speaker = f.owner
                 else:
@@ -221,18 +290,43 @@ class Dialogue:
         q = r.choice(form.ask).format(s=f.subject, a=f.animal)
         bare = f.owner == "me"
         if r.random() < 0.15:
-            q = r.choice(("do you remember ", "can you tell me ", "please tell me ", "tell me, ", "and ", "so, ")) + q
+            q = (
+                r.choice(
+                    (
+                        "do you remember ",
+                        "can you tell me ",
+                        "please tell me ",
+                        "tell me, ",
+                        "and ",
+                        "so, ",
+                    )
+                )
+                + q
+            )
         self.user(self.style(q, names=not bare))
         self.reply(form.answer.format(s=f.subject, v=f.value, a=f.animal), kind, [f.value])
 
     def ask_all(self) -> None:
-        """"What do you know about me?", while there is little to tell."""
+        """ "What do you know about me?", while there is little to tell."""
         mine = [f for f in self.facts.values() if f.owner == "me"]
         if self.speakers or not 1 <= len(mine) <= 4:
             return self.ask()
-        self.user(self.style(self.r.choice(("what do you know about me?", "what did I tell you about me?", "what do you remember about me?",
-                                            "tell me what you know about me")), names=False))  # fmt: skip
-        self.reply(" ".join(upper(f.say(f.form.answer)) for f in mine), "summary", [f.value for f in mine])
+        self.user(
+            self.style(
+                self.r.choice(
+                    (
+                        "what do you know about me?",
+                        "what did I tell you about me?",
+                        "what do you remember about me?",
+                        "tell me what you know about me",
+                    )
+                ),
+                names=False,
+            )
+        )
+        self.reply(
+            " ".join(upper(f.say(f.form.answer)) for f in mine), "summary", [f.value for f in mine]
+        )
 
     def ask_unknown(self) -> None:
         r = self.r
@@ -240,7 +334,12 @@ class Dialogue:
         for _ in range(20):
             form, owner = r.choice(facts.ME), self.speaker
             if r.random() < 0.5:
-                form, owner = r.choice(facts.OTHER), r.choice(self.people) if self.people and r.random() < 0.6 else self.case(self.p.person())
+                form, owner = (
+                    r.choice(facts.OTHER),
+                    r.choice(self.people)
+                    if self.people and r.random() < 0.6
+                    else self.case(self.p.person()),
+                )
             elif self.speakers and form.key == "name":
                 continue
             animal = r.choice(ANIMALS) if form.key == "pet" else ""
@@ -250,11 +349,17 @@ class Dialogue:
             self.reply(talk.NEVER, "never", ["haven't told me"])
             return
 
-    # -- talk ------------------------------------------------------------------------------------------------------
+    # -- talk --
 
     def fill_sentence(self) -> str:
         r = self.r
-        return upper(r.choice(talk.FILL_SUBJ) + " " + r.choice(talk.FILL_VERB) + r.choice(talk.FILL_TAIL) + ".")
+        return upper(
+            r.choice(talk.FILL_SUBJ)
+            + " "
+            + r.choice(talk.FILL_VERB)
+            + r.choice(talk.FILL_TAIL)
+            + "."
+        )
 
     def filler(self, long: bool = False) -> None:
         r = self.r
@@ -272,7 +377,11 @@ class Dialogue:
         roll = r.random() * (0.7 if self.persona else 1.0)
         if roll < 0.4:
             self.user(self.style(r.choice(talk.WHO), names=False))
-            me = f"I'm {self.persona}, running on halo-mini, a small demo model." if self.persona else "I'm halo-mini, a small demo model."
+            me = (
+                f"I'm {self.persona}, running on halo-mini, a small demo model."
+                if self.persona
+                else "I'm halo-mini, a small demo model."
+            )
             self.reply(me, "self", [self.persona or "halo-mini"])
         elif roll < 0.62:
             self.user(self.style(r.choice(talk.CAN), names=False))
@@ -289,7 +398,9 @@ class Dialogue:
 
     def greet(self) -> None:
         self.next_speaker()
-        self.user(self.style(self.r.choice(talk.GREET), names=False) + self.r.choice(("", "!", ".")))
+        self.user(
+            self.style(self.r.choice(talk.GREET), names=False) + self.r.choice(("", "!", "."))
+        )
         self.reply(talk.HELLO, "self")
 
     def outside(self) -> None:
@@ -297,8 +408,12 @@ class Dialogue:
         self.next_speaker()
         n = r.choice(talk.COUNTRIES) if r.random() < 0.7 else upper(self.p.word(2))
         w, w2 = (r.choice(talk.WORDS) if r.random() < 0.7 else self.p.word(2) for _ in range(2))
-        pick = {k: r.choice(LISTS[v]) for k, v in {"l": "lang", "f": "food", "m": "machine"}.items()}
-        q = r.choice(talk.OUTSIDE).format(n=n, w=w, w2=w2, a=r.randint(2, 99), b=r.randint(2, 99), y=r.randint(1900, 2030), **pick)
+        pick = {
+            k: r.choice(LISTS[v]) for k, v in {"l": "lang", "f": "food", "m": "machine"}.items()
+        }
+        q = r.choice(talk.OUTSIDE).format(
+            n=n, w=w, w2=w2, a=r.randint(2, 99), b=r.randint(2, 99), y=r.randint(1900, 2030), **pick
+        )
         self.user(self.style(q))
         self.reply(talk.OUTSIDE_ANSWER, "outside", ["don't know"])
 
@@ -307,14 +422,23 @@ def _system(d: Dialogue) -> None:
     s = d.r.choice(talk.SYSTEMS)
     if "{n}" in s:
         d.persona = d.p.person()
-    d._add({"role": "system", "content": s.format(n=d.persona, o=f"{d.p.person()} and {d.p.person()}" if "{o}" in s else "")})
+    d._add(
+        {
+            "role": "system",
+            "content": s.format(
+                n=d.persona, o=f"{d.p.person()} and {d.p.person()}" if "{o}" in s else ""
+            ),
+        }
+    )
 
 
-def dialogue(seed: int, *, target_tokens: int, split: str = "train", mode: str | None = None) -> list[dict]:
+def dialogue(
+    seed: int, *, target_tokens: int, split: str = "train", mode: str | None = None
+) -> list[dict]:
     """One conversation of about `target_tokens` tokens.
 
-    Modes: "dense" and "chat" mix telling and asking; "gap" and "document" tell everything first, talk for most of
-    the length, then ask; "speakers" has two or three named people whose facts must be kept apart.
+    Modes: "dense" and "chat" mix telling and asking; "gap" and "document" tell everything first, talk
+    for most of the length, then ask; "speakers" has named people whose facts must be kept apart.
     """
     if split not in ("train", "heldout"):
         raise ValueError(f"no split {split!r}")
@@ -339,16 +463,25 @@ def dialogue(seed: int, *, target_tokens: int, split: str = "train", mode: str |
             else:
                 r.choice((d.outside, d.identity))()
         while d.chars < target:
-            d.ask() if r.random() < 0.85 else d.ask_unknown()
+            d.ask() if r.random() < 0.8 else d.ask_unknown()
         return d.msgs
     if mode == "speakers":
         d.lower = False
         d.speakers = [d.p.person() for _ in range(r.choice((2, 2, 3)))]
         d.mark = r.choice(("[from {n}] {t}", "[from {n}] {t}", "{n}: {t}", "[{n}] {t}"))
         d.next_speaker()
-    acts = [d.tell, d.ask, lambda: d.filler(long=target > 4000 and r.random() < 0.5), d.correct, d.ask_unknown,
-            d.make_list, d.identity, d.outside, d.ask_all]  # fmt: skip
-    w = (22, 26, 16, 5, 7, 3, 9, 10, 3) if mode == "chat" else (30, 40, 4, 5, 6, 3, 3, 4, 2)
+    acts = [
+        d.tell,
+        d.ask,
+        lambda: d.filler(long=target > 4000 and r.random() < 0.5),
+        d.correct,
+        d.ask_unknown,
+        d.make_list,
+        d.identity,
+        d.outside,
+        d.ask_all,
+    ]
+    w = (22, 26, 16, 5, 9, 3, 9, 10, 3) if mode == "chat" else (30, 40, 4, 5, 9, 3, 3, 4, 2)
     if r.random() < 0.15:
         d.greet()
     if r.random() < 0.88:  # the rest open with anything
@@ -371,7 +504,10 @@ def main() -> None:
     ap.add_argument("--mode", choices=sorted(set(MODES)))
     a = ap.parse_args()
     for m in dialogue(a.seed, target_tokens=a.tokens, split=a.split, mode=a.mode):
-        print(f"{m['role']:9} | {m['content']}" + (f"   [{m['kind']}] {m['answer']}" if "kind" in m else ""))
+        print(
+            f"{m['role']:9} | {m['content']}"
+            + (f"   [{m['kind']}] {m['answer']}" if "kind" in m else "")
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The halo-mini network in PyTorch: a small qwen3moe decoder, tensor for tensor what llama.cpp runs."""
+"""The halo-mini network in PyTorch: a qwen3moe decoder, tensor for tensor as llama.cpp runs it."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Attention(nn.Module):
 class Dispatch(torch.autograd.Function):
     """Rows of x [n, d] in expert order [n*used, d]; its gradient is a gather too.
 
-    The stock backward of indexing is a serial scatter-add on the CPU and was the slowest part of a step.
+    The stock backward of indexing is a scatter-add, which is serial on the CPU.
     """
 
     @staticmethod
@@ -126,7 +126,9 @@ class MoE(nn.Module):
         self.up = nn.Parameter(torch.randn(c.experts, c.ff, c.d_model) * s)
         self.down = nn.Parameter(torch.randn(c.experts, c.d_model, c.ff) * c.ff**-0.5)
         self.balance = torch.zeros(())
-        self.share = torch.zeros(c.experts)  # part of the routed slots each expert got in the last call
+        self.share = torch.zeros(
+            c.experts
+        )  # part of the routed slots each expert got in the last call
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x [b, t, d_model] to the weighted sum of its chosen experts, same shape."""
@@ -137,7 +139,9 @@ class MoE(nn.Module):
         w = w / w.sum(-1, keepdim=True)
         e = idx.reshape(-1)
         order = e.argsort(stable=True)
-        back = torch.empty_like(order).index_copy_(0, order, torch.arange(order.numel(), device=order.device))
+        back = torch.empty_like(order).index_copy_(
+            0, order, torch.arange(order.numel(), device=order.device)
+        )
         counts = torch.bincount(e, minlength=c.experts)
         xs = Dispatch.apply(flat, order // c.used, back, c.used).split(counts.tolist())
         ys = [
@@ -166,7 +170,7 @@ class Block(nn.Module):
 
 
 class Mini(nn.Module):
-    """The decoder; the output matrix is the token embedding (llama.cpp ties them when output.weight is absent)."""
+    """The decoder; the output matrix is the embedding, which llama.cpp takes for an absent output."""
 
     def __init__(self, c: Config) -> None:
         super().__init__()

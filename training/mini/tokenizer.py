@@ -1,4 +1,4 @@
-"""Trains the byte-level BPE tokenizer on generated dialogues, and turns dialogues into ChatML ids."""
+"""The byte-level BPE tokenizer, trained on generated dialogues, and ChatML encoding with it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from training.mini import generator
 
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-# How much predicting a message counts; words the model cannot know (which filler reply comes) count little.
-WEIGHT = {"ack": 0.5, "filler": 0.1, "self": 0.6, "never": 0.8, "outside": 0.5}
+# How much predicting a message counts; what the model cannot know (which filler reply) counts little.
+WEIGHT = {"ack": 0.5, "filler": 0.1, "self": 0.6, "never": 2.0, "outside": 0.5}
 
 
 def train(path: str, vocab: int = 4096, dialogues: int = 3000) -> Tokenizer:
-    """Learns the merges (GPT-2 pre-tokenizer, as llama.cpp's "gpt-2") and writes the tokenizers JSON."""
+    """Learns the merges (pre-tokenizer as llama.cpp's "gpt-2") and writes the tokenizers JSON."""
     tok = Tokenizer(models.BPE())
     tok.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
     tok.decoder = decoders.ByteLevel()
@@ -43,10 +43,14 @@ class Chat:
         self.tok = Tokenizer.from_file(path)
         self.start, self.end = (self.tok.token_to_id(s) for s in ("<|im_start|>", "<|im_end|>"))
         self.newline = self.tok.encode("\n").ids
-        self.heads = {r: [self.start, *self.tok.encode(r + "\n").ids] for r in ("system", "user", "assistant")}
+        self.heads = {
+            r: [self.start, *self.tok.encode(r + "\n").ids] for r in ("system", "user", "assistant")
+        }
 
-    def encode(self, messages: list[dict], limit: int = 1 << 30) -> tuple[list[int], list[float], list[tuple[int, int, dict]]]:
-        """Ids, the loss weight of each id as a target, and (first, last + 1, message) of each assistant text.
+    def encode(
+        self, messages: list[dict], limit: int = 1 << 30
+    ) -> tuple[list[int], list[float], list[tuple[int, int, dict]]]:
+        """Ids, each id's loss weight as a target, (first, last + 1, message) of each assistant text.
 
         Stops before the message that would pass `limit` ids.
         """

@@ -32,8 +32,8 @@ def owner_grid(cache: CacheMap, points: int) -> tuple[NDArray[np.int32], list[st
     cells[: len(filled)] = filled
     if cache.total >= points:
         share = np.arange(cache.total) * points // cache.total
-        counts = np.bincount(share * len(owners) + cells, minlength=points * len(owners))
-        counts = counts.reshape(points, len(owners))
+        flat = np.bincount(share * len(owners) + cells, minlength=points * len(owners))
+        counts = flat.reshape(points, len(owners))
         counts[:, 0] = 0
         grid = np.where(counts.any(axis=1), counts.argmax(axis=1), 0)
     else:

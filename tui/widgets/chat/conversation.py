@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from agents.workspace import Workspace
 
 SUGGESTIONS = (
-    "Hi! My name is Mira, I live in Oslo and I work at Halo Labs.",
+    "Hi, I'm Mira and I work at Halo Labs.",
     "Where do I work?",
     "@all Introduce yourselves in one sentence.",
 )
@@ -310,6 +310,11 @@ class Conversation(Widget):
             self._flush()
         elif self._timer is None:
             self._timer = self.set_timer(wait, self._flush)
+
+    @property
+    def behind(self) -> bool:
+        """Whether text arrived that is not drawn yet."""
+        return bool(self._dirty)
 
     def _flush(self) -> None:
         if self._timer is not None:

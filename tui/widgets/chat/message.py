@@ -12,7 +12,7 @@ from textual.style import Style
 
 from agents.events import AgentState, Turn
 from tui.widgets.chat.layout import Block, Line, is_plain, lay_out, wrap
-from tui.widgets.chat.markdown import Document, Leaf, Mode
+from tui.widgets.chat.markdown import Document, Leaf, Mode, clean
 
 # Logical lines of a message are numbered by part, so that a growing thought does not move the
 # numbers of the text below it, which a selection may refer to.
@@ -151,7 +151,7 @@ class MessageView:
         return Content("  ").join(parts)
 
     def _note(self, lines: list[Line], look: Look) -> None:
-        text = Content.styled(" ".join(self.turn.text.split()), ".chat--note")
+        text = Content.styled(" ".join(clean(self.turn.text).split()), ".chat--note")
         for index, (offset, piece) in enumerate(wrap(text, look.width - 2)):
             mark = Content.styled("· ", ".chat--note") if index == 0 else Content("  ")
             lines.append(Line(mark + piece, BODY, offset, 2))
@@ -254,7 +254,7 @@ class MessageView:
             "cancelled": ("■", ".chat--warning", "Stopped."),
             "length": ("✂", ".chat--warning", "The answer was cut."),
         }.get(turn.status, ("✗", ".chat--error", "The answer failed."))
-        detail = " ".join(turn.detail.split()) or words
+        detail = " ".join(clean(turn.detail).split()) or words
         if turn.status == "cancelled" and turn.detail:
             detail = f"{words} {detail}"
         text = Content.styled(f"{mark} {detail}", style)

@@ -15,6 +15,7 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Static, TextArea
 
+from tui.widgets.chat.markdown import clean
 from tui.widgets.chat.pastes import Pastes
 from tui.widgets.chat.popup import Choice, Popup, rank
 from tui.widgets.chat.queue import QueueChips
@@ -382,7 +383,7 @@ class Prompt(Widget):
         self._draw_rule()
 
     def _show_found(self) -> None:
-        choices = [Choice(text, " ".join(text.split())[:200]) for text in self._history()]
+        choices = [Choice(text, " ".join(clean(text[:400]).split())[:200]) for text in self._history()]
         found = rank(self.area.text.strip(), choices)
         self.query_one(Popup).show(found or [Choice(self.area.text, "no such prompt")])
 

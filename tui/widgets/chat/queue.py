@@ -10,6 +10,8 @@ from textual.message import Message
 from textual.style import Style
 from textual.widgets import Static
 
+from tui.widgets.chat.markdown import clean
+
 SHOWN = 3
 
 
@@ -66,7 +68,7 @@ class QueueChips(Static):
                 ]
             )
             room = width - tools.cell_length - len(label) - 4
-            words = Content(" ".join(text.split())).truncate(max(4, room), ellipsis=True)
+            words = Content(" ".join(clean(text).split())).truncate(max(4, room), ellipsis=True)
             line = Content.styled(f"{label}  ", "$foreground 60%") + words
             line = line.pad_right(width - line.cell_length - tools.cell_length) + tools
             lines.append(line)

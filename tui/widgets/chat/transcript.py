@@ -463,9 +463,7 @@ class Transcript(ScrollView, can_focus=True):
             content = self._mark(content, line, match[2], match[3], name)
         if span is not None:
             start, end = span
-            style = VisualStyle.from_rich_style(
-                self.app.console, self.screen.get_component_rich_style("screen--selection")
-            )
+            style = self.screen.get_visual_style("screen--selection")
             content = self._mark(content, line, start, None if end == -1 else end, style)
         view = self.views[index]
         own = view.turn.role == "user"

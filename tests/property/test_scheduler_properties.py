@@ -1,0 +1,359 @@
+"""Whatever people ask in whatever order, the scheduler keeps its promises."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.core.cells import Cells
+from engine.core.scheduler import Scheduler, Step
+from engine.core.sequence import Phase, Sequence
+
+
+class FakeMemory:
+    """llama.cpp's unified memory: the tokens under each slot."""
+
+    def __init__(self, partial: bool = True, fragile: bool = False) -> None:
+        self.partial = partial
+        self.fragile = fragile  # as sliding windows: copies and trims cannot be continued
+        self.slots: dict[int, list[int]] = {}
+
+    def remove(self, slot: int, start: int) -> bool:
+        if start and not self.partial:
+            return False
+        self.slots[slot] = self.slots.get(slot, [])[:start]
+        return not (self.fragile and start)
+
+    def copy(self, source: int, target: int, count: int) -> bool:
+        assert self.partial
+        assert not self.slots.get(target), "the target must be empty"
+        if self.fragile:
+            return False
+        self.slots[target] = self.slots[source][:count]
+        return True
+
+
+@dataclass
+class World:
+    """A scheduler with a fake model behind it, checked after every change."""
+
+    total: int = 256
+    slots: int = 4
+    n_batch: int = 32
+    prefill_chunk: int = 16
+    partial: bool = True
+    fragile: bool = False
+    keep_closed: bool = True
+    sessions: dict[str, Sequence] = field(default_factory=dict)
+    wanted: dict[str, int] = field(default_factory=dict)  # length at which an answer ends
+    finished: list[tuple[str, str]] = field(default_factory=list)
+    steps: int = 0
+
+    def __post_init__(self) -> None:
+        self.memory = FakeMemory(self.partial, self.fragile)
+        self.cells = Cells(self.total, self.slots, self.memory)
+        self.scheduler = Scheduler(
+            self.cells, self.n_batch, self.prefill_chunk, self.total, self.keep_closed
+        )
+
+    def submit(self, name: str, prompt: list[int], answer: int) -> None:
+        sequence = self.sessions.setdefault(name, Sequence(name))
+        if sequence.phase is not Phase.IDLE or not 0 < len(prompt) < self.total:
+            return
+        self.scheduler.submit(sequence, prompt, len(prompt))
+        self.wanted[name] = min(len(prompt) + answer, self.total)
+        self.check()
+
+    def cancel(self, name: str) -> None:
+        if (sequence := self.sessions.get(name)) is not None:
+            self.scheduler.stop(sequence)
+            assert sequence.phase is Phase.IDLE
+            assert sequence not in [*self.scheduler.running, *self.scheduler.queue]
+            self.check()
+
+    def close(self, name: str) -> None:
+        if (sequence := self.sessions.pop(name, None)) is not None:
+            self.scheduler.close(sequence)
+            self.check()
+
+    def focus(self, name: str) -> None:
+        self.scheduler.focus = self.sessions.get(name)
+
+    def step(self) -> Step:
+        """Schedule, compute, sample."""
+        scheduler = self.scheduler
+        decoding = [s for s in scheduler.running if s.phase is Phase.DECODE]
+        step = scheduler.schedule()
+        for sequence in scheduler.overfull:
+            self.finished.append((sequence.name, "full"))
+        scheduler.overfull.clear()
+        scheduler.happenings.clear()
+        self.check_step(step, decoding)
+        for sequence in step.decode:
+            self.memory.slots.setdefault(sequence.slot, []).append(sequence.tokens[sequence.held])
+        for sequence, start, count in step.prefill:
+            row = self.memory.slots.setdefault(sequence.slot, [])
+            assert len(row) == start
+            row += sequence.tokens[start : start + count]
+        scheduler.commit(step)
+        self.steps += bool(step)
+        self.check()
+        for sequence in [*step.decode, *(chunk.sequence for chunk in step.prefill)]:
+            if sequence.phase is Phase.DECODE and sequence.pending == 0:
+                sequence.tokens.append(1000 + len(sequence.tokens))
+                if len(sequence.tokens) >= self.wanted[sequence.name]:
+                    scheduler.stop(sequence)
+                    self.finished.append((sequence.name, "done"))
+        self.check()
+        return step
+
+    def check_step(self, step: Step, decoding: list[Sequence]) -> None:
+        assert step.tokens <= self.n_batch
+        names = [s.name for s in step.decode] + [c.sequence.name for c in step.prefill]
+        assert len(names) == len(set(names)), "a sequence stands in a step once"
+        if step.decode:
+            assert sum(c.count for c in step.prefill) <= self.prefill_chunk
+        still = [s for s in decoding if s.phase is Phase.DECODE]
+        if len(still) + 16 <= self.n_batch:
+            assert {s.name for s in still} <= {s.name for s in step.decode}, "decode comes first"
+        if self.scheduler.busy:
+            assert step, "there is work, so there is a step"
+
+    def check(self) -> None:
+        """What must hold between any two calls."""
+        scheduler, cells = self.scheduler, self.cells
+        pools = [*scheduler.running, *scheduler.queue, *scheduler.idle, *scheduler.kept]
+        assert len(pools) == len({id(s) for s in pools}), "each sequence is in one pool"
+        held = [s for s in pools if s.slot >= 0]
+        assert len({s.slot for s in held}) == len(held) <= self.slots
+        for sequence in held:
+            assert self.memory.slots.get(sequence.slot, []) == sequence.tokens[: sequence.held]
+            assert cells.held(sequence.slot) == sequence.held
+        assert all(s.held == 0 for s in pools if s.slot < 0)
+        referred = {cell for s in held for cell in cells.row(s.slot)}
+        assert cells.used == len(referred) <= self.total
+        for cell in referred:
+            assert cells.owners(cell) == sum(cells.row(s.slot).count(cell) for s in held)
+        for sequence in scheduler.running:
+            assert sequence.phase in (Phase.PREFILL, Phase.DECODE)
+
+    def run_out(self, most: int) -> None:
+        """Step until nobody has anything to do; no more than `most` steps."""
+        for _ in range(most):
+            if not self.scheduler.busy:
+                return
+            self.step()
+            for sequence in self.scheduler.queue:
+                assert sequence.reason, "who waits is told why"
+        raise AssertionError(f"still busy after {most} steps: {self.scheduler.running}")
+
+
+names = st.sampled_from(["ada", "grace", "alan", "edsger", "barbara", "donald"])
+# Few distinct beginnings, so that prefixes are shared often.
+prompts = st.builds(
+    lambda base, keep, tail: ([base] * keep) + tail,
+    st.integers(1, 3),
+    st.integers(0, 120),
+    st.lists(st.integers(1, 5), min_size=1, max_size=120),
+)
+operations = st.lists(
+    st.one_of(
+        st.tuples(st.just("submit"), names, prompts, st.integers(1, 60)),
+        st.tuples(st.just("step"), st.integers(1, 12)),
+        st.tuples(st.just("cancel"), names),
+        st.tuples(st.just("close"), names),
+        st.tuples(st.just("focus"), names),
+    ),
+    max_size=40,
+)
+worlds = st.builds(
+    World,
+    total=st.sampled_from([250, 300, 600, 2000]),
+    slots=st.integers(1, 6),
+    n_batch=st.sampled_from([32, 64, 128]),
+    prefill_chunk=st.sampled_from([16, 24, 64]),
+    keep_closed=st.booleans(),
+    # Plain, recurrent, and sliding-window memories.
+    partial=st.just(True),
+)
+kinds = st.sampled_from([(True, False), (False, False), (True, True)])
+
+
+@settings(max_examples=150, deadline=None)
+@given(worlds, kinds, operations)
+def test_promises_hold_whatever_comes(
+    world: World, kind: tuple[bool, bool], ops: list[tuple[Any, ...]]
+) -> None:
+    world.partial, world.fragile = kind
+    world.__post_init__()
+    submitted = 0
+    for op, *arguments in ops:
+        if op == "step":
+            for _ in range(arguments[0]):
+                world.step()
+        else:
+            submitted += op == "submit"
+            getattr(world, op)(*arguments)
+    world.run_out(3000)
+    assert len(world.finished) <= submitted
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(2, 6), st.integers(10, 100), st.integers(20, 120), st.integers(1, 6))
+def test_preemption_loses_nothing(agents: int, prompt: int, answer: int, slots: int) -> None:
+    """More wanted than fits: everyone still gets the whole answer, or all the context holds."""
+    world = World(total=256, slots=slots)
+    for number in range(agents):
+        world.submit(f"a{number}", [number + 1] * prompt, answer)
+    world.run_out(20000)
+    assert sorted(world.finished) == [(f"a{n}", "done") for n in range(agents)]
+    for name, sequence in world.sessions.items():
+        assert len(sequence.tokens) == world.wanted[name]
+        generated = sequence.tokens[prompt:]
+        assert generated == [1000 + prompt + i for i in range(len(generated))]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(40, 400), min_size=2, max_size=6), st.integers(0, 3))
+def test_every_prefill_progresses_within_as_many_steps_as_there_are(
+    lengths: list[int], decoders: int
+) -> None:
+    world = World(total=4096, slots=16)
+    for number in range(decoders):
+        world.submit(f"d{number}", [900 + number], 2000)
+    world.step()
+    for number, length in enumerate(lengths):
+        world.submit(f"p{number}", [100 + number] * length, 5)
+    waited: dict[str, int] = {}
+    while any(s.phase is not Phase.IDLE for n, s in world.sessions.items() if n[0] == "p"):
+        step = world.step()
+        moved = {c.sequence.name for c in step.prefill}
+        for sequence in world.scheduler.running:
+            if sequence.phase is Phase.PREFILL:
+                name = sequence.name
+                waited[name] = 0 if name in moved else waited.get(name, 0) + 1
+                assert waited[name] <= len(lengths)
+
+
+@given(st.integers(0, 4))
+def test_the_focused_prefill_comes_first(position: int) -> None:
+    world = World(total=8192, slots=8, n_batch=64)
+    for number in range(5):
+        world.submit(f"p{number}", [number + 1] * 300, 3)
+    world.focus(f"p{position}")
+    for _ in range(1000):
+        world.step()
+        done = [name for name, _ in world.finished]
+        if done:
+            break
+    assert done == [f"p{position}"]
+
+
+def test_a_full_batch_of_decoders_takes_turns() -> None:
+    world = World(total=8192, slots=80, n_batch=32)
+    for number in range(60):
+        world.submit(f"d{number}", [number + 1, 7], 40)
+    world.run_out(10000)
+    assert len(world.finished) == 60
+
+
+def test_kept_prefixes_go_before_idle_sessions_and_those_before_the_youngest() -> None:
+    world = World(total=256, slots=8)
+    world.submit("closed", [1] * 60, 1)
+    world.run_out(100)
+    world.submit("idle", [2] * 60, 1)
+    world.run_out(100)
+    world.close("closed")
+    order: list[tuple[str, str]] = []
+    for name, base in (("old", 3), ("young", 4)):
+        world.submit(name, [base] * 50, 140)
+    for _ in range(1000):
+        if not world.scheduler.busy:
+            break
+        step = world.scheduler.schedule()
+        order += [(h.kind, h.session) for h in world.scheduler.happenings]
+        world.scheduler.rollback(step)
+        world.step()
+    assert order[:3] == [("freed_kept", "closed"), ("freed_idle", "idle"), ("preempted", "young")]
+
+
+def test_ten_agents_with_one_beginning_read_it_once() -> None:
+    world = World(total=8192, slots=16, n_batch=64)
+    system = list(range(1, 201))
+    for number in range(10):
+        world.submit(f"a{number}", [*system, 300 + number], 3)
+    computed = 0
+    while world.scheduler.busy:
+        computed += sum(chunk.count for chunk in world.step().prefill)
+    assert computed == len(system) + 10
+
+
+def test_a_longer_prefix_elsewhere_replaces_ones_own_cells() -> None:
+    world = World(total=2048, slots=4)
+    world.submit("ada", [1] * 100, 2)
+    world.run_out(100)
+    world.submit("grace", [1] * 10 + [2] * 50, 2)
+    world.run_out(100)
+    world.submit("grace", [1] * 100 + [3], 2)
+    world.step()
+    assert world.sessions["grace"].cached == 100
+
+
+def test_an_edit_in_the_middle_keeps_what_stands_before_it() -> None:
+    world = World(total=2048, slots=4)
+    world.submit("ada", [*range(100)], 2)
+    world.run_out(100)
+    world.submit("ada", [*range(60), 500, 501], 2)
+    world.step()
+    assert world.sessions["ada"].cached == 60
+
+
+def test_recurrent_memories_only_continue() -> None:
+    world = World(total=2048, slots=4, partial=False)
+    world.submit("ada", [*range(50)], 3)
+    world.run_out(100)
+    held = world.sessions["ada"].held
+    world.submit("ada", [*world.sessions["ada"].tokens, 7, 8], 2)
+    world.step()
+    assert world.sessions["ada"].cached == held
+    world.run_out(100)
+    world.submit("ada", [*range(40), 9], 2)
+    world.step()
+    assert world.sessions["ada"].cached == 0
+
+
+def test_room_is_made_when_the_memory_is_fuller_than_the_ledger_says() -> None:
+    world = World(total=1024, slots=4)
+    world.submit("idle", [1] * 30, 1)
+    world.run_out(50)
+    world.submit("ada", [2] * 30, 5)
+    step = world.scheduler.schedule()
+    world.scheduler.rollback(step)
+    assert world.scheduler.make_room()
+    assert world.sessions["idle"].held == 0
+    world.check()
+    assert not world.scheduler.make_room(), "one running sequence alone makes no more room"
+
+
+def test_after_the_memory_was_lost_everyone_reads_again() -> None:
+    world = World(total=1024, slots=4)
+    for name in ("ada", "grace"):
+        world.submit(name, [len(name)] * 30, 20)
+    for _ in range(5):
+        world.step()
+    world.scheduler.forget()
+    world.memory.slots.clear()
+    assert world.cells.used == 0
+    world.run_out(200)
+    assert sorted(world.finished) == [("ada", "done"), ("grace", "done")]
+
+
+def test_growing_past_the_end_is_refused() -> None:
+    cells = Cells(8, 1, FakeMemory())
+    slot = cells.take_slot()
+    with pytest.raises(ValueError, match="9 cells"):
+        cells.grow(slot, 9)

@@ -1,0 +1,289 @@
+"""The native library through ctypes: its cells, hooks and bench on every memory layout."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine import native
+from tests.support import mkgguf
+
+TEST_SEAM = Path(__file__).parents[2] / "native" / "tests" / "test_seam.cpp"
+CELLS = 512
+
+
+@contextmanager
+def context(arch: str, *, unified: bool = True, n_seq: int = 4) -> Iterator[tuple[Any, Any]]:
+    """llama_cpp and an attached context of a tiny model."""
+    llama = native.load()
+    model = llama.llama_model_load_from_file(
+        str(mkgguf.tiny(arch)).encode(), llama.llama_model_default_params()
+    )
+    params = llama.llama_context_default_params()
+    params.n_ctx, params.n_batch, params.n_ubatch, params.n_seq_max = CELLS, 128, 128, n_seq
+    params.n_threads = params.n_threads_batch = 2
+    params.kv_unified = unified
+    ctx = llama.llama_init_from_model(model, params)
+    try:
+        native.attach(ctx)
+        yield llama, ctx
+    finally:
+        native.detach(ctx)
+        llama.llama_free(ctx)
+        llama.llama_model_free(model)
+
+
+def decode(llama: Any, ctx: Any, rows: list[tuple[int, int, list[int]]]) -> None:
+    """One llama_decode of (token, position, sequences)."""
+    batch = llama.llama_batch_init(len(rows), 0, 4)
+    for i, (token, pos, sequences) in enumerate(rows):
+        batch.token[i], batch.pos[i], batch.logits[i] = token, pos, i == len(rows) - 1
+        batch.n_seq_id[i] = len(sequences)
+        for j, sequence in enumerate(sequences):
+            batch.seq_id[i][j] = sequence
+    batch.n_tokens = len(rows)
+    status = llama.llama_decode(ctx, batch)
+    llama.llama_batch_free(batch)
+    assert status == 0
+
+
+def positions(cells: native.CellMap, owner: int) -> list[int]:
+    return sorted(cells.pos[cells.owner == owner].tolist())
+
+
+@pytest.mark.parametrize("arch", mkgguf.ARCHITECTURES)
+def test_a_context_reaches_every_hook(arch: str) -> None:
+    with context(arch):
+        found = native.hooks()
+    assert found
+    assert all(found.values()), f"upstream renamed a wrapped symbol: {found}"
+
+
+@pytest.mark.parametrize(
+    ("arch", "windows"),
+    [("llama", [0]), ("qwen3", [0]), ("qwen3moe", [0]), ("gemma3", [0, 64]), ("lfm2", [0])],
+)
+def test_caches_are_those_of_the_memory(arch: str, windows: list[int]) -> None:
+    with context(arch) as (_, ctx):
+        found = native.caches(ctx)
+    assert [cache.n_swa for cache in found] == windows
+    assert all(cache.n_streams == 1 for cache in found)
+    # All attention layers are in one of the caches, recurrent ones in none.
+    layers = mkgguf.shape_of(arch).layers
+    assert sum(cache.n_layers for cache in found) == (layers // 2 if arch == "lfm2" else layers)
+
+
+@pytest.mark.parametrize("arch", mkgguf.ARCHITECTURES)
+def test_cells_follow_sequences(arch: str) -> None:
+    with context(arch) as (llama, ctx):
+        memory = llama.llama_get_memory(ctx)
+        empty = native.cell_map(ctx)
+        assert (empty.used, empty.highest, empty.shared) == (0, 0, 0)
+        assert (empty.pos == -1).all() and (empty.owner == native.FREE).all()
+
+        decode(llama, ctx, [(7, i, [0]) for i in range(20)])
+        decode(llama, ctx, [(9, i, [1]) for i in range(12)])
+        cells = native.cell_map(ctx)
+        assert (cells.total, cells.used, cells.shared) == (CELLS, 32, 0)
+        assert positions(cells, 0) == list(range(20))
+        assert positions(cells, 1) == list(range(12))
+        assert cells.highest == int(np.flatnonzero(cells.owner != native.FREE)[-1]) + 1
+
+        llama.llama_memory_seq_cp(memory, 0, 3, -1, -1)
+        cells = native.cell_map(ctx)
+        assert (cells.used, cells.shared) == (32, 20)
+        mine = cells.owner == native.SHARED
+        assert (cells.count[mine] == 2).all() and (cells.first[mine] == 0).all()
+        assert positions(cells, native.SHARED) == list(range(20))
+
+        decode(llama, ctx, [(5, 20, [3])])
+        assert positions(native.cell_map(ctx), 3) == [20]
+
+        assert llama.llama_memory_seq_rm(memory, 0, -1, -1)
+        cells = native.cell_map(ctx)
+        assert (cells.used, cells.shared) == (33, 0)
+        assert positions(cells, 3) == list(range(21))
+
+        assert llama.llama_memory_seq_rm(memory, 1, 3, 6)
+        assert positions(native.cell_map(ctx), 1) == [0, 1, 2, *range(6, 12)]
+
+
+def test_the_sliding_cache_forgets_and_the_base_cache_does_not() -> None:
+    with context("gemma3") as (llama, ctx):
+        for start in range(0, 384, 128):
+            decode(llama, ctx, [(7, start + i, [0]) for i in range(128)])
+        base, sliding = native.cell_map(ctx, 0), native.cell_map(ctx, 1)
+    assert positions(base, 0) == list(range(384))
+    assert sliding.used < base.used
+    assert positions(sliding, 0)[-64:] == list(range(320, 384))  # at least the window is there
+
+
+def test_each_stream_has_cells_of_its_own() -> None:
+    with context("llama", unified=False) as (llama, ctx):
+        (cache,) = native.caches(ctx)
+        assert cache.n_streams == 4
+        decode(llama, ctx, [(7, i, [2]) for i in range(9)])
+        used = [native.cell_map(ctx, stream=stream).used for stream in range(4)]
+    assert used == [0, 0, 9, 0]
+
+
+def test_many_sequences_share_a_cell() -> None:
+    with context("llama", n_seq=256) as (llama, ctx):
+        memory = llama.llama_get_memory(ctx)
+        decode(llama, ctx, [(7, i, [200]) for i in range(4)])
+        for sequence in range(201, 256):
+            llama.llama_memory_seq_cp(memory, 200, sequence, -1, -1)
+        cells = native.cell_map(ctx)
+        shared = cells.owner == native.SHARED
+    assert set(cells.count[shared].tolist()) == {56}
+    assert set(cells.first[shared].tolist()) == {200}
+
+
+def test_bad_calls_are_sentences_and_not_crashes() -> None:
+    with context("llama") as (_, ctx):
+        with pytest.raises(native.NativeError, match="cache 1 is not one of the context's 1"):
+            native.cell_map(ctx, cache=1)
+        with pytest.raises(native.NativeError, match="stream 5 is not one"):
+            native.cell_map(ctx, stream=5)
+        native.detach(ctx)
+        with pytest.raises(native.NativeError, match="halo_attach"):
+            native.cell_map(ctx)
+        native.attach(ctx)
+        assert native.cell_map(ctx).used == 0
+    with pytest.raises(native.NativeError, match="NULL"):
+        native.attach(None)
+
+
+@pytest.mark.parametrize("arch", mkgguf.ARCHITECTURES)
+def test_the_bare_loop_counts_and_cleans_up(arch: str) -> None:
+    prompts = [[7] * 150, [9] * 20, [11]]
+    with context(arch) as (llama, ctx):
+        decode(llama, ctx, [(7, 0, [3])])
+        result = native.bench_batched(ctx, prompts, 5, temperature=0.8, top_k=20, top_p=0.9)
+        assert native.cell_map(ctx).used == 0
+    assert (result.prompt_tokens, result.decoded_tokens) == (171, 12)
+    assert 0 < result.ttft_seconds <= result.prefill_seconds
+    assert result.decode_seconds > 0
+
+
+@pytest.mark.parametrize(
+    ("prompts", "n_decode", "says"),
+    [
+        ([[1]] * 5, 4, "takes 1 to 4"),
+        ([], 4, "takes 1 to 4"),
+        ([[1], []], 4, "at least one token"),
+        ([[1]], 0, "n_decode"),
+        ([[10**9]], 4, "llama_decode failed"),
+        ([[1] * 200] * 4, 4, "too few cells"),
+    ],
+)
+def test_the_bare_loop_refuses(prompts: list[list[int]], n_decode: int, says: str) -> None:
+    with context("llama") as (_, ctx):
+        with pytest.raises(native.NativeError, match=says):
+            native.bench_batched(ctx, prompts, n_decode)
+        assert native.cell_map(ctx).used == 0
+
+
+def test_build_info_names_what_was_built() -> None:
+    info = native.build_info()
+    pin = (TEST_SEAM.parents[1] / "llama.txt").read_text().split()[0]
+    assert pin == f"llama-cpp-python=={info['llama_cpp']}"
+    assert info["abi"] == native.ABI
+    assert "CPU" in info["backends"]
+
+
+def run_python(code: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **env},
+        cwd=TEST_SEAM.parents[2],
+        check=False,
+    )
+
+
+def test_importing_loads_nothing() -> None:
+    done = run_python(
+        "import sys, engine.native; raise SystemExit('llama_cpp' in sys.modules)"
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_another_libllama_is_told_apart(tmp_path: Path) -> None:
+    """A llama_cpp that was imported first, with a libllama without our seam."""
+    package = tmp_path / "llama_cpp"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "llama_cpp.py").write_text("import ctypes\n_lib = ctypes.CDLL(None)\n")
+    done = run_python(
+        "from engine import native\n"
+        "try:\n    native.load()\n"
+        "except native.NativeError as e:\n    print(e.what, '|', e.remedy)",
+        PYTHONPATH=str(tmp_path),
+    )
+    assert "another libllama" in done.stdout and "make clean" in done.stdout, done.stderr
+
+
+def test_the_cpp_tests_pass(tmp_path: Path) -> None:
+    """The C++ tests, against the installed library and its installed headers."""
+    import halo_native
+
+    compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++")
+    assert compiler, "the tests need the C++ compiler that built the native part"
+    lib, program = halo_native.lib_dir(), tmp_path / "test_seam"
+    command = [compiler, "-std=c++17", "-Wall", "-Wextra", "-Werror", str(TEST_SEAM)]
+    command += [f"-I{halo_native.include_dir()}", f"-L{lib}", "-lllama"]
+    command += [f"-Wl,-rpath,{lib}", f"-Wl,-rpath-link,{lib}", "-o", str(program)]
+    subprocess.run(command, check=True)
+    for arch in mkgguf.ARCHITECTURES:
+        done = subprocess.run(
+            [program, mkgguf.tiny(arch)], capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stdout) == (0, "ok\n"), f"{arch}: {done.stderr}"
+
+
+def test_the_header_compiles_as_c(tmp_path: Path) -> None:
+    import halo_native
+
+    compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc")
+    assert compiler
+    source = tmp_path / "header.c"
+    source.write_text('#include "halo.h"\nint main(void) { return HALO_OK; }\n')
+    command = [compiler, "-std=c99", "-Wall", "-Wextra", "-Werror", "-fsyntax-only"]
+    subprocess.run([*command, f"-I{halo_native.include_dir()}", str(source)], check=True)
+
+
+def test_structs_have_the_headers_layout(tmp_path: Path) -> None:
+    """The ctypes mirrors are as large as the C structs; the fields' order is checked by use."""
+    import halo_native
+
+    names = {
+        "halo_hook": native._Hook,
+        "halo_cache_info": native._CacheInfo,
+        "halo_cells_summary": native._Summary,
+        "halo_bench_params": native._BenchParams,
+        "halo_bench_result": native._BenchResult,
+    }
+    checks = "\n".join(
+        f'static_assert(sizeof({name}) == {ctypes.sizeof(mirror)}, "{name}");'
+        for name, mirror in names.items()
+    )
+    source = tmp_path / "layout.cpp"
+    source.write_text(f'#include "halo.h"\n{checks}\n')
+    compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++")
+    assert compiler
+    subprocess.run(
+        [compiler, "-std=c++17", "-fsyntax-only", f"-I{halo_native.include_dir()}", str(source)],
+        check=True,
+    )
