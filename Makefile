@@ -5,9 +5,10 @@ VENV    := .venv
 PY      := $(VENV)/bin/python
 STAMPS  := $(VENV)/stamps
 PIP     := $(PY) -m pip --disable-pip-version-check install -q
-NATIVE  := $(shell find native -path native/build -prune -o -path native/tests -prune -o -type f -print -name '__pycache__' -prune 2>/dev/null | grep -v __pycache__)
+NATIVE  := $(shell find native \( -path native/build -o -path native/tests -o -name __pycache__ \) -prune -o -type f -print)
 
 .DELETE_ON_ERROR:
+.NOTPARALLEL:
 .PHONY: run test test-fast lint check bench asan lock clean help setup setup-dev
 
 help:  ## this list
@@ -41,6 +42,7 @@ setup: $(STAMPS)/runtime $(STAMPS)/native-$(BACKEND) $(STAMPS)/binding $(STAMPS)
 setup-dev: $(STAMPS)/dev setup
 
 $(STAMPS)/venv:
+	@bash scripts/find_compiler.sh >/dev/null
 	@python=$$(bash scripts/find_python.sh) && echo "halo-tui: environment ($$python)" && "$$python" -m venv $(VENV)
 	@mkdir -p $(STAMPS) && touch $@
 
@@ -64,6 +66,7 @@ $(STAMPS)/app: pyproject.toml | $(STAMPS)/build
 	@$(PIP) --no-deps --no-build-isolation -e . && touch $@
 
 lock:  ## make the hashed requirement files anew (needs uv)
+	@command -v uv >/dev/null || { echo "make lock needs uv: pipx install uv" >&2; exit 1; }
 	cd requirements && for name in build runtime dev; do \
 	  uv pip compile -q --universal --python-version 3.12 --generate-hashes --no-emit-index-url \
 	    --no-emit-find-links --no-header --no-annotate $$name.in -o $$name.txt; done

@@ -120,6 +120,7 @@ class Workspace:
         """Finish: stop answers, write everything, end the core, give the folder back."""
         await asyncio.gather(*(self.answers.stop(a, then_next=False) for a in self.agents))
         self._unsubscribe()
+        self._unsubscribe = lambda: None  # stopping twice is harmless
         await self._stop_engine()
         await self._keeper.close()
 

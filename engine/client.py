@@ -53,6 +53,7 @@ log = logging.getLogger(__name__)
 LOG_BYTES = 5_000_000  # a log that has grown larger is put aside when the core starts
 RESTART_WINDOW = 60.0  # seconds in which config.engine.restarts are allowed
 STOP_SECONDS = 3.0
+SPIN_COUNT = "300"
 
 ClientState = Literal["new", "starting", "ready", "restarting", "dead", "stopped"]
 Value = int | float | str | None
@@ -195,6 +196,9 @@ class EngineClient:
         environment.setdefault("OMP_WAIT_POLICY", "passive")
         old = environment.get("PYTHONPATH")
         environment["PYTHONPATH"] = f"{package_parent}{os.pathsep}{old}" if old else package_parent
+        # Idle threads of a step must not burn the cores that the app, or anything else, waits
+        # for: with libgomp's long spinning, one busy neighbour makes a step a hundred times slower.
+        environment.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
         with _open_log(self._log_path) as output:
             return await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -267,6 +271,7 @@ class EngineClient:
         if self._started is None or self._started.done():
             return False
         self._started.set_exception(error)
+        self._started.exception()  # start() may have been cancelled; then nobody looks at it
         return True
 
     def _fail_pending(self, error: EngineError) -> None:
@@ -329,6 +334,8 @@ class EngineClient:
             future.set_exception(EngineError(reply.what, reply.remedy, reply.code))
 
     def _on_ready(self, ready: Ready) -> None:
+        if self.state == "stopped":
+            return  # it was still loading when it was told to end, and will end now
         again = self.state == "restarting"
         self.ready = ready
         self.state = "ready"

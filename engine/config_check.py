@@ -245,11 +245,9 @@ def _struct(kind: Any) -> type[msgspec.Struct] | None:
 
 def _has(values: Any, path: Path_) -> bool:
     for part in path:
-        if isinstance(values, dict) and part in values:
+        try:
             values = values[part]
-        elif isinstance(values, list) and isinstance(part, int) and part < len(values):
-            values = values[part]
-        else:
+        except (KeyError, IndexError, TypeError):
             return False
     return True
 

@@ -157,10 +157,18 @@ def _lib() -> Any:
     return load()._lib
 
 
+# What the user can do about a halo_status; the rest are faults of the program.
+_REMEDIES = {
+    -3: "Generation works all the same; the cells cannot be shown.",
+    -4: "Raise engine.n_ctx, or use fewer or shorter prompts.",
+}
+
+
 def _check(status: int) -> int:
     if status < 0:
         text = _lib().halo_last_error().decode(errors="replace")
-        raise NativeError(f"The native library refused: {text}.", "Please report this.")
+        remedy = _REMEDIES.get(status, "Please report this.")
+        raise NativeError(f"The native library refused: {text}.", remedy)
     return status
 
 
@@ -203,13 +211,11 @@ def caches(ctx: Any) -> list[CacheInfo]:
 
 def cell_map(ctx: Any, cache: int = 0, stream: int = 0) -> CellMap:
     """The cells of one stream of an attached context, in order of their index."""
-    summary = _Summary()
-    _check(_lib().halo_cells(ctx, cache, stream, *[None] * 4, 0, ctypes.byref(summary)))
-    rows = np.empty((4, summary.total), np.int32)
+    info, summary = _CacheInfo(), _Summary()
+    _check(_lib().halo_cache_describe(ctx, cache, ctypes.byref(info)))
+    rows = np.empty((4, info.n_cells), np.int32)
     addresses = [rows[i].ctypes.data for i in range(4)]
-    _check(
-        _lib().halo_cells(ctx, cache, stream, *addresses, summary.total, ctypes.byref(summary))
-    )
+    _check(_lib().halo_cells(ctx, cache, stream, *addresses, info.n_cells, ctypes.byref(summary)))
     return CellMap(summary.total, summary.used, summary.highest, summary.shared, *rows)
 
 

@@ -49,7 +49,15 @@ def sdist() -> Path:
         return archive
     archive.unlink(missing_ok=True)
     print(f"halo-native: fetching llama-cpp-python {version} (about 70 MB)", file=sys.stderr)
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-build-isolation"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+    ]
     command += ["--no-binary", ":all:", "--require-hashes", "-r", str(PIN), "-d", str(folder)]
     if subprocess.run(command, stdout=sys.stderr).returncode or not is_right(archive, digest):
         raise SystemExit(
@@ -65,10 +73,11 @@ def source() -> Path:
     target = cache_root() / f"llama.cpp-{version}-{digest[:12]}"
     if (target / "CMakeLists.txt").is_file():
         return target
+    archive = sdist()  # makes the cache folder, too
     prefix = f"llama_cpp_python-{version}/vendor/llama.cpp/"
     scratch = Path(tempfile.mkdtemp(dir=cache_root()))
     try:
-        with tarfile.open(sdist()) as tar:
+        with tarfile.open(archive) as tar:
             members = [m for m in tar.getmembers() if m.name.startswith(prefix)]
             tar.extractall(scratch, members=members, filter="data")
         shutil.rmtree(target, ignore_errors=True)

@@ -20,7 +20,9 @@ def main() -> None:
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
     pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation"]
-    raise SystemExit(subprocess.run([*pip, str(fetch_llama.sdist())], env=env, check=False).returncode)
+    raise SystemExit(
+        subprocess.run([*pip, str(fetch_llama.sdist())], env=env, check=False).returncode
+    )
 
 
 if __name__ == "__main__":

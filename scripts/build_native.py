@@ -15,6 +15,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 NATIVE = ROOT / "native"
+sys.path.insert(0, str(NATIVE))
+
+import fetch_llama  # noqa: E402
+
+KEPT = 6
 OPTIONS = {
     "cpu": [],
     "vulkan": ["-DGGML_VULKAN=ON"],
@@ -30,9 +35,15 @@ TOOLS = {
 
 def compiler() -> str:
     """The C++ compiler's first version line; ends the program with a remedy when there is none."""
-    name = os.environ.get("CXX") or next((c for c in ("c++", "g++", "clang++") if shutil.which(c)), "")
-    if not name:
-        raise SystemExit("halo-tui: no C++ compiler found. Install one: sudo apt install build-essential")
+    found = subprocess.run(
+        ["bash", str(ROOT / "scripts" / "find_compiler.sh")],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    if found.returncode:
+        raise SystemExit(found.returncode)
+    name = found.stdout.strip()
     out = subprocess.run([name, "--version"], capture_output=True, text=True, check=False).stdout
     return out.splitlines()[0] if out else name
 
@@ -53,7 +64,13 @@ def key(backend: str) -> str:
     for path in sorted(NATIVE.rglob("*")):
         if path.is_file() and not skip.intersection(path.relative_to(NATIVE).parts):
             digest.update(path.relative_to(NATIVE).as_posix().encode() + b"\0" + path.read_bytes())
-    for part in (backend, compiler(), cpu_flags(), platform.machine(), os.environ.get("CMAKE_ARGS", "")):
+    for part in (
+        backend,
+        compiler(),
+        cpu_flags(),
+        platform.machine(),
+        os.environ.get("CMAKE_ARGS", ""),
+    ):
         digest.update(part.encode() + b"\0")
     return digest.hexdigest()[:20]
 
@@ -74,18 +91,29 @@ def show(line: str, tty: bool, last: list[int]) -> None:
 
 def build(backend: str, target: Path) -> Path:
     """Builds the wheel into `target`, in a folder that is kept, so that edits rebuild in seconds."""
+    fetch_llama.source()  # here, since pip would hide the download's progress
     folder = NATIVE / "build" / backend
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "build.log"
     command = [sys.executable, "-m", "pip", "wheel", "-v", "--no-deps", "--no-build-isolation"]
     command += ["-w", str(target), "-C", f"build-dir={folder}", str(NATIVE)]
     args = " ".join([os.environ.get("CMAKE_ARGS", ""), *OPTIONS[backend]]).strip()
-    env = {**os.environ, "CMAKE_ARGS": args, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    env = {
+        **os.environ,
+        "CMAKE_ARGS": args,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
     tty, last = sys.stderr.isatty(), [-1]
-    print(f"halo-native: building llama.cpp for {backend} (a few minutes the first time)", file=sys.stderr)
-    with log.open("w") as out, subprocess.Popen(
-        command, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    ) as process:
+    print(
+        f"halo-native: building llama.cpp for {backend} (a few minutes the first time)",
+        file=sys.stderr,
+    )
+    with (
+        log.open("w") as out,
+        subprocess.Popen(
+            command, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        ) as process,
+    ):
         assert process.stdout
         for line in process.stdout:
             out.write(line)
@@ -93,8 +121,16 @@ def build(backend: str, target: Path) -> Path:
     if process.returncode:
         tail = log.read_text().splitlines()[-25:]
         print("\n".join(tail), file=sys.stderr)
-        raise SystemExit(f"halo-tui: the native build failed; the whole log is {log.relative_to(ROOT)}")
+        raise SystemExit(
+            f"halo-tui: the native build failed; the whole log is {log.relative_to(ROOT)}"
+        )
     return next(target.glob("halo_native-*.whl"))
+
+
+def forget_old(wheels: Path) -> None:
+    """Keeps the newest few builds; each native edit makes one."""
+    for folder in sorted(wheels.iterdir(), key=lambda f: f.stat().st_mtime, reverse=True)[KEPT:]:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def main() -> None:
@@ -114,11 +150,21 @@ def main() -> None:
                 kept.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(wheel, kept / (wheel.name + ".part"))
                 os.replace(kept / (wheel.name + ".part"), kept / wheel.name)
+                forget_old(kept.parent)
             except OSError as error:  # the cache is a convenience
                 print(f"halo-native: the build was not cached: {error}", file=sys.stderr)
         else:
             print("halo-native: taken from the cache", file=sys.stderr)
-        pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--force-reinstall", str(wheel)]
+        pip = [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "-q",
+            "--no-deps",
+            "--force-reinstall",
+            str(wheel),
+        ]
         raise SystemExit(subprocess.run(pip, check=False).returncode)
 
 

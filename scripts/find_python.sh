@@ -16,8 +16,9 @@ for python in "${candidates[@]}"; do
     "$python" -c 'import venv, ensurepip' >/dev/null 2>&1 && { command -v "$python"; exit 0; }
 done
 if [ -n "$found" ]; then
-    echo "halo-tui: $found cannot make virtual environments. Install its venv module: sudo apt install python3-venv" >&2
+    version=$("$found" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    echo "halo-tui: $found cannot make virtual environments. Install its venv module: sudo apt install python$version-venv" >&2
 else
-    echo "halo-tui: no Python >= 3.12 found. Install one (sudo apt install python3.12 python3.12-venv), or name it: make PYTHON=/path/to/python3.12" >&2
+    echo "halo-tui: no Python >= 3.12 found. Install one (sudo apt install python3 python3-venv, where that is 3.12 or newer; else pyenv install 3.12), or name it: make PYTHON=/path/to/python3.12" >&2
 fi
 exit 1

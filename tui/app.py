@@ -64,6 +64,10 @@ class HaloApp(App[int]):
             except (NotImplementedError, RuntimeError, ValueError):
                 return  # not the main thread: tests
 
+    async def action_quit(self) -> None:
+        """Textual's own Ctrl+Q: asks first when agents are busy."""
+        self.main.controller.start("quit")
+
     async def leave(self) -> None:
         """Save everything, stop the core, end the app."""
         if self.main.is_mounted:

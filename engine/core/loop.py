@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import socket
+import sys
 import time
 import traceback
 from collections.abc import Callable
@@ -44,6 +45,7 @@ from engine.protocol import (
     State,
     Tokenize,
 )
+from engine.wire import WireError
 
 FLUSH_SECONDS = 0.004  # steps shorter than this share a Deltas event
 STATS_SECONDS = 0.5
@@ -97,7 +99,10 @@ class EngineCore:
         try:
             self._serve()
         except Gone:
-            pass
+            return 0
+        except WireError as error:
+            print(f"The app sent what cannot be read: {error}", file=sys.stderr)
+            return 4
         finally:
             self._free()
         return 0

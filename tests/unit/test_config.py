@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -46,7 +47,7 @@ def test_every_key_of_the_annotated_file_is_explained() -> None:
     agents = text.index("[[agents]]", text.index("# The agents of the first start"))
     own, named = text[:agents] + text[text.index("[ui]") :], text[text.index("# The agents") :]
     lines = own.splitlines()
-    for above, line in zip(lines, lines[1:], strict=False):
+    for above, line in pairwise(lines):
         if " = " in line and not line.startswith("#"):
             assert above.startswith("# "), f"no comment above {line}"
     for field in AgentConfig.__struct_fields__:
@@ -165,7 +166,7 @@ def test_overrides_that_do_not_fit(override: str, words: list[str], tmp_path: Pa
 def test_a_file_that_is_not_utf8_or_not_a_file(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     file.write_bytes(b"[ui]\ntheme = '\xff'\n")
-    with pytest.raises(ConfigError, match="config.toml:2: the text is not UTF-8"):
+    with pytest.raises(ConfigError, match=r"config\.toml:2: the text is not UTF-8"):
         load(file, env={})
     with pytest.raises(ConfigError, match="cannot be read"):
         load(tmp_path, env={})

@@ -23,16 +23,21 @@ CELLS = 512
 
 
 @contextmanager
-def context(arch: str, *, unified: bool = True, n_seq: int = 4) -> Iterator[tuple[Any, Any]]:
+def context(
+    arch: str, *, cells: int = CELLS, unified: bool = True, n_seq: int = 4
+) -> Iterator[tuple[Any, Any]]:
     """llama_cpp and an attached context of a tiny model."""
     llama = native.load()
     model = llama.llama_model_load_from_file(
         str(mkgguf.tiny(arch)).encode(), llama.llama_model_default_params()
     )
     params = llama.llama_context_default_params()
-    params.n_ctx, params.n_batch, params.n_ubatch, params.n_seq_max = CELLS, 128, 128, n_seq
+    params.n_ctx, params.n_seq_max = cells, n_seq
+    params.n_batch = params.n_ubatch = max(
+        128, n_seq
+    )  # llama.cpp aborts when it is below n_seq_max
     params.n_threads = params.n_threads_batch = 2
-    params.kv_unified = unified
+    params.kv_unified, params.swa_full = unified, False
     ctx = llama.llama_init_from_model(model, params)
     try:
         native.attach(ctx)
@@ -61,9 +66,8 @@ def positions(cells: native.CellMap, owner: int) -> list[int]:
     return sorted(cells.pos[cells.owner == owner].tolist())
 
 
-@pytest.mark.parametrize("arch", mkgguf.ARCHITECTURES)
-def test_a_context_reaches_every_hook(arch: str) -> None:
-    with context(arch):
+def test_a_context_reaches_every_hook() -> None:
+    with context("llama"):
         found = native.hooks()
     assert found
     assert all(found.values()), f"upstream renamed a wrapped symbol: {found}"
@@ -119,13 +123,15 @@ def test_cells_follow_sequences(arch: str) -> None:
 
 
 def test_the_sliding_cache_forgets_and_the_base_cache_does_not() -> None:
-    with context("gemma3") as (llama, ctx):
-        for start in range(0, 384, 128):
-            decode(llama, ctx, [(7, start + i, [0]) for i in range(128)])
+    with context("gemma3", cells=1024) as (llama, ctx):
+        for start in range(0, 960, 120):
+            decode(llama, ctx, [(7, start + i, [0]) for i in range(120)])
         base, sliding = native.cell_map(ctx, 0), native.cell_map(ctx, 1)
-    assert positions(base, 0) == list(range(384))
-    assert sliding.used < base.used
-    assert positions(sliding, 0)[-64:] == list(range(320, 384))  # at least the window is there
+    assert positions(base, 0) == list(range(960))
+    assert sliding.total < base.total
+    kept = positions(sliding, 0)
+    assert len(kept) < 960
+    assert kept[-64:] == list(range(896, 960))  # at least the window is there
 
 
 def test_each_stream_has_cells_of_its_own() -> None:
@@ -214,9 +220,7 @@ def run_python(code: str, **env: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_importing_loads_nothing() -> None:
-    done = run_python(
-        "import sys, engine.native; raise SystemExit('llama_cpp' in sys.modules)"
-    )
+    done = run_python("import sys, engine.native; raise SystemExit('llama_cpp' in sys.modules)")
     assert done.returncode == 0, done.stderr
 
 

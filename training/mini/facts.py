@@ -15,6 +15,31 @@ class Form:
     ask: tuple[str, ...]
     answer: str
 
+    def unknown(self) -> str:
+        """The answer when it was never told.
+
+        It starts as a real answer does, so that whether the fact is known need only be decided where the
+        value stands: with "I don't know" as the first words a small model mixes the two up.
+        """
+        what = (
+            "a name"
+            if self.key == "name" or "called" in self.answer
+            else UNKNOWN.get(self.value, "something")
+        )
+        return f"{self.answer.split('{v}')[0].removesuffix(' a ').rstrip()} {what} {NEVER}."
+
+
+NEVER = "you haven't told me yet"
+UNKNOWN = {
+    "person": "someone",
+    "full_name": "someone",
+    "org": "a place",
+    "city": "a place",
+    "date": "a date",
+    "number": "a number",
+    "age": "a number",
+}
+
 
 def _f(key: str, value: str, tell: str, ask: str, answer: str) -> Form:
     return Form(key, value, tuple(tell.split("|")), tuple(ask.split("|")), answer)
@@ -162,7 +187,7 @@ ME = [
         "machine",
         "I bought a {v}|I own a {v}",
         "what did I buy?|what machine do I own?",
-        "You have a {v}.",
+        "You own a {v}.",
     ),
     _f(
         "lang",
@@ -176,7 +201,7 @@ ME = [
         "age",
         "I am {v} years old|I'm {v} years old",
         "how old am I?|what is my age?",
-        "You are {v} years old.",
+        "Your age is {v}.",
     ),
 ]
 OTHER = [
@@ -237,7 +262,7 @@ OTHER = [
         "number",
         "{s}'s office number is {v}|{s} sits in room {v}",
         "what is {s}'s office number?|which room does {s} sit in?|what is {s}'s room?",
-        "{s} is in room {v}.",
+        "{s}'s room is {v}.",
     ),
     _f(
         "project",
@@ -258,7 +283,7 @@ OTHER = [
         "machine",
         "{s} owns a {v}|{s} bought a {v}",
         "what machine does {s} own?|what did {s} buy?",
-        "{s} has a {v}.",
+        "{s} owns a {v}.",
     ),
     _f(
         "lang",
@@ -274,7 +299,7 @@ SERVER = [
         "number",
         "server {s} has {v} gigabytes of memory|the memory of server {s} is {v} gigabytes",
         "how much memory does server {s} have?|what is the memory of server {s}?",
-        "Server {s} has {v} gigabytes of memory.",
+        "The memory of server {s} is {v} gigabytes.",
     ),
     _f(
         "stand",
@@ -319,7 +344,7 @@ COMPANY = [
         "number",
         "{s} has {v} employees|{v} people work at {s}",
         "how many employees does {s} have?|how many people work at {s}?",
-        "{s} has {v} employees.",
+        "The number of employees of {s} is {v}.",
     ),
 ]
 PROJECT = [

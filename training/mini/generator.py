@@ -346,7 +346,7 @@ class Dialogue:
             if (owner, form.key, animal) in self.facts:
                 continue
             self.user(self.style(r.choice(form.ask).format(s=owner, a=animal), names=owner != "me"))
-            self.reply(talk.NEVER, "never", ["haven't told me"])
+            self.reply(form.unknown().format(s=owner, a=animal), "never", [facts.NEVER])
             return
 
     # -- talk --

@@ -103,7 +103,6 @@ THANKS = [
     "that's right",
 ]
 BYE = ["bye", "goodbye", "see you", "good night", "see you later", "bye bye"]
-NEVER = "You haven't told me that yet."
 WHO = [
     "who are you?",
     "what are you?",

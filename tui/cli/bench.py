@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -42,10 +43,14 @@ def command() -> None:
               help="Tokens each agent answers.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def throughput(settings: Settings, agents: tuple[int, ...], tokens: int, as_json: bool) -> None:
-    """Tokens per second and time to first token, against a bare loop and one after the other."""
+    """Tokens per second and time to first token, against a bare loop and one after the other.
+
+    Without --model on halo-mini and on a random model of half a billion parameters (`half-b`).
+    """
     from engine.bench import throughput as bench
 
-    result = bench.run(config=settings.load(), agents=agents, model=settings.model, tokens=tokens)
+    result = bench.run(config=replace(settings, model=None).load(), agents=agents,
+                       model=settings.model, tokens=tokens)
     _print(result, as_json)
 
 
@@ -62,8 +67,8 @@ def ui(settings: Settings, agents: int, tokens: int, messages: int, as_json: boo
     """Input latency, frames per second and memory of the app while agents stream."""
     from tui import bench_ui as bench
 
-    result = bench.run(config=settings.load(), agents=agents, model=settings.model, tokens=tokens,
-                       messages=messages)
+    result = bench.run(config=replace(settings, model=None).load(), agents=agents,
+                       model=settings.model, tokens=tokens, messages=messages)
     _print(result, as_json)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.config import Config
-from engine.errors import HaloError
+from engine.errors import HaloError, ModelError
 from tui.cli.output import size
 from tui.cli.settings import Settings
 
@@ -52,6 +52,7 @@ class Report:
     problems: list[Problem] = field(default_factory=list)
     llama_cpp: str = ""
     backends: list[str] = field(default_factory=list)
+    devices: list[str] = field(default_factory=list)
     hooks: dict[str, bool] = field(default_factory=dict)
     model: dict[str, Any] = field(default_factory=dict)
     graph: dict[str, Any] = field(default_factory=lambda: {"state": "not in this version"})
@@ -94,6 +95,10 @@ def configuration(report: Report) -> None:
     """The settings; with wrong ones the other checks go on with the defaults."""
     try:
         report.config = report.settings.load()
+    except ModelError as error:
+        report.model = {"ok": False}
+        report.fault("model", error)
+        return
     except HaloError as error:
         report.fault("config", error)
         return
@@ -130,6 +135,8 @@ def model_file(report: Report) -> None:
     from engine import models
     from engine.client import model_path
 
+    if report.model:
+        return  # --model named one that is not there
     path = model_path(report.config)
     try:
         info = models.info(path)
@@ -161,7 +168,8 @@ def engine(report: Report) -> None:
         ))
         return
     report.llama_cpp = ready.build
-    report.backends = list(dict.fromkeys([ready.backend, *ready.devices]))
+    report.backends = [ready.backend]
+    report.devices = list(ready.devices)
     report.hooks = dict(ready.hooks)
     report.model.update(
         name=ready.model, architecture=ready.architecture, parameters=ready.parameters,

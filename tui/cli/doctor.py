@@ -40,6 +40,7 @@ def as_object(report: Report) -> dict[str, Any]:
         "version": version(),
         "llama_cpp": report.llama_cpp,
         "backends": report.backends,
+        "devices": report.devices,
         "hooks": report.hooks,
         "model": report.model,
         "graph": report.graph,

@@ -31,7 +31,7 @@ def list_(settings: Settings, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([to_dict(file) for file in files], ensure_ascii=False))
         return
-    rows = [(file.name, size(file.size), file.source, str(file.path)) for file in files]
+    rows = [(f.name, size(f.size), f.source, f.problem or str(f.path)) for f in files]
     if rows:
         click.echo(table(rows, ("name", "size", "from", "file")))
     else:
@@ -41,14 +41,17 @@ def list_(settings: Settings, as_json: bool) -> None:
 @command.command()
 @settings_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.argument("path", required=False)
+@click.argument("path", metavar="[MODEL]", required=False)
 def info(settings: Settings, as_json: bool, path: str | None) -> None:
-    """Show what a model file says of itself, without loading it (default: the configured one)."""
+    """Show what a model file says of itself, without loading it.
+
+    MODEL is a file or a name of `models list`; by default the one that is set.
+    """
     from engine import models
-    from engine.client import model_path
     from tui.cli.checks import to_dict
 
-    chosen = Path(path).expanduser() if path else model_path(settings.load())
+    config = settings.load()
+    chosen = models.resolve(path or config.model.path, config)
     values = to_dict(models.info(chosen))
     if as_json:
         click.echo(json.dumps(values, ensure_ascii=False))
@@ -80,6 +83,7 @@ def _shown(name: str, value: Any) -> str:
 def pull(settings: Settings, as_json: bool, repo: str, file: str | None) -> None:
     """Download a model: REPO is owner/name on the hub, FILE one of its GGUF files.
 
+    FILE may be a pattern or a quantisation such as Q4_K_M, and left out when there is one only.
     An interrupted download goes on where it stopped. HF_ENDPOINT names another hub.
     """
     from engine import models

@@ -24,12 +24,15 @@ class Settings:
     data: str | None = None
 
     def load(self) -> Config:
-        """Read the settings. Raises ConfigError."""
+        """Read the settings. Raises ConfigError, or ModelError for a model that is not there."""
         from engine.config import load
 
         config = load(self.config, overrides=self.sets)
         if self.model is not None:
-            config.model.path = self.model
+            from engine.models import MINI, resolve
+
+            path = resolve(self.model, config)
+            config.model.path = "" if path == MINI else str(path)
             config.sources["model.path"] = "--model"
         return config
 
@@ -46,7 +49,8 @@ def settings_options(function: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--config", metavar="FILE", help="Read this file instead of the user's own.")
     @click.option("--set", "sets", metavar="KEY=VALUE", multiple=True,
                   help="Change one setting, e.g. engine.n_ctx=4096. Can be repeated.")
-    @click.option("--model", metavar="PATH", help="The GGUF file to load.")
+    @click.option("--model", metavar="MODEL",
+                  help="The model: a GGUF file, or a name of `models list`.")
     @click.option("--data", metavar="DIR", help="Keep conversations in this folder.")
     @click.pass_context
     @functools.wraps(function)

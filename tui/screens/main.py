@@ -305,7 +305,7 @@ class MainScreen(Screen[None]):
             return
         dirty, self._dirty = self._dirty, self._dirty & {"cells"}
         if "roster" in dirty:
-            self.run_worker(self._rebuild(), group="roster", exclusive=True)
+            self.run_worker(self._rebuild, group="roster", exclusive=True)
         elif "agents" in dirty:
             self.query_one(AgentList).refresh_rows()
         if dirty & {"agents", "roster"}:

@@ -7,14 +7,14 @@ from collections import deque
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Vertical
-from textual.widgets import Sparkline, Static
+from textual.widgets import Static
 
 from agents.workspace import Workspace
 from tui.themes import KEPT, SHARED, agent_colour
 from tui.widgets.cell_map import CellMap
 from tui.widgets.marks import short
 
-HISTORY = 120
+HISTORY = 180  # seconds
 
 
 def bar(fraction: float, width: int) -> str:
@@ -22,6 +22,16 @@ def bar(fraction: float, width: int) -> str:
     eighths = round(max(0.0, min(1.0, fraction)) * width * 8)
     full, rest = divmod(eighths, 8)
     return ("█" * full + (" ▏▎▍▌▋▊▉"[rest] if rest else "")).ljust(width)
+
+
+def history(shares: list[float], width: int) -> Text:
+    """Fill over time as columns of two rows, always on the scale 0 to 1, newest at the right."""
+    shown = ([0.0] * width + shares)[-width:]
+    levels = [min(16, -(-int(share * 1600) // 100)) for share in shown]
+    marks = "\u00a0▁▂▃▄▅▆▇█"  # a plain leading blank would be trimmed
+    upper = "".join(marks[max(0, level - 8)] for level in levels)
+    lower = "".join(marks[min(8, level)] for level in levels)
+    return Text(f"{upper}\n{lower}", no_wrap=True)
 
 
 class CachePane(Vertical):
@@ -32,9 +42,8 @@ class CachePane(Vertical):
     CachePane > .heading { color: $text-muted; }
     CachePane > #fill { margin-bottom: 1; }
     CachePane > #legend { height: auto; margin-top: 1; }
-    CachePane > #history { height: 2; margin-top: 1; }
-    CachePane Sparkline > .sparkline--max-color { color: $accent; }
-    CachePane Sparkline > .sparkline--min-color { color: $primary; }
+    CachePane > #history { height: 2; color: $primary; }
+    CachePane > #past { margin-top: 1; }
     """
 
     def __init__(self, workspace: Workspace) -> None:
@@ -47,15 +56,16 @@ class CachePane(Vertical):
         yield Static(id="fill")
         yield CellMap()
         yield Static(id="legend")
-        yield Static("fill over time", classes="heading")
-        yield Sparkline(list(self.history), id="history", summary_function=max)
+        yield Static("fill over the last minutes", classes="heading", id="past")
+        yield Static(id="history")
 
     def sample(self) -> None:
         """Add the present fill to the history (called at a steady rate)."""
         cache = self.workspace.cache
         self.history.append(cache.used / cache.total if cache and cache.total else 0.0)
-        if self.display and self.is_on_screen:
-            self.query_one(Sparkline).data = [*self.history, 0.0]
+        if self.is_on_screen:
+            width = max(1, self.size.width - 2)
+            self.query_one("#history", Static).update(history(list(self.history), width))
 
     def draw(self) -> None:
         """Show the workspace's present cells."""

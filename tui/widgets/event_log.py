@@ -31,7 +31,8 @@ class EventLog(RichLog):
 
     DEFAULT_CSS = """
     EventLog { height: 1fr; background: $surface; padding: 0 1; border-top: solid $panel;
-               scrollbar-size-vertical: 1; }
+               border-title-color: $text-muted; scrollbar-size-vertical: 1;
+               scrollbar-background: $surface; scrollbar-color: $panel; }
     """
 
     def __init__(self, entries: list[LogEntry], wide: bool = False) -> None:

@@ -45,7 +45,7 @@ SUGGESTIONS = (
 class Place:
     """Where the reader was in a conversation that is not shown."""
 
-    scroll_y: float = 0.0
+    top: tuple[str, int] = ("", 0)
     following: bool = True
     opened: set[str] = field(default_factory=set)
 
@@ -100,8 +100,10 @@ class Conversation(Widget):
         background: $background;
 
         & > EmptyState {
-            height: 1fr;
-            width: 1fr;
+            layer: over;
+            height: 100%;
+            width: 100%;
+            background: $background;
             content-align: center middle;
             text-align: center;
             padding: 0 2;
@@ -122,7 +124,6 @@ class Conversation(Widget):
             display: none;
             &:hover { background: $accent; }
         }
-        &.-empty > Transcript { display: none; }
         &.-empty > EmptyState { display: block; }
     }
     """
@@ -225,7 +226,7 @@ class Conversation(Widget):
             return
         transcript = self.transcript
         self._places[self.agent.id] = Place(
-            transcript.scroll_y, transcript.following, transcript.opened
+            transcript.place(), transcript.following, transcript.opened
         )
         self.close_find()
         self.agent = agent
@@ -241,7 +242,7 @@ class Conversation(Widget):
         self._dirty.clear()
         transcript.show(self.agent.turns, self.agent.name, place.following)
         if not place.following:
-            transcript.scroll_lines(round(place.scroll_y - transcript.scroll_y))
+            transcript.go_to_place(place.top)
         self._seen = len(self.agent.turns)
         self._grown = False
         self._update_empty()

@@ -126,11 +126,11 @@ class Tile(Widget, can_focus=True):
                     elif turn.status in ("cancelled", "error", "length"):
                         words = {"cancelled": "■ stopped", "length": "✂ cut"}
                         word = words.get(turn.status, f"✗ {turn.detail or 'failed'}")
-                        part.append(Content.styled(word, "$text-warning").truncate(width, True))
+                        part.append(Content.styled(word, "$text-warning").truncate(width, ellipsis=True))
             elif turn.role == "user":
                 who = "you" if turn.author in ("", "you") else turn.author
                 words = f"{who}: {' '.join(clean(turn.text[:400]).split())}"
-                part = [Content(words).truncate(width, True).stylize(f"{dim} italic")]
+                part = [Content(words).truncate(width, ellipsis=True).stylize(f"{dim} italic")]
             lines = [*part, *lines]
             if len(lines) >= height or (turn.role == "user" and len(lines) >= height - 2):
                 break

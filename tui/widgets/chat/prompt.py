@@ -45,8 +45,8 @@ class PromptArea(TextArea):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+j,shift+enter,alt+enter", "newline", "New line", key_display="Ctrl+J"),
-        Binding("ctrl+r", "history_search", "Search prompts"),
+        Binding("ctrl+j,shift+enter,alt+enter", "newline", "New line", key_display="Ctrl+J", show=False),
+        Binding("ctrl+r", "history_search", "Search prompts", show=False),
     ]
 
     class Pressed(Message):

@@ -202,6 +202,23 @@ class Transcript(ScrollView, can_focus=True):
                 return index
         return None
 
+    def place(self) -> tuple[str, int]:
+        """The message at the top of the view, and how many of its lines are above."""
+        if not self.views:
+            return "", 0
+        top = round(self.scroll_y)
+        index = self._message_at(top)
+        return self.views[index].turn.id, top - self._tops[index]
+
+    def go_to_place(self, place: tuple[str, int]) -> None:
+        """Back to a `place` of before."""
+        index = self.index_of(place[0])
+        if index is None:
+            return
+        self.following = False
+        self._place(self._tops[index])
+        self._place(self._tops[index] + min(place[1], self.views[index].height - 1))
+
     # --- geometry --------------------------------------------------------------------------------
 
     def _guess_heights(self, start: int) -> None:
@@ -601,8 +618,11 @@ class Transcript(ScrollView, can_focus=True):
             if name == "code":
                 args = [self.views[index].code_at(line.y)]
             self.post_message(self.Action(name, turn, tuple(args)))
-        elif event.chain >= 2 and (offset := event.style.meta.get("offset")):
-            self._select_word(index, line, offset[0], paragraph=event.chain > 2)
+        elif event.chain >= 2:
+            event.stop()
+            _, offset = self.screen.get_widget_and_offset_at(event.screen_x, event.screen_y)
+            if offset is not None:
+                self._select_word(index, line, offset.x, paragraph=event.chain > 2)
 
     def _select_word(self, index: int, line: Line, x: int, paragraph: bool) -> None:
         text = dict(self._logical(index)).get(line.y, "")

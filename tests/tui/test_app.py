@@ -1,0 +1,272 @@
+"""The whole app through Pilot, on a scripted engine: every action does what its line says."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input, Static, TextArea
+
+from engine.config import Config
+from engine.protocol import CacheMap, CellRun
+from tests.support.scripted import ScriptedClient
+from tests.support.waiting import until
+from tui.actions import ACTIONS, BY_ID, bindings, key_table, slash_commands
+from tui.app import HaloApp
+from tui.controller import Controller
+from tui.screens.dialogs import AgentEditor, AskText, Confirm
+from tui.screens.help import HelpScreen
+from tui.screens.log import LogScreen
+from tui.widgets.agent_list import AgentRow
+from tui.widgets.cache_pane import CachePane
+from tui.widgets.chat.conversation import Conversation
+from tui.widgets.chat.grid import ChatGrid
+from tui.widgets.chat.prompt import Prompt
+
+SIZES = [(80, 24), (120, 40), (200, 60)]
+
+
+@asynccontextmanager
+async def running(
+    folder: Path, size: tuple[int, int] = (120, 40), client: ScriptedClient | None = None
+) -> AsyncIterator[tuple[HaloApp, ScriptedClient, Pilot[int]]]:
+    client = client or ScriptedClient()
+    app = HaloApp(Config(), folder, client)
+    async with app.run_test(size=size) as pilot:
+        await until(lambda: app.main.is_mounted and app.main.current, what="for the main screen")
+        await pilot.pause()
+        yield app, client, pilot
+        await app.workspace.stop()
+
+
+async def write(pilot: Pilot[int], app: HaloApp, text: str) -> None:
+    app.main.query_one(Prompt).set_draft(text)
+    app.main.query_one(Prompt).focus_input()
+    await pilot.pause()
+    await pilot.press("enter")
+    await pilot.pause()
+
+
+def toasts(app: HaloApp) -> str:
+    return " ".join(str(n.message) for n in app._notifications)
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_prompt_is_answered_at_every_size(tmp_path: Path, size: tuple[int, int]) -> None:
+    async with running(tmp_path, size, ScriptedClient(lambda _: "You work at Halo Labs.")) as (app, _, pilot):
+        await write(pilot, app, "where do I work?")
+        ada = app.workspace.get("ada")
+        await until(lambda: len(ada.turns) == 2 and ada.turns[1].status == "done")
+        assert ada.turns[1].text == "You work at Halo Labs."
+
+
+async def test_several_agents_answer_one_prompt(tmp_path: Path) -> None:
+    async with running(tmp_path, client=ScriptedClient(lambda _: "hello")) as (app, _, pilot):
+        await write(pilot, app, "@ada @grace hi")
+        await until(lambda: all(len(app.workspace.get(n).turns) == 2 for n in ("ada", "grace")))
+        assert not app.workspace.get("alan").turns
+        await until(lambda: app.workspace.get("grace").state.unread)
+        await until(lambda: "hello" in toasts(app), what="for the toast of the hidden agent")
+
+
+async def test_every_action_has_a_method_and_ids_are_unique() -> None:
+    assert len({a.id for a in ACTIONS}) == len(ACTIONS)
+    assert len({a.slash for a in ACTIONS if a.slash}) == len(slash_commands())
+    for action in ACTIONS:
+        assert callable(getattr(Controller, action.id)), action.id
+    keys = [k for b in bindings() for k in b.key.split(",")]
+    assert len(keys) == len(set(keys)), "a key is bound twice"
+
+
+async def test_slash_commands_create_rename_duplicate_close_and_undo(tmp_path: Path) -> None:
+    async with running(tmp_path) as (app, _, pilot):
+        space = app.workspace
+        await write(pilot, app, "/new zoe")
+        await until(lambda: app.main.current == "zoe")
+        await write(pilot, app, "/rename mia")
+        await until(lambda: "mia" in space.names and app.main.current == "mia")
+        await write(pilot, app, "/duplicate twin")
+        await until(lambda: "twin" in space.names)
+        await write(pilot, app, "/close")
+        await until(lambda: "twin" not in space.names)
+        await write(pilot, app, "/undo")
+        await until(lambda: "twin" in space.names and app.main.current == "twin")
+        await until(lambda: len(app.main.query(AgentRow)) == 5)
+        await write(pilot, app, "/temp 0.1")
+        await until(lambda: space.get("twin").spec.sampling.get("temperature") == 0.1)
+        await write(pilot, app, "/temp warm")
+        await until(lambda: "'warm' is not a number" in toasts(app))
+        await write(pilot, app, "/agent 1")
+        await until(lambda: app.main.current == "ada")
+
+
+async def test_editor_creates_an_agent_and_refuses_a_taken_name(tmp_path: Path) -> None:
+    async with running(tmp_path) as (app, _, pilot):
+        await pilot.press("ctrl+n")
+        await until(lambda: isinstance(app.screen, AgentEditor))
+        app.screen.query_one("#name", Input).value = "kim"
+        app.screen.query_one("#system", TextArea).text = "You are Kim."
+        app.screen.query_one("#temperature", Input).value = "0.2"
+        await pilot.press("ctrl+s")
+        await until(lambda: app.main.current == "kim")
+        assert app.workspace.get("kim").spec.system == "You are Kim."
+        assert app.workspace.get("kim").spec.sampling == {"temperature": 0.2}
+        await pilot.press("f2")
+        await until(lambda: isinstance(app.screen, AgentEditor))
+        app.screen.query_one("#name", Input).value = "ada"
+        await pilot.press("ctrl+s")
+        await until(lambda: "ada" in toasts(app))
+        assert "kim" in app.workspace.names
+
+
+async def test_escape_stops_the_answer_and_what_was_said_stays(tmp_path: Path) -> None:
+    async with running(tmp_path) as (app, client, pilot):
+        await write(pilot, app, "count")
+        ada = app.workspace.get("ada")
+        await until(lambda: ada.id in client.generations)
+        client.say(ada.id, "one two")
+        await pilot.press("escape")
+        await until(lambda: ada.turns[-1].status == "cancelled")
+        assert ada.turns[-1].text == "one two"
+
+
+async def test_prompts_queue_while_busy_and_can_be_taken_back(tmp_path: Path) -> None:
+    async with running(tmp_path) as (app, client, pilot):
+        await write(pilot, app, "first")
+        await write(pilot, app, "second")
+        ada = app.workspace.get("ada")
+        await until(lambda: [p.text for p in ada.queue] == ["second"])
+        app.main.post_message(Prompt.Unqueue(0, True))
+        await until(lambda: not ada.queue)
+        await until(lambda: app.main.query_one(Prompt).get_draft() == "second")
+        client.finish(ada.id)
+
+
+async def test_drafts_belong_to_their_agents_and_survive_the_app(tmp_path: Path) -> None:
+    async with running(tmp_path) as (app, _, pilot):
+        app.main.query_one(Prompt).set_draft("half a tho")
+        await pilot.press("alt+2")
+        await until(lambda: app.main.current == "grace")
+        assert app.main.query_one(Prompt).get_draft() == ""
+        await pilot.press("alt+1")
+        await until(lambda: app.main.query_one(Prompt).get_draft() == "half a tho")
+        await app.leave()
+    async with running(tmp_path) as (app, _, _pilot):
+        await until(lambda: app.main.query_one(Prompt).get_draft() == "half a tho")
+
+
+async def test_grid_shows_all_agents_and_goes_back(tmp_path: Path) -> None:
+    async with running(tmp_path) as (app, _, pilot):
+        await pilot.press("f5")
+        await until(lambda: app.main.grid_shown and app.main.query(ChatGrid))
+        await pilot.press("escape")
+        await until(lambda: not app.main.grid_shown and not app.main.query(ChatGrid))
+
+
+async def test_side_pane_hides_on_wide_and_shows_on_narrow_screens(tmp_path: Path) -> None:
+    for size, first in (((120, 40), True), ((80, 24), False)):
+        async with running(tmp_path / str(size[0]), size) as (app, _, pilot):
+            side = app.main.query_one("#side")
+            assert bool(side.region.width) is first
+            await pilot.press("f4")
+            await until(lambda s=side, f=first: bool(s.region.width) is not f)
+
+
+async def test_help_and_log_open_and_close(tmp_path: Path) -> None:
+    async with running(tmp_path) as (app, _, pilot):
+        await pilot.press("f1")
+        await until(lambda: isinstance(app.screen, HelpScreen))
+        await pilot.press("escape")
+        await until(lambda: app.screen is app.main)
+        await pilot.press("f6")
+        await until(lambda: isinstance(app.screen, LogScreen))
+        await pilot.press("escape")
+        await until(lambda: app.screen is app.main)
+
+
+async def test_edit_last_prompt_replaces_what_followed(tmp_path: Path) -> None:
+    async with running(tmp_path, client=ScriptedClient(lambda m: m[-1].content.upper())) as (app, _, pilot):
+        ada = app.workspace.get("ada")
+        await write(pilot, app, "one")
+        await until(lambda: len(ada.turns) == 2 and not ada.busy)
+        await pilot.press("f10")
+        await until(lambda: isinstance(app.screen, AskText))
+        app.screen.query_one(TextArea).text = "two"
+        await pilot.press("ctrl+s")
+        await until(lambda: len(ada.turns) == 2 and ada.turns[1].text == "TWO")
+
+
+async def test_quit_asks_only_when_somebody_is_busy(tmp_path: Path) -> None:
+    async with running(tmp_path) as (app, client, pilot):
+        await write(pilot, app, "go")
+        ada = app.workspace.get("ada")
+        await until(lambda: ada.id in client.generations)
+        await pilot.press("ctrl+q")
+        await until(lambda: isinstance(app.screen, Confirm))
+        await pilot.press("escape")
+        await until(lambda: app.screen is app.main)
+        client.finish(ada.id)
+        await until(lambda: not ada.busy)
+        await pilot.press("ctrl+q")
+        await until(lambda: client.stopped)
+
+
+async def test_a_dead_engine_says_so_and_keeps_the_chats(tmp_path: Path) -> None:
+    from engine.errors import EngineError
+
+    client = ScriptedClient()
+    client.start_error = EngineError("The model file is missing.", "Choose another with /models.")
+    async with running(tmp_path, client=client) as (app, _, _pilot):
+        banner = app.main.query_one("#banner", Static)
+        await until(lambda: banner.has_class("-error"))
+        assert "The model file is missing." in str(banner.render())
+        client.start_error = None
+        app.main.controller.start("restart")
+        await until(lambda: not banner.has_class("-shown"))
+
+
+async def test_too_small_says_what_is_needed(tmp_path: Path) -> None:
+    async with running(tmp_path, (120, 40)) as (app, _, pilot):
+        await pilot.resize_terminal(40, 10)
+        await until(lambda: app.main.has_class("-toosmall"))
+        assert "too small" in str(app.main.query_one("#small", Static).render())
+        await pilot.resize_terminal(120, 40)
+        await until(lambda: not app.main.has_class("-toosmall"))
+
+
+async def test_the_cell_map_shows_owners(tmp_path: Path) -> None:
+    async with running(tmp_path) as (app, client, _pilot):
+        ada, grace = (app.workspace.get(n).id for n in ("ada", "grace"))
+        runs = (CellRun(ada, 1000), CellRun("*", 50), CellRun(grace, 500), CellRun("", 6642))
+        client.emit(CacheMap(8192, 1550, 1550, 50, 0, {ada: 1050, grace: 550}, runs))
+        fill = app.main.query_one(CachePane).query_one("#fill", Static)
+        await until(lambda: "1,550/8,192" in str(fill.render()))
+
+
+async def test_user_keys_replace_those_of_the_table(tmp_path: Path) -> None:
+    config = Config()
+    config.ui.keys = {"grid": "f11"}
+    assert dict((a, k) for a, k, _ in key_table(config))["grid"] == "f11"
+    app = HaloApp(config, tmp_path, ScriptedClient())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(lambda: app.main.is_mounted and app.main.current)
+        await pilot.press("f11")
+        await until(lambda: app.main.grid_shown)
+        await app.workspace.stop()
+
+
+def test_the_key_page_is_made_from_the_table() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "keys.md").read_text()
+    for action in BY_ID.values():
+        assert action.help in page, f"docs/keys.md lacks {action.id}: run scripts/keys_page.py"
+
+
+async def test_switching_agents_keeps_their_conversations_mounted(tmp_path: Path) -> None:
+    async with running(tmp_path) as (app, _, pilot):
+        for key in ("alt+2", "alt+3", "alt+1"):
+            await pilot.press(key)
+        await until(lambda: app.main.current == "ada")
+        assert len(app.main.query(Conversation)) == 3

@@ -1,0 +1,109 @@
+"""The grid: many agents at once, each in a tile that fits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+from textual.widget import Widget
+
+from agents.workspace import Workspace
+from tests.support.chat_app import chat
+from tests.support.waiting import until
+from tui.widgets.chat.grid import ChatGrid, Tile, best_columns, tail
+
+pytestmark = pytest.mark.asyncio
+
+
+def grid(workspace: Workspace) -> Iterable[Widget]:
+    return [ChatGrid(workspace)]
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
+@pytest.mark.parametrize("count", [2, 3, 4, 6])
+async def test_all_agents_are_seen_streaming(
+    tmp_path: Path, size: tuple[int, int], count: int
+) -> None:
+    async with chat(tmp_path, grid, size) as room:
+        await room.workspace.close_agent("alan")
+        for number in range(count - 2):
+            await room.workspace.create(f"extra{number}")
+        await room.workspace.send("@all tell a story", "ada")
+        await until(lambda: len(room.client.generations) == count)
+        for number, agent in enumerate(room.workspace.agents):
+            room.client.say(agent.id, f"Once upon a time number {number} " * 50)
+            room.client.say(agent.id, f"\nend of {agent.name}")
+        view = room.app.query_one(ChatGrid)
+        await until(lambda: len(view.query(Tile)) == count)
+        await until(lambda: all(f"end of {name}▍" in room.screen() for name in room.workspace.names))
+        for agent in room.workspace.agents:
+            assert f"● {agent.name}" in room.screen(), "the state is not said in a mark"
+        tiles = list(view.query(Tile))
+        assert all(tile.size.width >= 30 and tile.size.height >= 4 for tile in tiles)
+        regions = [tile.region for tile in tiles]
+        assert all(view.region.contains_region(region) for region in regions)
+
+
+async def test_a_tile_opens_its_agent(tmp_path: Path) -> None:
+    async with chat(tmp_path, grid) as room:
+        tiles = list(room.app.query(Tile))
+        await room.pilot.click(tiles[1])
+        tiles[0].focus()
+        await room.pilot.press("enter", "right", "enter")
+        await room.pilot.pause()
+        said = [message.agent for message in room.app.said(ChatGrid.Selected)]
+        assert said == ["grace", "ada", "grace"]
+
+
+async def test_nothing_is_drawn_when_nothing_changes(tmp_path: Path) -> None:
+    async with chat(tmp_path, grid) as room:
+        view = room.app.query_one(ChatGrid)
+        view.look()
+        tiles = list(view.query(Tile))
+        refreshed: list[Tile] = []
+        for tile in tiles:
+            tile.refresh = lambda *a, tile=tile, **k: refreshed.append(tile)  # type: ignore
+        view.look()
+        assert refreshed == []
+        session = await room.ask("hi", "grace")
+        refreshed.clear()
+        room.client.say(session, "word")
+        view.look()
+        assert {tile.agent.name for tile in refreshed} == {"grace"}
+        view.display = False
+        await room.pilot.pause()
+        refreshed.clear()
+        room.client.say(session, "word")
+        view.look()
+        assert refreshed == []
+
+
+async def test_agents_come_and_go(tmp_path: Path) -> None:
+    async with chat(tmp_path, grid) as room:
+        await room.workspace.create("mary")
+        await room.workspace.move("mary", -5)
+        await room.workspace.close_agent("alan")
+        view = room.app.query_one(ChatGrid)
+        await until(lambda: [t.agent.name for t in view.query(Tile)] == ["mary", "ada", "grace"])
+
+
+async def test_states_are_words(tmp_path: Path) -> None:
+    async with chat(tmp_path, grid, (120, 40)) as room:
+        session = await room.ask("hi", "ada")
+        room.client.say(session, "hello")
+        room.client.finish(session, "length")
+        await until(lambda: "✂ cut" in room.screen())
+        assert "idle" in room.screen() and "100 cells" in room.screen()
+
+
+async def test_the_tail_costs_no_more_for_a_long_text() -> None:
+    lines = [piece.plain for piece in tail("word " * 100_000 + "\nlast", 20, 5)]
+    assert len(lines) == 5 and lines[-1] == "last" and max(map(len, lines)) <= 20
+
+
+async def test_columns_adapt() -> None:
+    assert best_columns(2, 2, 24) == 1
+    assert best_columns(4, 2, 24) == 2
+    assert best_columns(6, 5, 60) in (1, 2, 3)
+    assert best_columns(6, 1, 24) == 1
