@@ -251,9 +251,7 @@ class EngineClient:
         for answer in list(self._answers.values()):
             self._end_answer(answer, "error", error.what, error.remedy)
 
-    def _end_answer(
-        self, answer: _Answer, reason: str, what: str = "", remedy: str = ""
-    ) -> None:
+    def _end_answer(self, answer: _Answer, reason: str, what: str = "", remedy: str = "") -> None:
         """Close an answer that no core will close any more."""
         self._on_event(
             Done(

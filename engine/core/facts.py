@@ -14,9 +14,7 @@ from engine.core.runner import Context
 from engine.protocol import PROTOCOL_VERSION, Ready
 
 
-def ready_event(
-    model: Model, context: Context, config: EngineConfig, load_seconds: float
-) -> Ready:
+def ready_event(model: Model, context: Context, config: EngineConfig, load_seconds: float) -> Ready:
     """Describe what was loaded."""
     api = llama.load()
     build = native.build_info()

@@ -399,7 +399,7 @@ class EngineCore:
             reply = Reply(
                 request.id, False, None, error.code or "bad_request", error.what, error.remedy
             )
-        except Exception as error:  # noqa: BLE001  (one bad request must not end all answers)
+        except Exception as error:  # one bad request must not end all answers
             traceback.print_exc()
             reply = Reply(
                 request.id, False, None, "internal",

@@ -19,7 +19,19 @@ CACHE_TYPE_BYTES = {
     "q4_1": 20 / 32, "q4_0": 18 / 32, "iq4_nl": 18 / 32,
 }  # fmt: skip
 
-_SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+_SCALARS = {
+    0: "B",
+    1: "b",
+    2: "H",
+    3: "h",
+    4: "I",
+    5: "i",
+    6: "f",
+    7: "?",
+    10: "Q",
+    11: "q",
+    12: "d",
+}
 _STRING, _ARRAY = 8, 9
 _LONG_ARRAY = 1024  # vocabularies are stepped over, not kept
 _SPLIT = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")
@@ -116,7 +128,7 @@ def read_header(path: Path) -> Header:
     if not path.exists():
         raise ModelError(
             f"There is no model file {path}.",
-            "Set model.path to a GGUF file, or to \"\" for the model that ships.",
+            'Set model.path to a GGUF file, or to "" for the model that ships.',
         )
     if path.is_dir():
         raise ModelError(f"{path} is a folder.", "Set model.path to a GGUF file in it.")

@@ -140,9 +140,9 @@ class Context:
 
     def logits(self, row: int) -> npt.NDArray[np.float32]:
         """Raw logits [n_vocab] of the row-th output of the last step; valid until the next."""
-        address = ctypes.cast(
-            self._llama.llama_get_logits(self.pointer), ctypes.c_void_p
-        ).value or 0
+        address = (
+            ctypes.cast(self._llama.llama_get_logits(self.pointer), ctypes.c_void_p).value or 0
+        )
         if address != self._logits_base:
             rows = self.n_batch
             memory = (ctypes.c_float * (rows * self.model.n_vocab)).from_address(address)

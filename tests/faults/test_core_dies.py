@@ -19,7 +19,18 @@ from engine.core import preflight
 from engine.core.runner import Context
 from engine.core.scheduler import Step
 from engine.errors import EngineError, ModelError
-from engine.protocol import AnyEvent, Deltas, Done, Event, Failed, Generate, Note, Open, Ready, Sampling
+from engine.protocol import (
+    AnyEvent,
+    Deltas,
+    Done,
+    Event,
+    Failed,
+    Generate,
+    Note,
+    Open,
+    Ready,
+    Sampling,
+)
 from engine.wire import FrameReader, FrameWriter
 from tests.support.engine import CHATML, GREEDY, InProcessCore, Talk, chat, running, settings
 from tests.support.mkgguf import tiny
@@ -156,9 +167,7 @@ def test_the_core_ends_when_the_app_is_killed(tmp_path: Path) -> None:
         asyncio.run(main())
         """
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True
-    ) as app:
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as app:
         assert app.stdout is not None
         core = psutil.Process(int(app.stdout.readline()))
         app.kill()

@@ -338,5 +338,3 @@ async def test_the_map_agrees_with_what_done_says(tmp_path: Path) -> None:
         cells = await talk.cache()
     assert cells.cells == {"ada": done.cells}
     assert cells.used == done.cells == sum(r.length for r in cells.runs if r.owner == "ada")
-
-

@@ -11,7 +11,9 @@ TAGS = ThinkingTags("<think>", "</think>")
 # Letters that stops and tags are made of, and characters of two to four bytes.
 letters = st.text(alphabet="ab<>/thinké☃😀 \n", max_size=40)
 stops = st.lists(st.text(alphabet="ab<", min_size=1, max_size=4), max_size=3)
-blocks = st.sampled_from(["", "<think>", "<think>ab</think>", "  <think>\na</think>\n\n", "</think>"])
+blocks = st.sampled_from(
+    ["", "<think>", "<think>ab</think>", "  <think>\na</think>\n\n", "</think>"]
+)
 
 
 def cut(data: bytes, sizes: list[int]) -> list[bytes]:
