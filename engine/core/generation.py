@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from engine.core.sampling import Sampler
-from engine.core.text import TextStream
+from engine.core.text import Piece, TextStream
 from engine.protocol import Delta, Done, Sampling, TokenProb
 
 
@@ -33,7 +33,7 @@ class Generation:
         self._tokens: list[int] = []
         self._logprobs: list[tuple[TokenProb, ...]] = []
 
-    def resume(self, tokens: tuple[int, ...], pieces: list[bytes]) -> None:
+    def resume(self, tokens: tuple[int, ...], pieces: list[Piece]) -> None:
         """Continue after tokens that an earlier core process generated; the app has their text."""
         self.sampler.replay(tokens)
         for piece in pieces:
@@ -43,7 +43,7 @@ class Generation:
         self._said.append(text)
         self._thought.append(thinking)
 
-    def add(self, token: int, piece: bytes, logprobs: tuple[TokenProb, ...] | None) -> None:
+    def add(self, token: int, piece: Piece, logprobs: tuple[TokenProb, ...] | None) -> None:
         """Take a sampled token."""
         self.count += 1
         self._tokens.append(token)

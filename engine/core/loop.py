@@ -22,7 +22,7 @@ from engine.core.sampling import Sampler, draw_seed, logprobs
 from engine.core.scheduler import Scheduler, Step
 from engine.core.sequence import Phase, Sequence
 from engine.core.templates import ChatTemplate
-from engine.core.text import TextStream
+from engine.core.text import Piece, TextStream
 from engine.errors import EngineError, HaloError, ModelError
 from engine.protocol import (
     AnyRequest,
@@ -70,7 +70,7 @@ class EngineCore:
         self._flushed_at = self._mapped_at = self._stats_at = self._collected_at = 0.0
         self._map_key: object = None
         self._wants_report = False
-        self._texts: dict[int, bytes] = {}
+        self._pieces: dict[int, Piece] = {}
         self._handlers: dict[type[Request], Callable[..., object]] = {
             Open: self._open,
             Generate: self._generate,
@@ -379,9 +379,12 @@ class EngineCore:
             return
         if self._port.congested and not self._wants_report:
             return
-        self._mapped_at = now
         self._map_key = self._scheduler.cells.version
         self._port.send(report.cache_map(self._scheduler, self._context.cell_map()))
+        # A scattered map of a large context takes long to describe: never more than 1/50 of
+        # the time.
+        spent = time.monotonic() - now
+        self._mapped_at = now + max(0.0, 50 * spent - self._map_seconds)
 
     def _send_stats(self, now: float) -> None:
         if not self._speed.unread and not self._wants_report:
@@ -472,18 +475,17 @@ class EngineCore:
                 "too_long",
             )
 
-    def _piece(self, token: int) -> bytes:
+    def _piece(self, token: int) -> Piece:
         """A token's text; control tokens are silent unless they enclose thoughts."""
-        piece = self._texts.get(token)
+        piece = self._pieces.get(token)
         if piece is None:
-            piece = self._model.piece(token)
-            tags = self._template.tags
-            name = piece.decode("utf-8", "replace")
-            if self._model.is_control(token) and not any(
-                name and name in tag for tag in (tags.opening, tags.closing, tags.skip)
-            ):
-                piece = b""
-            self._texts[token] = piece
+            data = self._model.piece(token)
+            if self._model.is_control(token):
+                tags = self._template.tags
+                name = data.decode("utf-8", "replace")
+                if not any(name and name in t for t in (tags.opening, tags.closing, tags.skip)):
+                    data = b""
+            piece = self._pieces[token] = Piece.of(data)
         return piece
 
     def _cancel(self, request: Cancel) -> None:

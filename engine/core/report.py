@@ -13,6 +13,8 @@ from engine.core.sequence import Phase, Sequence
 from engine.native import FREE, SHARED, CellMap
 from engine.protocol import CacheMap, CellRun, Stats
 
+KEPT = -3  # beside FREE and SHARED, in place of slots
+
 
 def cache_map(scheduler: Scheduler, real: CellMap | None) -> CacheMap:
     """Run-length code who owns which cell.
@@ -23,25 +25,23 @@ def cache_map(scheduler: Scheduler, real: CellMap | None) -> CacheMap:
     sequences = _with_slots(scheduler)
     owner = real.owner if real is not None else _ledger_owner(scheduler, sequences)
     total = len(owner)
-    starts = np.concatenate(([0], np.flatnonzero(np.diff(owner)) + 1))
-    lengths = np.diff(np.append(starts, total))
-    label = {FREE: "", SHARED: "*", **{s.slot: s.name for s in sequences}}
-    label.update((s.slot, "~") for s in scheduler.kept)
-    runs: list[CellRun] = []
-    for start, length in zip(starts.tolist(), lengths.tolist(), strict=True):
-        name = label.get(int(owner[start]), "~")
-        if runs and runs[-1].owner == name:  # neighbours kept of different closed sessions
-            length += runs.pop().length
-        runs.append(CellRun(name, length))
+    kept_slots = [s.slot for s in scheduler.kept]
+    # Kept prefixes are one owner, so that their neighbours make one run.
+    code = np.where(np.isin(owner, kept_slots), KEPT, owner) if kept_slots else owner
+    starts = np.concatenate(([0], np.flatnonzero(np.diff(code)) + 1))
+    lengths = np.diff(np.append(starts, total)).tolist()
+    label = {FREE: "", SHARED: "*", KEPT: "~", **{s.slot: s.name for s in sequences}}
+    codes = code[starts].tolist()
+    runs = tuple(map(CellRun, [label.get(c, "~") for c in codes], lengths))
     used = np.flatnonzero(owner != FREE)
     return CacheMap(
         total=total,
         used=len(used),
         highest=int(used[-1]) + 1 if len(used) else 0,
         shared=int((owner == SHARED).sum()),
-        kept=sum(run.length for run in runs if run.owner == "~"),
+        kept=sum(n for c, n in zip(codes, lengths, strict=True) if c == KEPT),
         cells={s.name: s.held for s in sequences if s not in scheduler.kept},
-        runs=tuple(runs),
+        runs=runs,
     )
 
 

@@ -20,18 +20,33 @@ class ThinkingTags:
     skip: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """The bytes of a token; `text` is set when they are whole characters."""
+
+    data: bytes
+    text: str | None
+
+    @classmethod
+    def of(cls, data: bytes) -> Piece:
+        try:
+            return cls(data, data.decode())
+        except UnicodeDecodeError:
+            return cls(data, None)
+
+
 class Watch:
     """Finds the first of some strings in a text that comes in pieces.
 
     Text that may be the beginning of one of them is held back until that is clear.
     """
 
-    __slots__ = ("_firsts", "_held", "_longest", "_strings")
+    __slots__ = ("_firsts", "_held", "_longest", "strings")
 
     def __init__(self, strings: Iterable[str]) -> None:
-        self._strings = tuple(s for s in strings if s)
-        self._firsts = frozenset(s[0] for s in self._strings)
-        self._longest = max((len(s) for s in self._strings), default=0)
+        self.strings = tuple(s for s in strings if s)
+        self._firsts = frozenset(s[0] for s in self.strings)
+        self._longest = max((len(s) for s in self.strings), default=0)
         self._held = ""
 
     def feed(self, text: str) -> tuple[str, str | None, str]:
@@ -39,13 +54,13 @@ class Watch:
 
         The match that ends first wins; of those that end together, the longest.
         """
-        if not self._strings:
+        if not self.strings:
             return text, None, ""
         if self._held:
             text = self._held + text
             self._held = ""
         best_end, best_start = -1, -1
-        for string in self._strings:
+        for string in self.strings:
             start = text.find(string)
             if start >= 0:
                 end = start + len(string)
@@ -57,7 +72,7 @@ class Watch:
         for start in range(max(0, size - self._longest + 1), size):
             if text[start] in self._firsts:
                 tail = text[start:]
-                if any(s.startswith(tail) for s in self._strings):
+                if any(s.startswith(tail) for s in self.strings):
                     self._held = tail
                     return text[:start], None, ""
         return text, None, ""
@@ -87,7 +102,8 @@ class TextStream:
         self.stopped = False  # a stop string was found
         self._text: list[str] = []
         self._thinking: list[str] = []
-        self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._between = True  # no character is incomplete
         self._tags = tags
         self._stops = Watch(stops)
         self._closing = Watch((tags.closing,)) if tags else Watch(())
@@ -97,18 +113,25 @@ class TextStream:
             self._mode, self._strip = _Mode.THINKING, True
         else:
             self._mode = _Mode.START if tags else _Mode.ANSWER
+        self._free = False
+        self._relax()
 
-    def feed(self, piece: bytes) -> None:
-        """Take the bytes of one token; ignored after a stop string."""
-        text = self._decode(piece)
-        if text and not self.stopped:
+    def feed(self, piece: Piece) -> None:
+        """Take one token; ignored after a stop string."""
+        text = piece.text
+        if text is None or not self._between:
+            text = self._decoder.decode(piece.data)
+            self._between = not self._decoder.getstate()[0]
+        if self._free:  # nothing to look for: by far the most frequent case
+            self._text.append(text)
+        elif text and not self.stopped:
             self._route(text)
 
     def finish(self) -> None:
         """Nothing more comes: give out what was held back."""
         if self.stopped:
             return
-        rest = self._decode(b"", True)
+        rest = self._decoder.decode(b"", True)
         if rest:
             self._route(rest)
         if self.stopped:
@@ -166,6 +189,11 @@ class TextStream:
             self._text.append(before)
         if match is not None:
             self.stopped = True
+        self._relax()
+
+    def _relax(self) -> None:
+        """Take the short way from here on if there is nothing left to look for."""
+        self._free = self._mode is _Mode.ANSWER and not self._strip and not self._stops.strings
 
     def _stripped(self, text: str) -> str:
         if self._strip:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from engine.core.text import TextStream, ThinkingTags, Watch
+from engine.core.text import Piece, TextStream, ThinkingTags, Watch
 
 TAGS = ThinkingTags("<think>", "</think>")
 # Letters that stops and tags are made of, and characters of two to four bytes.
@@ -30,7 +30,7 @@ def run(
     stream = TextStream(stop, TAGS, inside)
     text = thinking = ""
     for piece in pieces:
-        stream.feed(piece)
+        stream.feed(Piece.of(piece))
         if take_often:
             more = stream.take()
             text, thinking = text + more[0], thinking + more[1]
@@ -55,7 +55,7 @@ def test_cuts_do_not_matter(
 @given(letters, stops)
 def test_the_text_ends_where_the_first_stop_string_is_complete(text: str, stop: list[str]) -> None:
     stream = TextStream(stop)
-    stream.feed(text.encode())
+    stream.feed(Piece.of(text.encode()))
     stream.finish()
     said = stream.take()[0]
     ends = [(text.find(s) + len(s), text.find(s)) for s in stop if s in text]
@@ -70,7 +70,7 @@ def test_the_text_ends_where_the_first_stop_string_is_complete(text: str, stop: 
 def test_any_bytes_give_valid_text(data: bytes, sizes: list[int]) -> None:
     stream = TextStream()
     for piece in cut(data, sizes):
-        stream.feed(piece)
+        stream.feed(Piece.of(piece))
     stream.finish()
     assert stream.take()[0] == data.decode("utf-8", "replace")
 

@@ -1,0 +1,123 @@
+"""The real command in a real terminal (tmux), on the shipped model."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux: sudo apt install tmux"),
+]
+
+
+class Terminal:
+    """One tmux window; `screen()` is what a person sees."""
+
+    def __init__(self, home: Path, width: int, height: int) -> None:
+        self.socket = f"halo-{uuid.uuid4().hex[:8]}"
+        inner = f"env HALO_TUI_HOME={shlex.quote(str(home))} TERM=tmux-256color sh"
+        self.tmux("-f", "/dev/null", "new-session", "-d", "-s", "t", "-x", str(width), "-y", str(height), inner)
+
+    def tmux(self, *arguments: str) -> str:
+        done = subprocess.run(["tmux", "-L", self.socket, *arguments], capture_output=True, text=True, check=True)
+        return done.stdout
+
+    def screen(self) -> str:
+        return self.tmux("capture-pane", "-p", "-t", "t")
+
+    def type(self, text: str) -> None:
+        self.tmux("send-keys", "-t", "t", "-l", text)
+
+    def press(self, *keys: str) -> None:
+        self.tmux("send-keys", "-t", "t", *keys)
+
+    def wait(self, condition: Callable[[str], bool], what: str, seconds: float = 60) -> str:
+        end = time.monotonic() + seconds
+        while not condition(seen := self.screen()):
+            assert time.monotonic() < end, f"waited for {what}; the screen is\n{seen}"
+            time.sleep(0.05)
+        return seen
+
+    def close(self) -> None:
+        subprocess.run(["tmux", "-L", self.socket, "kill-server"], capture_output=True, check=False)
+
+
+@pytest.fixture(params=[(80, 24), (120, 40)])
+def terminal(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Terminal]:
+    made = Terminal(tmp_path, *request.param)
+    yield made
+    made.close()
+
+
+def core_of(app: str) -> psutil.Process:
+    """The engine core that belongs to the app with this data folder."""
+    for process in psutil.process_iter(["cmdline", "environ"]):
+        line = process.info["cmdline"] or []
+        if "engine.core" in line and (process.info["environ"] or {}).get("HALO_TUI_HOME") == app:
+            return process
+    raise AssertionError("no engine core runs")
+
+
+def test_chat_survive_a_dead_core_and_leave_a_sane_terminal(terminal: Terminal, tmp_path: Path) -> None:
+    command = Path(sys.executable).parent / "halo-tui"
+    terminal.type(f"stty -a > {tmp_path}/before; {command}; echo code $?; stty -a > {tmp_path}/after; echo over")
+    terminal.press("Enter")
+    terminal.wait(lambda s: "Message ada" in s and "halo-mini" in s, "the app")
+
+    terminal.type("Hi, I'm Ada and I work at Halo Labs.")
+    terminal.press("Enter")
+    terminal.wait(lambda s: "tok/s · first" in s, "an answer")
+
+    core = core_of(str(tmp_path))
+    core.kill()
+    core.wait(10)
+    terminal.type("where do I work?")
+    terminal.press("Enter")
+    seen = terminal.wait(lambda s: s.count("tok/s · first") >= 2, "an answer of the new core")
+    assert "Traceback" not in seen
+
+    terminal.press("C-q")
+    seen = terminal.wait(lambda s: "over" in s.splitlines()[-1] or "\nover" in s, "the shell")
+    assert "code 0" in seen and "Traceback" not in seen
+    assert (tmp_path / "before").read_text() == (tmp_path / "after").read_text(), "terminal modes differ"
+    history = list((tmp_path).rglob("*.jsonl"))
+    assert any("Halo Labs" in file.read_text() for file in history)
+
+
+def test_a_closed_terminal_leaves_no_process_and_loses_nothing(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path, 100, 30)
+    try:
+        command = Path(sys.executable).parent / "halo-tui"
+        terminal.type(f"exec {command}")
+        terminal.press("Enter")
+        terminal.wait(lambda s: "Message ada" in s and "halo-mini" in s, "the app")
+        terminal.type("My name is Ada.")
+        terminal.press("Enter")
+        terminal.wait(lambda s: "tok/s · first" in s, "an answer")
+        core = core_of(str(tmp_path))
+    finally:
+        terminal.close()
+    core.wait(20)
+    history = list(tmp_path.rglob("*.jsonl"))
+    assert any("My name is Ada." in file.read_text() for file in history)
+
+
+def test_the_app_refuses_to_start_without_a_terminal(tmp_path: Path) -> None:
+    command = Path(sys.executable).parent / "halo-tui"
+    done = subprocess.run(
+        [command], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+        env={**os.environ, "HALO_TUI_HOME": str(tmp_path)},
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "needs a terminal" in done.stderr
