@@ -272,7 +272,7 @@ class Answers:
         if run is None:
             return False
         run.then_next = then_next
-        if run.sent:
+        if run.listening:
             try:
                 async with asyncio.timeout(CANCEL_SECONDS):
                     await self.workspace.client.cancel(agent.id)

@@ -14,11 +14,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from agents import addressing
 from agents.agent import YOU, Agent, AgentSpec, Chain, QueuedPrompt, new_id
 from agents.answers import Answers
+from agents.client import Client as Client
+from agents.client import new_client as new_client
 from agents.events import (
     AgentChanged,
     CacheChanged,
@@ -37,40 +39,13 @@ from agents.router import named, route
 from engine.config import COLOUR_PATTERN, AgentName, Colour, Config
 from engine.config_check import expected
 from engine.errors import EngineError, HaloError
-from engine.protocol import CacheMap, Event, Message, Ready, Sampling, Stats
+from engine.protocol import CacheMap, Event, Ready, Stats
 
 EngineState = Literal["starting", "ready", "restarting", "dead"]
 Handler = Callable[[WorkspaceEvent], None]
 LOG_LINES = 1000
 _log = logging.getLogger("halo.agents")
 _NAME = re.compile(r"\w[\w-]{0,31}")
-
-
-class Client(Protocol):
-    """What the workspace needs of an engine client; `engine.client.EngineClient` is one."""
-
-    async def start(self) -> Ready: ...
-    async def stop(self) -> None: ...
-    def subscribe(self, handler: Callable[[Event], None]) -> Callable[[], None]: ...
-    async def open(self, session: str) -> Any: ...
-    async def close(self, session: str) -> Any: ...
-    async def cancel(self, session: str) -> Any: ...
-    async def focus(self, session: str) -> Any: ...
-    async def generate(
-        self,
-        session: str,
-        messages: tuple[Message, ...],
-        sampling: Sampling = ...,
-        thinking: bool = ...,
-    ) -> Any: ...
-
-
-def new_client(config: Config) -> Client:
-    """An engine client; its core writes to core.log in the logs folder."""
-    from engine import paths
-    from engine.client import EngineClient
-
-    return EngineClient(config, log_path=paths.state_dir() / "core.log")
 
 
 class Workspace:
@@ -383,7 +358,7 @@ class Workspace:
     async def regenerate(self, name: str) -> None:
         """Answer the last prompt anew, with a new seed."""
         agent = self.get(name)
-        await self.answers.stop(agent, then_next=False)
+        await self._quiet(agent)
         index = next(
             (i for i in reversed(range(len(agent.turns))) if agent.turns[i].role == "user"), None
         )
@@ -397,10 +372,10 @@ class Workspace:
         agent = self.get(name)
         turn = agent.turn(turn_id)
         if turn is None or turn.role != "user":
-            raise HaloError("Only a prompt that is still there can be edited.")
+            raise HaloError("Only a prompt that is still there can be edited.", "Choose another.")
         if not text.strip():
             raise HaloError("The new prompt is empty.", "Write something, or clear the chat.")
-        await self.answers.stop(agent, then_next=False)
+        await self._quiet(agent)
         self._cut(agent, agent.turns.index(turn))
         edited = Turn(new_id("t"), "user", text.strip(), author=YOU, time=time.time())
         self.add_turn(agent, edited)
@@ -409,7 +384,7 @@ class Workspace:
     async def clear(self, name: str) -> None:
         """Empty a conversation, on disk as well, and its queue."""
         agent = self.get(name)
-        await self.answers.stop(agent, then_next=False)
+        await self._quiet(agent)
         agent.queue.clear()
         agent.state.waiting_prompts = 0
         agent.state.kind, agent.state.reason = "idle", ""
@@ -516,6 +491,11 @@ class Workspace:
         if self.core_cache is not None:
             self.cache = named(self.core_cache, {a.id: a.name for a in self.agents})
             self.emit(CacheChanged(self.cache))
+
+    async def _quiet(self, agent: Agent) -> None:
+        """Until the agent does nothing; while one answer stops, another may be asked for."""
+        while await self.answers.stop(agent, then_next=False):
+            pass
 
     def _cut(self, agent: Agent, index: int) -> None:
         if index < len(agent.turns):

@@ -46,7 +46,6 @@ class Sampling(msgspec.Struct, omit_defaults=True, frozen=True):
     grammar: str = ""  # GBNF, start rule `root`
     json_schema: str = ""  # JSON text; converted to a grammar; excludes `grammar`
     logprobs: int = 0  # report that many alternatives per token
-    ignore_eos: bool = False  # go on to max_tokens; for measuring
     ignore_eos: bool = False  # go on after the model's end token, up to max_tokens
 
 

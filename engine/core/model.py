@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Callable
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -148,11 +147,6 @@ class Model:
         if end is None:
             end = self._eog[token] = bool(self._llama.llama_vocab_is_eog(self.vocab, token))
         return end
-
-    @cached_property
-    def eog_tokens(self) -> tuple[int, ...]:
-        """All tokens that end an answer."""
-        return tuple(token for token in range(self.n_vocab) if self.is_eog(token))
 
     def is_control(self, token: int) -> bool:
         return bool(self._llama.llama_vocab_is_control(self.vocab, token))

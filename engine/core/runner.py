@@ -148,7 +148,8 @@ class Context:
             memory = (ctypes.c_float * (rows * self.model.n_vocab)).from_address(address)
             self._logits = np.frombuffer(memory, np.float32).reshape(rows, self.model.n_vocab)
             self._logits_base = address
-        return self._logits[row]
+        logits: npt.NDArray[np.float32] = self._logits[row]
+        return logits
 
     # --- memory (see cells.Memory) --------------------------------------------------------------
 
@@ -183,4 +184,4 @@ class Context:
         if not self._n_swa:
             return True
         first = self._llama.llama_memory_seq_pos_min(self.memory, slot)
-        return 0 <= first <= max(0, length - self._n_swa)
+        return bool(0 <= first <= max(0, length - self._n_swa))

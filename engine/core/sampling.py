@@ -43,7 +43,7 @@ class Sampler:
         grammar = _grammar_text(sampling)
         self._grammar = _make_grammar(self._llama, model, grammar) if grammar else None
         # Greedy without penalties needs no chain: the largest logit is the answer.
-        self._plain = greedy and not (penalties or grammar or sampling.ignore_eos)
+        self._plain = greedy and not (penalties or grammar)
         self._dist: Any = None
         self._chain = self._make_chain(sampling, n_ctx, greedy, penalties)
         self._sample = self._llama.llama_sampler_sample
@@ -55,8 +55,6 @@ class Sampler:
         params.no_perf = True
         chain = api.llama_sampler_chain_init(params)
         add = api.llama_sampler_chain_add
-        if sampling.ignore_eos:
-            add(chain, self._forbid(self._model.eog_tokens))
         if penalties:
             last = n_ctx if sampling.penalty_last_n < 0 else sampling.penalty_last_n
             add(chain, api.llama_sampler_init_penalties(
@@ -76,12 +74,6 @@ class Sampler:
         self._dist = api.llama_sampler_init_dist(self.seed)
         add(chain, self._dist)
         return chain
-
-    def _forbid(self, tokens: tuple[int, ...]) -> Any:
-        biases = (self._llama.llama_logit_bias * len(tokens))()
-        for bias, token in zip(biases, tokens, strict=True):
-            bias.token, bias.bias = token, float("-inf")
-        return self._llama.llama_sampler_init_logit_bias(self._model.n_vocab, len(tokens), biases)
 
     def close(self) -> None:
         """Free the chain; a second call does nothing."""

@@ -2,8 +2,8 @@
 
 A step takes at most `n_batch` tokens: one for each decoding sequence first, then chunks of
 prompts. A sequence is admitted when its whole prompt fits beside what the running ones still
-need; when cells run out all the same, the prefixes kept of closed sessions go first, then the cells of
-idle sessions, then the youngest running sequence is put back into the queue.
+need. When cells run out all the same, the prefixes kept of closed sessions go first, then the
+cells of idle sessions, then the youngest running sequence goes back into the queue.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ PAUSED = "Paused so that others can finish; goes on when cells are free."
 
 
 class Chunk(NamedTuple):
-    """Prompt tokens `sequence.tokens[start : start + count]` of one step."""
+    """Prompt tokens `sequence.tokens[start : start + size]` of one step."""
 
     sequence: Sequence
     start: int
-    count: int
+    size: int
 
 
 @dataclass(slots=True)
@@ -39,7 +39,7 @@ class Step:
 
     @property
     def tokens(self) -> int:
-        return len(self.decode) + sum(chunk.count for chunk in self.prefill)
+        return len(self.decode) + sum(chunk.size for chunk in self.prefill)
 
     def __bool__(self) -> bool:
         return bool(self.decode or self.prefill)

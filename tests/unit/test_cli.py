@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -147,9 +148,9 @@ def test_places(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_keys_come_from_the_action_table(capsys: pytest.CaptureFixture[str]) -> None:
-    _, out, _ = ran(capsys, "config", "keys", "--json", "--set", "ui.keys.quit=f9")
+    _, out, _ = ran(capsys, "config", "keys", "--json", "--set", "ui.keys.quit=ctrl+x")
     rows = {row["action"]: row["keys"] for row in json.loads(out)}
-    assert rows["quit"] == "f9"
+    assert rows["quit"] == "ctrl+x"
     assert len(rows) > 10
 
 
@@ -213,3 +214,31 @@ def test_tables_and_sizes() -> None:
     assert [size(n) for n in (0, 999, 1000, 39_500_000, 2e12)] == [
         "0 B", "999 B", "1.0 kB", "39.5 MB", "2.0 TB",
     ]
+
+
+def test_pull_prints_the_file_and_passes_on_what_was_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from engine import models
+
+    asked: list[tuple[str, str | None]] = []
+    file = tmp_path / "m.gguf"
+    file.write_bytes(b"12345")
+
+    def pull(repo: str, name: str | None, progress: Callable[[int, int], None]) -> Path:
+        asked.append((repo, name))
+        progress(2, 5)
+        progress(5, 5)
+        return file
+
+    monkeypatch.setattr(models, "pull", pull)
+    code, out, err = ran(capsys, "models", "pull", "owner/repo", "Q4_K_M", "--json")
+    assert (code, asked, err) == (0, [("owner/repo", "Q4_K_M")], "")
+    assert json.loads(out) == {"path": str(file), "bytes": 5}
+    assert ran(capsys, "models", "pull", "owner/repo")[1] == f"{file}\n"
+
+
+def test_control_characters_do_not_reach_a_terminal() -> None:
+    from tui.cli.chat import CONTROLS
+
+    assert "a\x1b[2Jb\n\tc\x9b\r\x7fé🙂".translate(CONTROLS) == "a[2Jb\n\tcé🙂"

@@ -16,6 +16,10 @@ import click
 from tui.cli import exit_codes
 from tui.cli.settings import Settings, settings_options
 
+CONTROLS = dict.fromkeys(
+    code for code in [*range(0x20), 0x7F, *range(0x80, 0xA0)] if chr(code) not in "\n\t"
+)
+
 if TYPE_CHECKING:
     from agents.events import Turn, WorkspaceEvent
     from agents.workspace import Client, Workspace
@@ -111,6 +115,8 @@ class Chat:
         self.turn: Turn | None = None
         self._finished = asyncio.Event()
         self._interrupted = False
+        # A model must not move a person's cursor; a file gets every byte.
+        self._hidden = CONTROLS if sys.stdout.isatty() else {}
         self._unread = False
         self._loaded = -1.0
 
@@ -214,7 +220,7 @@ class Chat:
                 if self.as_json:
                     self._line("thinking" if thinking else "delta", text=text)
                 elif not thinking:
-                    self._write(text)
+                    self._write(text.translate(self._hidden))
             case events.TurnFinished(agent, turn) if agent == self.agent:
                 self.turn = turn
                 self._finished.set()

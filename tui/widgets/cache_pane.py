@@ -91,10 +91,10 @@ class CachePane(Vertical):
         for name in names:
             held = cache.cells.get(name, 0)
             part = held / cache.total if cache.total else 0.0
-            legend.append("■ ", colours[name])
-            legend.append(f"{name[:11]:11} {short(held):>7} {part:4.0%}\n")
-        legend.append("■ ", SHARED)
-        legend.append(f"{'shared':11} {short(cache.shared):>7}\n", "dim")
-        legend.append("■ ", KEPT)
-        legend.append(f"{'kept prefix':11} {short(cache.kept):>7}", "dim")
+            legend.append(letters[name], f"bold reverse {colours[name]}")
+            legend.append(f" {name[:11]:11} {short(held):>7} {part:4.0%}\n")
+        legend.append("=", f"reverse {SHARED}")
+        legend.append(f" {'shared':11} {short(cache.shared):>7}\n", "dim")
+        legend.append("~", f"reverse {KEPT}")
+        legend.append(f" {'kept prefix':11} {short(cache.kept):>7}", "dim")
         self.query_one("#legend", Static).update(legend)

@@ -83,7 +83,7 @@ class CellMap(Widget):
         if self.plain:
             row = self._grid[y * width : (y + 1) * width]
             text = "".join(self._letter(self._owners[i]) for i in row)
-            return Strip([Segment(text.ljust(width))], width)
+            return Strip([Segment(text.ljust(width), Style())], width)
         top = self._grid[2 * y * width : (2 * y + 1) * width]
         bottom = self._grid[(2 * y + 1) * width : (2 * y + 2) * width]
         free = self.app.theme_variables.get("panel", "#222222")

@@ -32,7 +32,8 @@ class EventLog(RichLog):
     DEFAULT_CSS = """
     EventLog { height: 1fr; background: $surface; padding: 0 1; border-top: solid $panel;
                border-title-color: $text-muted; scrollbar-size-vertical: 1;
-               scrollbar-background: $surface; scrollbar-color: $panel; }
+               scrollbar-background: $surface; scrollbar-color: $panel;
+               scrollbar-corner-color: $surface; overflow-x: hidden; }
     """
 
     def __init__(self, entries: list[LogEntry], wide: bool = False) -> None:

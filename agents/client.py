@@ -1,0 +1,36 @@
+"""What agents need of an engine client, and how a real one is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from engine.config import Config
+from engine.protocol import Event, Message, Ready, Sampling
+
+
+class Client(Protocol):
+    """What the workspace needs of an engine client; `engine.client.EngineClient` is one."""
+
+    async def start(self) -> Ready: ...
+    async def stop(self) -> None: ...
+    def subscribe(self, handler: Callable[[Event], None]) -> Callable[[], None]: ...
+    async def open(self, session: str) -> Any: ...
+    async def close(self, session: str) -> Any: ...
+    async def cancel(self, session: str) -> Any: ...
+    async def focus(self, session: str) -> Any: ...
+    async def generate(
+        self,
+        session: str,
+        messages: tuple[Message, ...],
+        sampling: Sampling = ...,
+        thinking: bool = ...,
+    ) -> Any: ...
+
+
+def new_client(config: Config) -> Client:
+    """An engine client; its core writes to core.log in the logs folder."""
+    from engine import paths
+    from engine.client import EngineClient
+
+    return EngineClient(config, log_path=paths.state_dir() / "core.log")

@@ -1,0 +1,92 @@
+"""Pictures of the screen that somebody looked at; a change of looks must be meant.
+
+`pytest tests/tui/test_snapshots.py --snapshot-update` draws them anew: look before committing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.config import Config
+from engine.protocol import CacheMap, CellRun, Stats
+from tests.support.scripted import ScriptedClient
+from tests.support.waiting import until
+from tui.app import HaloApp
+from tui.widgets.cache_pane import CachePane
+from tui.widgets.chat.prompt import Prompt
+
+ANSWER = "You work at **Halo Labs**.\n\n```python\nprint('halo')\n```\n\n- one\n- two\n"
+
+
+@pytest.fixture(autouse=True)
+def still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that stands, in one time zone, and no animation."""
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    monkeypatch.setattr(time, "time", lambda: 1_700_000_000.0)
+    monkeypatch.setenv("TEXTUAL_ANIMATIONS", "none")
+
+
+def app_of(folder: Path) -> HaloApp:
+    config = Config()
+    config.chat.default_agent = "alan"  # ada's chat is mounted when her turns are complete
+    return HaloApp(config, folder, ScriptedClient(lambda _: ANSWER))
+
+
+def scene(app: HaloApp, *keys: str) -> Callable[[Any], Any]:
+    """A short talk with two agents, some cells, then keys."""
+
+    async def play(pilot: Any) -> None:
+        space, client = app.workspace, app.workspace.client
+        assert isinstance(client, ScriptedClient)
+        await until(lambda: app.main.is_mounted and app.main.current)
+        await space.send("Hi, I'm Ada and I work at Halo Labs.", "ada")
+        await until(lambda: not space.get("ada").busy)
+        await space.send("@grace where do I work?", "ada")
+        await until(lambda: space.get("grace").turns)
+        await until(lambda: not space.get("grace").busy)
+        for agent in space.agents:
+            for turn in agent.turns:
+                turn.ttft, turn.tok_s, turn.seconds = 0.031, 120.0, 0.5
+        ada, grace = space.get("ada").id, space.get("grace").id
+        runs = (CellRun("*", 64), CellRun(ada, 1800), CellRun(grace, 900), CellRun("~", 300))
+        client.emit(CacheMap(8192, 3064, 3064, 64, 300, {ada: 1864, grace: 964}, (*runs, CellRun("", 5128))))
+        client.emit(Stats(812.0, 2400.0, 2, 0, 1, 4.0, 100, {}))
+        pane = app.main.query_one(CachePane)
+        pane.history.extend([3064 / 8192] * len(pane.history))
+        await app.main.show_agent("ada")
+        app.clear_notifications()
+        app.main.query_one(Prompt).query("TextArea").first().cursor_blink = False  # type: ignore[attr-defined]
+        for key in keys:
+            await pilot.press(key)
+        await pilot.pause(1.2)  # the timers of list, cells, history and grid come round
+        await pilot.wait_for_scheduled_animations()
+
+    return play
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)], ids=lambda s: f"{s[0]}x{s[1]}")
+def test_chat(snap_compare: Any, tmp_path: Path, size: tuple[int, int]) -> None:
+    app = app_of(tmp_path)
+    assert snap_compare(app, terminal_size=size, run_before=scene(app))
+
+
+def test_grid(snap_compare: Any, tmp_path: Path) -> None:
+    app = app_of(tmp_path)
+    assert snap_compare(app, terminal_size=(120, 40), run_before=scene(app, "f5"))
+
+
+def test_help(snap_compare: Any, tmp_path: Path) -> None:
+    app = app_of(tmp_path)
+    assert snap_compare(app, terminal_size=(120, 40), run_before=scene(app, "f1"))
+
+
+def test_without_colour(snap_compare: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    app = app_of(tmp_path)
+    assert snap_compare(app, terminal_size=(120, 40), run_before=scene(app))

@@ -1,0 +1,418 @@
+"""`halo-tui bench ui`: how the app feels while many agents stream, and what it costs the engine.
+
+The app runs as it is, with Textual's real driver in a pseudo-terminal of its own and the real
+engine behind it. Keys are written to that terminal, and the time is taken until the letter comes
+back in the bytes that the app draws. The same work without the app gives the speed to compare
+with, in the same run. Memory is watched in the app on a headless driver, with answers that need no
+engine, so that ten thousand messages take a minute.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import os
+import pty
+import select
+import signal
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from engine.config import Config
+from engine.errors import HaloError
+
+if TYPE_CHECKING:
+    from agents.workspace import Workspace
+
+SIZE = (120, 40)  # columns and rows of the pseudo-terminal
+ROUNDS = 3  # of all agents answering once, per kind of run
+PATIENCE = 240.0  # seconds for a whole child
+KEY_PAUSE = 0.05  # seconds between a letter's echo and the next key
+LOST = 2.0  # a letter that did not come back by then counts as that late
+# Letters that no answer of the model has, each used once until the line is cleared.
+LETTERS = [chr(code) for code in range(0x0400, 0x0450)]
+PROMPT = (
+    "Tell me a long story about a lighthouse keeper, her brother, the town of Oslo and a machine "
+    "that counts the waves. Agent {n} tells it in its own way."
+)
+_QUERY_SYNC, _ANSWER_SYNC = b"\x1b[?2026$p", b"\x1b[?2026;1$y"
+_FRAME_END = b"\x1b[?2026l"
+
+
+def run(
+    config: Config,
+    agents: int = 8,
+    model: str | None = None,
+    tokens: int = 256,
+    messages: int = 10_000,
+) -> dict[str, Any]:
+    """Measure latency, frames, speed against headless, and memory. Raises HaloError."""
+    config = msgspec.json.decode(msgspec.json.encode(config), type=Config)
+    if model:
+        config.model.path = model
+    config.engine.n_ctx = max(config.engine.n_ctx, agents * (tokens + 128))
+    job = {"config": msgspec.to_builtins(config), "agents": agents, "tokens": tokens,
+           "messages": messages, "rounds": ROUNDS}  # fmt: skip
+    tell(f"{agents} agents without the app")
+    headless = _child({**job, "kind": "headless"})["tok_s"]
+    tell(f"{agents} agents with the app in a {SIZE[0]}×{SIZE[1]} terminal")
+    chat = _in_terminal({**job, "kind": "app", "view": "chat"})
+    headless += _child({**job, "kind": "headless"})["tok_s"]
+    tell("the same with the grid")
+    grid = _in_terminal({**job, "kind": "app", "view": "grid"})
+    tell(f"memory over {messages:,} messages")
+    memory = _child({**job, "kind": "memory"})
+    alone = statistics.median(headless)
+    return {
+        "latency_ms_p50": percentile(chat["latencies"], 50),
+        "latency_ms_p95": percentile(chat["latencies"], 95),
+        "fps": chat["fps"],
+        "tok_s_ratio_to_headless": statistics.median(chat["tok_s"]) / alone,
+        "rss_growth_mb": memory["rss_growth_mb"],
+        "rss_growth_bytes_per_message": memory["bytes_per_message"],
+        "tok_s": statistics.median(chat["tok_s"]),
+        "tok_s_headless": alone,
+        "grid_latency_ms_p50": percentile(grid["latencies"], 50),
+        "grid_latency_ms_p95": percentile(grid["latencies"], 95),
+        "grid_fps": grid["fps"],
+        "grid_tok_s_ratio_to_headless": statistics.median(grid["tok_s"]) / alone,
+        "keys": len(chat["latencies"]),
+        "lost_keys": chat["lost"] + grid["lost"],
+        "agents": agents,
+        "tokens": tokens,
+        "messages": messages,
+        "driver": f"textual's own in a pty of {SIZE[0]}x{SIZE[1]}; memory: headless driver",
+        "cpus": os.cpu_count(),
+    }
+
+
+def percentile(milliseconds: list[float], share: int) -> float:
+    """The value that `share` percent do not exceed; NaN when there is none."""
+    if not milliseconds:
+        return float("nan")
+    ordered = sorted(milliseconds)
+    return ordered[min(len(ordered) - 1, len(ordered) * share // 100)]
+
+
+def tell(text: str) -> None:
+    """Progress, for people."""
+    print(f"bench ui: {text}", file=sys.stderr, flush=True)
+
+
+# --- the parent's side ----------------------------------------------------------------------------
+
+
+@contextmanager
+def _started(job: dict[str, Any], **streams: Any) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """The child for a job with a data folder of its own, and the end of the pipe it reports to."""
+    read_end, write_end = os.pipe()
+    with tempfile.TemporaryDirectory(prefix="halo-bench-") as home:
+        file = Path(home) / "job.json"
+        file.write_text(json.dumps(job))
+        environ = {**os.environ, "HALO_TUI_HOME": home, "TERM": "xterm-256color",
+                   "COLORTERM": "truecolor", "HALO_BENCH_REPORT": str(write_end)}  # fmt: skip
+        child = subprocess.Popen(
+            [sys.executable, "-m", "tui.bench_ui", str(file)],
+            env=environ, pass_fds=(write_end,), start_new_session=True, **streams,
+        )  # fmt: skip
+        os.close(write_end)
+        try:
+            yield child, read_end
+        finally:
+            os.close(read_end)
+            if child.poll() is None:
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+
+
+def _child(job: dict[str, Any]) -> dict[str, Any]:
+    """Run a job that needs no terminal."""
+    with _started(job, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as (child, reports):
+        data = b""
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            ready, _, _ = select.select([reports], [], [], 0.5)
+            if ready:
+                chunk = os.read(reports, 65536)
+                if not chunk:
+                    break
+                data += chunk
+            if b"\n" in data:
+                return _result(json.loads(data.splitlines()[-1]))
+        code = child.poll()
+    raise HaloError(f"The bench's {job['kind']} run ended without a result (exit code {code}).",
+                    "Run `halo-tui doctor`.")
+
+
+def _result(report: dict[str, Any]) -> dict[str, Any]:
+    if "error" in report:
+        raise HaloError(report["error"], "Run `halo-tui doctor`.")
+    return report
+
+
+class _Terminal:
+    """The other end of the app's terminal: types, and watches what is drawn."""
+
+    def __init__(self, master: int) -> None:
+        self.master = master
+        self.latencies: list[float] = []
+        self.lost = 0
+        self.frames = 0
+        self.seconds = 0.0  # of streaming
+        self._tail = b""
+        self._waiting = b""  # the letter that was typed
+        self._typed_at = 0.0
+        self._next = 0
+        self._due = 0.0
+        self._since: float | None = None
+
+    def stream(self, on: bool) -> None:
+        """The agents have started or have finished."""
+        now = time.perf_counter()
+        if on:
+            self._since = now
+            self._due = now + 0.2
+        elif self._since is not None:
+            self.seconds += now - self._since
+            self._since = None
+            self._waiting = b""
+
+    def tick(self) -> None:
+        """Type a letter if it is time."""
+        now = time.perf_counter()
+        if self._waiting and now - self._typed_at > LOST:
+            self.latencies.append(LOST * 1000)
+            self.lost += 1
+            self._waiting = b""
+        if self._since is None or self._waiting or now < self._due:
+            return
+        if self._next == len(LETTERS):
+            self._next = 0
+            os.write(self.master, b"\x15")  # clears the line
+            self._due = now + 0.3
+            return
+        self._waiting = LETTERS[self._next].encode()
+        self._next += 1
+        self._tail = b""
+        self._typed_at = time.perf_counter()
+        os.write(self.master, self._waiting)
+
+    def read(self) -> None:
+        """Take what the app draws."""
+        chunk = os.read(self.master, 1 << 20)
+        now = time.perf_counter()
+        data = self._tail + chunk
+        if _QUERY_SYNC in data:
+            os.write(self.master, _ANSWER_SYNC)
+            data = data.replace(_QUERY_SYNC, b"")
+        if self._since is not None:
+            self.frames += chunk.count(_FRAME_END)
+        if self._waiting and self._waiting in data:
+            self.latencies.append((now - self._typed_at) * 1000)
+            self._waiting = b""
+            self._due = now + KEY_PAUSE
+        self._tail = data[-16:]
+
+
+def _in_terminal(job: dict[str, Any]) -> dict[str, Any]:
+    """Run the app in a pseudo-terminal, type while the agents stream."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", SIZE[1], SIZE[0], 0, 0))
+    terminal = _Terminal(master)
+    try:
+        with _started(job, stdin=slave, stdout=slave, stderr=slave) as (_, reports):
+            os.close(slave)
+            end = time.monotonic() + PATIENCE
+            pending = b""
+            while time.monotonic() < end:
+                ready, _, _ = select.select([master, reports], [], [], 0.002)
+                if master in ready:
+                    try:
+                        terminal.read()
+                    except OSError:
+                        break
+                if reports in ready:
+                    pending += os.read(reports, 65536)
+                    while b"\n" in pending:
+                        line, _, pending = pending.partition(b"\n")
+                        report = _result(json.loads(line))
+                        if "stream" in report:
+                            terminal.stream(report["stream"])
+                        if "tok_s" in report:
+                            return {
+                                **report,
+                                "latencies": terminal.latencies,
+                                "lost": terminal.lost,
+                                "fps": terminal.frames / max(1e-9, terminal.seconds),
+                            }
+                terminal.tick()
+    finally:
+        os.close(master)
+    raise HaloError("The app ended before the bench was done.", "Run `halo-tui doctor`.")
+
+
+# --- the child's side -----------------------------------------------------------------------------
+
+
+def _report(**fields: Any) -> None:
+    """Tell the parent."""
+    os.write(int(os.environ["HALO_BENCH_REPORT"]), json.dumps(fields).encode() + b"\n")
+
+
+async def _work(
+    workspace: Workspace, agents: int, tokens: int, rounds: int,
+    streaming: Callable[[bool], None] = lambda on: None,
+) -> list[float]:  # fmt: skip
+    """All agents answer at once, `rounds` times. Returns tokens per second of each round."""
+    from agents.events import TurnDelta, TurnFinished, WorkspaceEvent
+
+    while len(workspace.agents) < agents:
+        await workspace.create(f"agent{len(workspace.agents) + 1}")
+    names = workspace.names[:agents]
+    speeds: list[float] = []
+    for number in range(rounds + 1):  # the first one warms up
+        started: list[float] = []
+        finished: dict[str, int] = {}
+        done = asyncio.Event()
+
+        def watch(
+            event: WorkspaceEvent,
+            started: list[float] = started,
+            finished: dict[str, int] = finished,
+            done: asyncio.Event = done,
+        ) -> None:
+            if isinstance(event, TurnDelta) and not started:
+                started.append(time.perf_counter())
+            elif isinstance(event, TurnFinished) and event.turn.role == "assistant":
+                finished[event.agent] = event.turn.tokens
+                if len(finished) == len(names):
+                    done.set()
+
+        stop = workspace.subscribe(watch)
+        if number:
+            streaming(True)
+        for index, name in enumerate(names):
+            await workspace.clear(name)
+            await workspace.tell(
+                name, PROMPT.format(n=index),
+                sampling={"ignore_eos": True, "max_tokens": tokens if number else 16, "seed": 1},
+            )  # fmt: skip
+        await done.wait()
+        ended = time.perf_counter()
+        if number:
+            streaming(False)
+            speeds.append(sum(finished.values()) / (ended - started[0]))
+        stop()
+        await asyncio.sleep(0.3)
+    return speeds
+
+
+async def _headless(job: dict[str, Any], config: Config) -> dict[str, Any]:
+    """The work without an app."""
+    from agents.workspace import Workspace
+    from engine import paths
+    from engine.client import EngineClient
+
+    client = EngineClient(config, log_path=paths.state_dir() / "core.log")
+    workspace = Workspace(config, client, paths.data_dir())
+    await workspace.start()
+    try:
+        await workspace.wait_ready()
+        return {"tok_s": await _work(workspace, job["agents"], job["tokens"], job["rounds"])}
+    finally:
+        await workspace.stop()
+
+
+def _app(job: dict[str, Any], config: Config) -> None:
+    """The app in this terminal, with the work inside."""
+    from engine import paths
+    from engine.client import EngineClient
+    from tui.app import HaloApp
+    from tui.stderr_guard import guarded_stderr
+
+    class BenchApp(HaloApp):
+        """The app, given work."""
+
+        CSS_PATH = HaloApp.CSS_PATH
+
+        def on_ready(self) -> None:
+            self.run_worker(self._bench())
+
+        async def _bench(self) -> None:
+            try:
+                await self.workspace.wait_ready()
+                while not self.main.is_mounted or not self.main.current:
+                    await asyncio.sleep(0.05)
+                if job["view"] == "grid":
+                    await self.main.toggle_grid()
+                speeds = await _work(
+                    self.workspace, job["agents"], job["tokens"], job["rounds"],
+                    lambda on: _report(stream=on),
+                )  # fmt: skip
+                _report(tok_s=speeds)
+            except Exception as error:  # the parent has to hear of it, whatever it is
+                _report(error=f"{type(error).__name__}: {error}")
+            await self.leave()
+
+    state = paths.state_dir()
+    app = BenchApp(config, paths.data_dir(), EngineClient(config, log_path=state / "core.log"))
+    with guarded_stderr(state / "app-native.log"):
+        app.run()
+
+
+async def _memory(job: dict[str, Any], config: Config) -> dict[str, Any]:
+    """The app on a headless driver over many messages; answers come from nowhere."""
+    import psutil
+
+    from engine import paths
+    from tui.app import HaloApp
+    from tui.bench_echo import EchoClient
+
+    app = HaloApp(config, paths.data_dir(), EchoClient())
+    process = psutil.Process()
+    async with app.run_test(size=SIZE) as pilot:
+        await app.workspace.wait_ready()
+        name = app.workspace.names[0]
+        warm = min(500, job["messages"] // 2)
+        before = 0
+        for number in range(0, job["messages"] + warm, 2):
+            if number >= warm and not before:
+                before = process.memory_info().rss
+            await app.workspace.tell(name, f"Question {number}: what comes next, and why is that?")
+            while app.workspace.get(name).busy:
+                await asyncio.sleep(0)
+            if number % 50 == 0:
+                await pilot.pause()
+        growth = process.memory_info().rss - before
+    return {"rss_growth_mb": growth / 2**20, "bytes_per_message": growth / job["messages"]}
+
+
+def main(path: str) -> None:
+    """A child: do the job in this file and report."""
+    job = json.loads(Path(path).read_text())
+    config = msgspec.convert(job["config"], Config)
+    try:
+        if job["kind"] == "app":
+            _app(job, config)
+        elif job["kind"] == "headless":
+            _report(**asyncio.run(_headless(job, config)))
+        else:
+            _report(**asyncio.run(_memory(job, config)))
+    except Exception as error:  # the parent has to hear of it, whatever it is
+        _report(error=f"{type(error).__name__}: {error}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
