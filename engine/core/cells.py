@@ -35,7 +35,7 @@ class Cells:
         self._owners = [0] * total
         self._rows: list[list[int]] = [[] for _ in range(slots)]
         self._free_slots = list(range(slots - 1, -1, -1))
-        self._shape = 0  # changes whenever ownership changes other than by growing
+        self.shape = 0  # counts changes of ownership other than by growing
         self._reclaimable: tuple[object, int] = (None, 0)
 
     @property
@@ -49,7 +49,7 @@ class Cells:
     @property
     def version(self) -> tuple[int, int]:
         """Differs whenever the map of cells does."""
-        return self._shape, len(self._free)
+        return self.shape, len(self._free)
 
     def held(self, slot: int) -> int:
         return len(self._rows[slot])
@@ -68,8 +68,8 @@ class Cells:
         return self._free_slots.pop() if self._free_slots else -1
 
     @property
-    def slot_free(self) -> bool:
-        return bool(self._free_slots)
+    def free_slots(self) -> int:
+        return len(self._free_slots)
 
     def drop(self, slot: int) -> None:
         """Give the slot and all its cells back."""
@@ -115,7 +115,7 @@ class Cells:
         for cell in cells:
             self._owners[cell] += 1
         self._rows[target] = cells
-        self._shape += 1
+        self.shape += 1
         return True
 
     def reclaimable(self, slots: Iterable[int], pinned: tuple[int, int] | None = None) -> int:
@@ -124,7 +124,7 @@ class Cells:
         Cells they share with anyone else stay.
         """
         chosen = frozenset(slots)
-        key = (chosen, pinned, self._shape, tuple(len(self._rows[slot]) for slot in chosen))
+        key = (chosen, pinned, self.shape, tuple(len(self._rows[slot]) for slot in chosen))
         if self._reclaimable[0] != key:
             count = Counter[int]()
             for slot in chosen:
@@ -144,4 +144,4 @@ class Cells:
             if not owners[cell]:
                 self._free.append(cell)
         del row[start:]
-        self._shape += 1
+        self.shape += 1

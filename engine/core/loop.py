@@ -15,14 +15,14 @@ from engine.core import report
 from engine.core.cells import Cells
 from engine.core.facts import ready_event
 from engine.core.generation import Generation
+from engine.core.language import Language
 from engine.core.model import Model
 from engine.core.port import Gone, Port
 from engine.core.runner import NO_SLOT, Context
 from engine.core.sampling import Sampler, draw_seed, logprobs
 from engine.core.scheduler import Scheduler, Step
 from engine.core.sequence import Phase, Sequence
-from engine.core.templates import ChatTemplate
-from engine.core.text import Piece, TextStream
+from engine.core.text import TextStream
 from engine.errors import EngineError, HaloError, ModelError
 from engine.protocol import (
     AnyRequest,
@@ -36,7 +36,6 @@ from engine.protocol import (
     Generate,
     GetStats,
     Loading,
-    Message,
     Note,
     Open,
     Reply,
@@ -70,7 +69,6 @@ class EngineCore:
         self._flushed_at = self._mapped_at = self._stats_at = self._collected_at = 0.0
         self._map_key: object = None
         self._wants_report = False
-        self._pieces: dict[int, Piece] = {}
         self._handlers: dict[type[Request], Callable[..., object]] = {
             Open: self._open,
             Generate: self._generate,
@@ -120,11 +118,7 @@ class EngineCore:
         progress(0.0)
         self._model = Model(self._path, self._config, progress)
         self._context = Context(self._model, self._config)
-        bos, eos = self._model.bos, self._model.eos
-        self._bos = bos[0] if self._model.adds_bos and bos[0] >= 0 else -1
-        self._template = ChatTemplate(
-            self._model.template, bos[1], eos[1], self._model.control_texts()
-        )
+        self._language = Language(self._model)
         self._scheduler = Scheduler(
             Cells(self._context.n_ctx, self._context.n_seq_max, self._context),
             self._context.n_batch,
@@ -236,7 +230,7 @@ class EngineCore:
         if not generation.has_news:
             self._news.append(generation)
         sequence.tokens.append(token)
-        generation.add(token, self._piece(token), probabilities)
+        generation.add(token, self._language.piece(token), probabilities)
         if generation.stream.stopped:
             self._finish(sequence, "stop")
         else:
@@ -431,34 +425,24 @@ class EngineCore:
             )
         if not request.messages:
             raise EngineError("There is no message to answer.", "Send one.", "bad_request")
-        prompt, inside = self._prompt(request.messages, request.thinking)
+        prompt, inside = self._language.prompt(request.messages, request.thinking)
         tokens = [*prompt, *request.resume]
         self._check_prompt(len(prompt), len(tokens))
         sampling = request.sampling
         seed = sampling.seed if sampling.seed >= 0 else draw_seed()
         sampler = Sampler(self._model, self._context.n_ctx, sampling, seed & 0xFFFFFFFF)
-        stream = TextStream(sampling.stop, self._template.tags, inside)
+        stream = TextStream(sampling.stop, self._language.tags, inside)
         generation = Generation(request.session, sampling, sampler, stream)
         if request.resume:
-            generation.resume(request.resume, [self._piece(token) for token in request.resume])
+            generation.resume(
+                request.resume, [self._language.piece(token) for token in request.resume]
+            )
         sequence.payload = generation
         self._scheduler.submit(sequence, tokens, len(prompt))
         if stream.stopped:
             self._finish(sequence, "stop")
         elif request.resume:
             self._check_length(sequence, generation)
-
-    def _prompt(self, messages: tuple[Message, ...], thinking: bool) -> tuple[list[int], bool]:
-        """Tokens of the rendered messages, and whether they end inside a thinking block."""
-        pieces = self._template.render(messages, thinking)
-        tokens: list[int] = []
-        for text, special in pieces:
-            tokens += self._model.tokenize(text, special)
-        if self._bos >= 0 and tokens[:1] != [self._bos]:
-            tokens.insert(0, self._bos)
-        if not tokens:
-            raise EngineError("The conversation renders to nothing.", "Write a message.")
-        return tokens, self._template.opens_thinking(pieces)
 
     def _check_prompt(self, prompt: int, total: int) -> None:
         longest = self._scheduler.max_length
@@ -474,19 +458,6 @@ class EngineCore:
                 remedy,
                 "too_long",
             )
-
-    def _piece(self, token: int) -> Piece:
-        """A token's text; control tokens are silent unless they enclose thoughts."""
-        piece = self._pieces.get(token)
-        if piece is None:
-            data = self._model.piece(token)
-            if self._model.is_control(token):
-                tags = self._template.tags
-                name = data.decode("utf-8", "replace")
-                if not any(name and name in t for t in (tags.opening, tags.closing, tags.skip)):
-                    data = b""
-            piece = self._pieces[token] = Piece.of(data)
-        return piece
 
     def _cancel(self, request: Cancel) -> None:
         sequence = self._session(request.session)
@@ -505,7 +476,7 @@ class EngineCore:
         self._scheduler.focus = self._session(request.session) if request.session else None
 
     def _tokenize(self, request: Tokenize) -> int:
-        return len(self._prompt(request.messages, True)[0])
+        return len(self._language.prompt(request.messages, True)[0])
 
     def _configure(self, request: Configure) -> None:
         key, value = request.key, request.value

@@ -44,7 +44,9 @@ class Sampler:
         self._grammar = _make_grammar(self._llama, model, grammar) if grammar else None
         # Greedy without penalties needs no chain: the largest logit is the answer.
         self._plain = greedy and not (penalties or grammar)
-        self._dist: Any = None
+        self._greedy = greedy
+        self._dist: Any = None  # llama.cpp's source of random numbers, in the chain
+        self._random = np.random.default_rng(seed)  # ours, where a grammar decides
         self._chain = self._make_chain(sampling, n_ctx, greedy, penalties)
         self._sample = self._llama.llama_sampler_sample
         self._candidates: npt.NDArray[Any] | None = None
@@ -62,7 +64,8 @@ class Sampler:
                 sampling.frequency_penalty, sampling.presence_penalty,
             ))  # fmt: skip
         if greedy:
-            add(chain, api.llama_sampler_init_greedy())
+            if self._grammar is None:
+                add(chain, api.llama_sampler_init_greedy())
             return chain
         if sampling.top_k > 0:
             add(chain, api.llama_sampler_init_top_k(sampling.top_k))
@@ -71,8 +74,9 @@ class Sampler:
         if sampling.min_p > 0:
             add(chain, api.llama_sampler_init_min_p(sampling.min_p, 1))
         add(chain, api.llama_sampler_init_temp(sampling.temperature))
-        self._dist = api.llama_sampler_init_dist(self.seed)
-        add(chain, self._dist)
+        if self._grammar is None:
+            self._dist = api.llama_sampler_init_dist(self.seed)
+            add(chain, self._dist)
         return chain
 
     def close(self) -> None:
@@ -101,24 +105,28 @@ class Sampler:
                 self._llama.llama_sampler_apply(self._dist, ctypes.byref(self._array(pair)))
             self._llama.llama_sampler_accept(self._chain, token)
             if self._grammar:
+                self._random.random()
                 self._llama.llama_sampler_accept(self._grammar, token)
 
     def _sample_with_grammar(self, logits: npt.NDArray[np.float32]) -> int:
         """Sample freely, and only if the grammar forbids the result, sample what it allows.
 
         Checking one token is far cheaper than checking the vocabulary (as llama.cpp's own
-        sampling does).
+        sampling does). Both tries use one random number, so that an answer taken up again after a
+        crash knows how many were drawn.
         """
-        token = self._apply_chain(logits, with_grammar=False)
+        number = self._random.random()
+        token = self._choose(logits, number, with_grammar=False)
         if not self._allowed(token):
-            token = self._apply_chain(logits, with_grammar=True)
+            token = self._choose(logits, number, with_grammar=True)
             if not self._allowed(token):
                 raise EngineError("The grammar allows no token here.", "Check the grammar.")
         self._llama.llama_sampler_accept(self._grammar, token)
         self._llama.llama_sampler_accept(self._chain, token)
         return token
 
-    def _apply_chain(self, logits: npt.NDArray[np.float32], with_grammar: bool) -> int:
+    def _choose(self, logits: npt.NDArray[np.float32], number: float, with_grammar: bool) -> int:
+        """Filter the candidates through the chain, then take the one that `number` falls on."""
         if self._candidates is None:
             self._candidates = np.zeros(len(logits), _TOKEN_DATA)
         data = self._candidates
@@ -129,7 +137,13 @@ class Sampler:
         if with_grammar:
             self._llama.llama_sampler_apply(self._grammar, ctypes.byref(array))
         self._llama.llama_sampler_apply(self._chain, ctypes.byref(array))
-        return int(array.data[array.selected].id)
+        left = data[: array.size]
+        best = int(left["logit"].argmax())
+        if self._greedy or not np.isfinite(left["logit"][best]):
+            return int(left["id"][best])
+        share = np.cumsum(np.exp(left["logit"] - left["logit"][best], dtype=np.float64))
+        chosen = int(np.searchsorted(share, number * share[-1], side="right"))
+        return int(left["id"][min(chosen, len(left) - 1)])
 
     def _allowed(self, token: int) -> bool:
         one = np.zeros(1, _TOKEN_DATA)

@@ -80,6 +80,7 @@ class Scheduler:
         self._clock = 0
         self._prefill_order: list[Sequence] = []
         self._decode_turn = 0
+        self._hopeless: object = None  # the situation in which nobody could be admitted
 
     # --- requests -------------------------------------------------------------------------------
 
@@ -242,6 +243,9 @@ class Scheduler:
         ever; only who waits for a neighbour's prefix lets others pass.
         """
         focus = self.focus
+        situation = (self._clock, self.cells.shape, focus)
+        if situation == self._hopeless and all(map(self._nothing_new, self.queue)):
+            return
         self.queue.sort(key=lambda s: (s is not focus, s.arrival))
         for sequence in list(self.queue):
             if self._still_waits(sequence):
@@ -256,6 +260,11 @@ class Scheduler:
                 self._line_up_behind(sequence)
                 break
             self.queue.remove(sequence)
+        self._hopeless = (self._clock, self.cells.shape, focus)
+
+    def _nothing_new(self, sequence: Sequence) -> bool:
+        """Whether a queued sequence has no neighbour, or waits for it still."""
+        return sequence.waits_for is None or self._still_waits(sequence)
 
     def _line_up_behind(self, first: Sequence) -> None:
         for later in self.queue[self.queue.index(first) + 1 :]:
@@ -305,12 +314,12 @@ class Scheduler:
         if donor is not sequence:
             if sequence.held:
                 self._drop(sequence)
-            while not self.cells.slot_free and self._reclaim_one(spare=donor):
+            while not self.cells.free_slots and self._reclaim_one(spare=donor):
                 pass
-            if not self.cells.slot_free and donor is not None and donor not in self.running:
+            if not self.cells.free_slots and donor is not None and donor not in self.running:
                 self._drop(donor)
                 donor = None
-            if not self.cells.slot_free:
+            if not self.cells.free_slots:
                 return f"Waits for one of the {self.cells.slots} sequences to become free."
             sequence.slot = self.cells.take_slot()
             if donor is not None and self.cells.share(donor.slot, sequence.slot, shared):

@@ -51,7 +51,12 @@ def test_json_lines_end_with_done(home: Path) -> None:
     assert (kinds[-1], kinds.count("done")) == ("done", 1)
     last = events[-1]
     assert last["text"] == "".join(e["text"] for e in events if e["type"] == "delta")
-    assert (last["agent"], last["tokens"], last["reason"], last["seed"]) == ("grace", 8, "length", 3)
+    assert (last["agent"], last["tokens"], last["reason"], last["seed"]) == (
+        "grace",
+        8,
+        "length",
+        3,
+    )
     assert last["seconds"] > 0
     assert last["cells"] > last["prompt_tokens"] > 0
 
@@ -75,9 +80,7 @@ def test_broken_model_files(home: Path) -> None:
 def test_continue_goes_on_with_the_conversation(home: Path) -> None:
     for text in ("first", "second"):
         assert halo(home, "chat", "--continue", "-a", "ada", text).returncode == 0
-    (file,) = [
-        f for f in (home / "data" / "agents").glob("*.jsonl") if b'"ada"' in f.read_bytes()
-    ]
+    (file,) = [f for f in (home / "data" / "agents").glob("*.jsonl") if b'"ada"' in f.read_bytes()]
     said = [json.loads(line) for line in file.read_bytes().splitlines()]
     turns = {line["turn"]["id"]: line["turn"] for line in said if line["t"] == "turn"}
     assert [t["text"] for t in turns.values() if t["role"] == "user"] == ["first", "second"]

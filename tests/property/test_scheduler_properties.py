@@ -130,6 +130,7 @@ class World:
         assert len(pools) == len({id(s) for s in pools}), "each sequence is in one pool"
         held = [s for s in pools if s.slot >= 0]
         assert len({s.slot for s in held}) == len(held) <= self.slots
+        assert len(held) + cells.free_slots == self.slots, "no slot is lost"
         for sequence in held:
             assert self.memory.slots.get(sequence.slot, []) == sequence.tokens[: sequence.held]
             assert cells.held(sequence.slot) == sequence.held

@@ -59,6 +59,7 @@ class MainScreen(Screen[None]):
         self.current = ""  # name of the agent shown
         self.grid_shown = False
         self._dirty: set[str] = set()
+        self._chats: dict[str, Conversation] = {}  # by agent id
         self._titled = ""
 
     # --- parts -----------------------------------------------------------------------------------
@@ -96,7 +97,7 @@ class MainScreen(Screen[None]):
         return self._conversations()[self.workspace.get(self.current).id]
 
     def _conversations(self) -> dict[str, Conversation]:
-        return {c.id.removeprefix("chat-"): c for c in self.query(Conversation) if c.id}
+        return self._chats
 
     async def show_agent(self, name: str) -> None:
         """Look at another agent."""
@@ -105,12 +106,13 @@ class MainScreen(Screen[None]):
         prompt = self.query_one(Prompt)
         switcher = self.query_one("#chats", ContentSwitcher)
         chat_id = f"chat-{agent.id}"
-        if not switcher.query(f"#{chat_id}"):
+        if agent.id not in self._chats:
             ui = self.workspace.config.ui
             chat = Conversation(
                 self.workspace, agent.name, fps=ui.markdown_fps, window=ui.history_window
             )
             chat.id = chat_id
+            self._chats[agent.id] = chat
             await switcher.mount(chat)
         self.current = agent.name
         self.grid_shown = False
@@ -325,9 +327,8 @@ class MainScreen(Screen[None]):
 
     async def _rebuild(self) -> None:
         known = {agent.id for agent in self.workspace.agents}
-        for agent_id, chat in self._conversations().items():
-            if agent_id not in known:
-                await chat.remove()
+        for agent_id in [old for old in self._chats if old not in known]:
+            await self._chats.pop(agent_id).remove()
         if self.current not in self.workspace.names and self.workspace.names:
             await self.show_agent(self.workspace.names[0])
         await self.query_one(AgentList).rebuild()

@@ -49,6 +49,7 @@ class CachePane(Vertical):
     def __init__(self, workspace: Workspace) -> None:
         super().__init__()
         self.workspace = workspace
+        self._rows = 0  # agents in the legend
         self.history: deque[float] = deque([0.0] * HISTORY, maxlen=HISTORY)
 
     def compose(self) -> ComposeResult:
@@ -65,7 +66,7 @@ class CachePane(Vertical):
         self.history.append(cache.used / cache.total if cache and cache.total else 0.0)
         if self.is_on_screen:
             width = max(1, self.size.width - 2)
-            self.query_one("#history", Static).update(history(list(self.history), width))
+            self.query_one("#history", Static).update(history(list(self.history), width), layout=False)
 
     def draw(self) -> None:
         """Show the workspace's present cells."""
@@ -86,7 +87,7 @@ class CachePane(Vertical):
         style = "red" if share > 0.95 else "yellow" if share > 0.85 else "green"
         fill.append(bar(share, width), style)
         fill.append(f"\nattention reads up to {short(cache.highest)}", "dim")
-        self.query_one("#fill", Static).update(fill)
+        self.query_one("#fill", Static).update(fill, layout=not self._rows)
         legend = Text(no_wrap=True, overflow="ellipsis")
         for name in names:
             held = cache.cells.get(name, 0)
@@ -97,4 +98,6 @@ class CachePane(Vertical):
         legend.append(f" {'shared':11} {short(cache.shared):>7}\n", "dim")
         legend.append("~", f"reverse {KEPT}")
         legend.append(f" {'kept prefix':11} {short(cache.kept):>7}", "dim")
-        self.query_one("#legend", Static).update(legend)
+        # Laying out the whole screen for each new map would cost more than the map.
+        self.query_one("#legend", Static).update(legend, layout=len(names) != self._rows)
+        self._rows = len(names)

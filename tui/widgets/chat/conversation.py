@@ -187,7 +187,12 @@ class Conversation(Widget):
         self.workspace = workspace
         self.agent: Agent = workspace.get(agent_name)
         self._fps = max(1, fps or workspace.config.ui.markdown_fps)
-        self._window = max(10, window or workspace.config.ui.history_window)
+        # Kept as attributes: events come by the hundred each second, too many for queries.
+        self.transcript = Transcript(
+            window=max(10, window or workspace.config.ui.history_window)
+        )
+        self._bar = FindBar()
+        self._jump_button = JumpToEnd("", markup=False)
         self._places: dict[str, Place] = {}  # by agent id
         self._dirty: set[str] = set()  # turns whose text is ahead of what is shown
         self._flushed = 0.0
@@ -200,10 +205,10 @@ class Conversation(Widget):
         self._search: Worker[None] | None = None
 
     def compose(self) -> ComposeResult:
-        yield FindBar()
-        yield Transcript(window=self._window)
+        yield self._bar
+        yield self.transcript
         yield EmptyState(markup=False)
-        yield JumpToEnd("", markup=False)
+        yield self._jump_button
 
     def on_mount(self) -> None:
         self._show()
@@ -214,10 +219,6 @@ class Conversation(Widget):
     def agent_name(self) -> str:
         """Name of the agent, as it is called now."""
         return self.agent.name
-
-    @property
-    def transcript(self) -> Transcript:
-        return self.query_one(Transcript)
 
     def show_agent(self, name: str) -> None:
         """Show another agent's conversation, where the reader left it."""
@@ -339,7 +340,7 @@ class Conversation(Widget):
         self._update_jump()
 
     def _update_jump(self) -> None:
-        jump = self.query_one(JumpToEnd)
+        jump = self._jump_button
         transcript = self.transcript
         if transcript.following or not transcript.lines_below:
             self._seen = len(self.agent.turns)
@@ -463,7 +464,7 @@ class Conversation(Widget):
 
     def open_find(self, text: str = "") -> None:
         """Open the find bar, with something to look for or with what was looked for last."""
-        self.query_one(FindBar).open(text or None)
+        self._bar.open(text or None)
 
     def find(self, query: str) -> None:
         """Open the find bar and look for `query`."""
@@ -483,7 +484,7 @@ class Conversation(Widget):
 
     def close_find(self) -> bool:
         """Put the find bar away and the highlights out. Returns whether it was open."""
-        bar = self.query_one(FindBar)
+        bar = self._bar
         was_open, bar.display = bar.display, False
         self._start_search("")
         return was_open
@@ -535,4 +536,4 @@ class Conversation(Widget):
             by_message.setdefault(match[0], []).append(match)
         self.transcript.set_matches(by_message, self._current)
         number = self._found.index(self._current) + 1 if self._current in self._found else 0
-        self.query_one(FindBar).report(number, len(self._found), searching)
+        self._bar.report(number, len(self._found), searching)

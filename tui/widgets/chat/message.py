@@ -98,6 +98,22 @@ class MessageView:
         self.lines = lines
         self.height = len(lines)
 
+    def keep_lines(self, before: list[Line]) -> int:
+        """Put lines that are the same as `before` back in place, drawn as they are.
+
+        Returns the index of the first line that is another one.
+        """
+        first = -1
+        for index, (old, new) in enumerate(zip(before, self.lines, strict=False)):
+            if old is new:
+                continue
+            same = (old.y, old.x, old.lead, old.base) == (new.y, new.x, new.lead, new.base)
+            if same and old.content.is_same(new.content):
+                self.lines[index] = old
+            elif first < 0:
+                first = index
+        return min(len(before), len(self.lines)) if first < 0 else first
+
     def title(self, agent: str) -> str:
         """Who speaks, in words."""
         turn = self.turn

@@ -15,7 +15,7 @@ from rich.segment import Segment
 from textual import events, work
 from textual.binding import Binding, BindingType
 from textual.content import Content
-from textual.geometry import Offset, Size
+from textual.geometry import Offset, Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.selection import Selection
@@ -192,8 +192,20 @@ class Transcript(ScrollView, can_focus=True):
         index = self.index_of(turn_id) if turn_id else len(self.views) - 1
         if index is None or index < 0:
             return
+        if not self.size.height:
+            self._forget(index)  # out of sight; laid out when it is shown
+            return
+        view = self.views[index]
+        before, place = view.lines, (self.scroll_y, self._tops[index])
         self._forget(index)
-        self._resized()
+        self._prepare()
+        if (self.scroll_y, self._tops[index]) == place and before and view.lines:
+            first = view.keep_lines(before)
+            row = self._tops[index] + first - round(self.scroll_y)
+            self.refresh(Region(0, max(0, row), self.size.width, self.size.height))
+        else:
+            self.refresh()
+        self.post_message(self.Moved())
 
     def index_of(self, turn_id: str) -> int | None:
         """Where a message is in the conversation; the newest are found first."""
@@ -326,7 +338,10 @@ class Transcript(ScrollView, can_focus=True):
     def _set_height(self) -> None:
         size = Size(self.scrollable_content_region.width, self._tops[-1])
         if size != self.virtual_size:
-            self.virtual_size = size
+            # Setting it the plain way lays out the whole screen, ten times a second while text
+            # streams. Here nothing but the scrollbar depends on it.
+            self.set_reactive(Transcript.virtual_size, size)  # type: ignore[arg-type]
+            self._scroll_update(size)
 
     def _go_to(self, y: float) -> None:
         y = max(0, min(y, self.max_scroll_y))

@@ -1,0 +1,56 @@
+"""How this model writes: messages to prompt tokens by its template, tokens to pieces of text."""
+
+from __future__ import annotations
+
+from engine.core.model import Model
+from engine.core.templates import ChatTemplate
+from engine.core.text import Piece, ThinkingTags
+from engine.errors import EngineError
+from engine.protocol import Message
+
+
+class Language:
+    """A model's template and vocabulary together."""
+
+    def __init__(self, model: Model) -> None:
+        """Raises EngineError when the chat template is not valid."""
+        self._model = model
+        bos, eos = model.bos, model.eos
+        self._bos = bos[0] if model.adds_bos and bos[0] >= 0 else -1
+        self._template = ChatTemplate(model.template, bos[1], eos[1], model.control_texts())
+        self._pieces: dict[int, Piece] = {}
+
+    @property
+    def tags(self) -> ThinkingTags:
+        return self._template.tags
+
+    def prompt(self, messages: tuple[Message, ...], thinking: bool) -> tuple[list[int], bool]:
+        """Tokens of the rendered messages, and whether they end inside a thinking block.
+
+        Raises EngineError when the template refuses them.
+        """
+        pieces = self._template.render(messages, thinking)
+        tokens: list[int] = []
+        for text, special in pieces:
+            tokens += self._model.tokenize(text, special)
+        if self._bos >= 0 and tokens[:1] != [self._bos]:
+            tokens.insert(0, self._bos)
+        if not tokens:
+            raise EngineError("The conversation renders to nothing.", "Write a message.")
+        return tokens, self._template.opens_thinking(pieces)
+
+    def piece(self, token: int) -> Piece:
+        """A token's text; control tokens are silent unless they enclose thoughts."""
+        piece = self._pieces.get(token)
+        if piece is None:
+            data = self._model.piece(token)
+            if self._model.is_control(token) and not self._encloses_thoughts(data):
+                data = b""
+            piece = self._pieces[token] = Piece.of(data)
+        return piece
+
+    def _encloses_thoughts(self, data: bytes) -> bool:
+        name = data.decode("utf-8", "replace")
+        return bool(name) and any(
+            name in text for text in (self.tags.opening, self.tags.closing, self.tags.skip)
+        )
