@@ -78,12 +78,15 @@ class Answers:
         system: str | None = None,
     ) -> None:
         """Have the last turn answered; `sampling` and `system` go before the agent's own."""
-        turn = Turn(new_id("t"), "assistant", author=agent.name, time=time.time(),
-                    status="waiting")
+        turn = Turn(new_id("t"), "assistant", author=agent.name, time=time.time(), status="waiting")
         run = Running(turn, chain, {**agent.spec.sampling, **(sampling or {})}, system)
         self.running[agent.id] = run
-        agent.state = AgentState("queued", self.workspace.waiting_reason(), cells=agent.state.cells,
-                                 waiting_prompts=len(agent.queue))
+        agent.state = AgentState(
+            "queued",
+            self.workspace.waiting_reason(),
+            cells=agent.state.cells,
+            waiting_prompts=len(agent.queue),
+        )
         self.workspace.add_turn(agent, turn)
         self.workspace.changed(agent)
         if self.workspace.engine_state == "ready":
@@ -300,5 +303,3 @@ class Answers:
             run = self.running.get(agent.id)
             if run is not None and run.turn.status == "streaming":
                 yield agent, run.turn
-
-

@@ -127,8 +127,11 @@ class Keeper:
                 agent.spec = AgentSpec(spec.system, spec.colour, spec.sampling, spec.tools)
                 self.header(agent)
             if item.tools and before != spec:
-                workspace.note("warning", "agent", f"{item.name} asks for tools "
-                               f"({', '.join(item.tools)}); this version has none.")
+                workspace.note(
+                    "warning",
+                    "agent",
+                    f"{item.name} asks for tools ({', '.join(item.tools)}); this version has none.",
+                )
             self._configured[item.name] = spec
 
     # --- what changed ----------------------------------------------------------------------------
@@ -167,8 +170,9 @@ class Keeper:
         try:
             file.move(self.folder.history(agent.id, closed=True).path)
         except OSError as error:
-            self.workspace.note("warning", "disk",
-                                f"{agent.name}'s file could not be moved: {error.strerror}.")
+            self.workspace.note(
+                "warning", "disk", f"{agent.name}'s file could not be moved: {error.strerror}."
+            )
         file.close()
         self.closed.append(entry_of(agent))
         self.list_dirty()
@@ -177,8 +181,11 @@ class Keeper:
         """Bring a closed conversation back. Raises HaloError if there is none."""
         match = [e for e in self.closed if name is None or e.name.casefold() == name.casefold()]
         if not match:
-            raise HaloError("There is no closed agent to reopen." if name is None
-                            else f"No closed agent is called '{name}'.")
+            raise HaloError(
+                "There is no closed agent to reopen."
+                if name is None
+                else f"No closed agent is called '{name}'."
+            )
         entry = match[-1]
         agent = agent_of(entry)
         agent.name = free_name(entry.name, {n.casefold() for n in self.workspace.names})
@@ -187,8 +194,9 @@ class Keeper:
             self._files[agent.id].move(self.folder.history(agent.id).path)
         except OSError as error:
             self._files.pop(agent.id).close()
-            raise HaloError(f"{entry.name} cannot be reopened: {error.strerror}.",
-                            "Check the data folder.") from None
+            raise HaloError(
+                f"{entry.name} cannot be reopened: {error.strerror}.", "Check the data folder."
+            ) from None
         self.closed.remove(entry)
         self.header(agent)
         return agent
@@ -270,5 +278,3 @@ def trouble(error: OSError, path: Path) -> str:
 
 def _spec(source: AgentConfig | AgentSpec) -> Spec:
     return Spec(source.system, source.colour, dict(source.sampling), list(source.tools))
-
-

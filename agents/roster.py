@@ -225,28 +225,52 @@ def entry_of(agent: Agent) -> Entry:
     """An agent as the list keeps it."""
     spec = agent.spec
     queue = [WaitingPrompt(p.text, p.author, p.time) for p in agent.queue]
-    return Entry(agent.id, agent.name, spec.system, spec.colour, spec.sampling, spec.tools,
-                 agent.draft, agent.created, agent.last_active, queue)
+    return Entry(
+        agent.id,
+        agent.name,
+        spec.system,
+        spec.colour,
+        spec.sampling,
+        spec.tools,
+        agent.draft,
+        agent.created,
+        agent.last_active,
+        queue,
+    )
 
 
 def entry_of_header(header: Header, agent_id: str) -> Entry:
     """An agent as its own conversation describes it."""
-    return Entry(agent_id, header.name, header.system, header.colour, header.sampling,
-                 header.tools, created=header.created)
+    return Entry(
+        agent_id,
+        header.name,
+        header.system,
+        header.colour,
+        header.sampling,
+        header.tools,
+        created=header.created,
+    )
 
 
 def header_of(agent: Agent) -> Header:
     """The first line of an agent's conversation."""
     spec = agent.spec
-    return Header(agent.id, agent.name, spec.system, spec.colour, spec.sampling, spec.tools,
-                  agent.created)
+    return Header(
+        agent.id, agent.name, spec.system, spec.colour, spec.sampling, spec.tools, agent.created
+    )
 
 
 def agent_of(entry: Entry) -> Agent:
     """An agent from the list, still without its turns. Prompts that waited wait on."""
     spec = AgentSpec(entry.system, entry.colour, dict(entry.sampling), list(entry.tools))
-    agent = Agent(entry.id, entry.name, spec, draft=entry.draft,
-                  last_active=entry.last_active, created=entry.created)
+    agent = Agent(
+        entry.id,
+        entry.name,
+        spec,
+        draft=entry.draft,
+        last_active=entry.last_active,
+        created=entry.created,
+    )
     agent.queue = [QueuedPrompt(p.text, p.author, Chain(0), p.time) for p in entry.queue]
     agent.held = bool(agent.queue)
     agent.state.waiting_prompts = len(agent.queue)

@@ -202,10 +202,12 @@ class Workspace:
     async def change(self, name: str, **spec: Any) -> Agent:
         """Change system, colour, sampling or tools of an agent; its next answer uses them."""
         agent = self.get(name)
-        changed = AgentSpec(**{
-            key: spec.get(key, getattr(agent.spec, key))
-            for key in ("system", "colour", "sampling", "tools")
-        })
+        changed = AgentSpec(
+            **{
+                key: spec.get(key, getattr(agent.spec, key))
+                for key in ("system", "colour", "sampling", "tools")
+            }
+        )
         self._check_spec(changed)
         agent.spec = changed
         self._keeper.header(agent)
@@ -227,8 +229,9 @@ class Workspace:
         """A copy with the same conversation, right after the original; both go on on their own."""
         agent = self.get(name)
         taken = {other.casefold() for other in self.names}
-        copy = Agent(new_id("a"), self._free(new or free_name(agent.name, taken)),
-                     agent.spec.copy())
+        copy = Agent(
+            new_id("a"), self._free(new or free_name(agent.name, taken)), agent.spec.copy()
+        )
         for turn in agent.turns:
             if turn.status not in ("waiting", "streaming"):
                 fields = {key: getattr(turn, key) for key in Turn.__slots__}
@@ -261,9 +264,7 @@ class Workspace:
         """Move an agent up (negative) or down the list."""
         agent = self.get(name)
         index = self.agents.index(agent)
-        self.agents.insert(
-            max(0, min(len(self.agents) - 1, index + delta)), self.agents.pop(index)
-        )
+        self.agents.insert(max(0, min(len(self.agents) - 1, index + delta)), self.agents.pop(index))
         self._roster_changed()
 
     async def focus(self, name: str) -> None:
@@ -447,9 +448,13 @@ class Workspace:
         again = self.engine_state == "restarting"
         self.ready = ready
         self._set_engine("ready")
-        text = "The engine is back." if again else (
-            f"{ready.model} is ready: {ready.n_ctx} cells, {ready.backend}, "
-            f"loaded in {ready.load_seconds:.1f} s."
+        text = (
+            "The engine is back."
+            if again
+            else (
+                f"{ready.model} is ready: {ready.n_ctx} cells, {ready.backend}, "
+                f"loaded in {ready.load_seconds:.1f} s."
+            )
         )
         self.note("info", "engine", text)
         self.answers.send_waiting()
@@ -514,11 +519,12 @@ class Workspace:
         if not _NAME.fullmatch(name):
             raise HaloError(f"'{name}' cannot be a name.", f"Give {expected(AgentName)}.")
         if name.casefold() in addressing.RESERVED:
-            raise HaloError(f"'{name}' cannot be a name, it has a meaning of its own.",
-                            "Choose another name.")
+            raise HaloError(
+                f"'{name}' cannot be a name, it has a meaning of its own.", "Choose another name."
+            )
         taken = next((a for a in self.agents if a.name.casefold() == name.casefold()), None)
         if taken is not None and taken is not but:
-            raise HaloError(f"There is already an agent called '{taken.name}'.",
-                            "Choose another name.")
+            raise HaloError(
+                f"There is already an agent called '{taken.name}'.", "Choose another name."
+            )
         return name
-

@@ -191,17 +191,30 @@ def _check_together(config: Config) -> None:
     """What no single key can tell."""
     engine = config.engine
     if 0 < engine.n_ctx < 256:
-        raise _refuse(config, "engine.n_ctx", f"{engine.n_ctx} is too small",
-                      "Give at least 256 cells, or 0 for the model's trained length.")
+        raise _refuse(
+            config,
+            "engine.n_ctx",
+            f"{engine.n_ctx} is too small",
+            "Give at least 256 cells, or 0 for the model's trained length.",
+        )
     if engine.n_ubatch > engine.n_batch:
-        raise _refuse(config, "engine.n_ubatch", f"{engine.n_ubatch} is more than n_batch",
-                      f"Set it to {engine.n_batch} or less, or raise engine.n_batch.")
+        raise _refuse(
+            config,
+            "engine.n_ubatch",
+            f"{engine.n_ubatch} is more than n_batch",
+            f"Set it to {engine.n_batch} or less, or raise engine.n_batch.",
+        )
     if engine.flash_attention == "off" and engine.type_v not in ("f32", "f16", "bf16"):
-        raise _refuse(config, "engine.type_v", f"'{engine.type_v}' needs flash attention",
-                      'Set engine.flash_attention to "auto", or engine.type_v to "f16".')
+        raise _refuse(
+            config,
+            "engine.type_v",
+            f"'{engine.type_v}' needs flash attention",
+            'Set engine.flash_attention to "auto", or engine.type_v to "f16".',
+        )
     if config.sampling.grammar and config.sampling.json_schema:
-        raise _refuse(config, "sampling.json_schema", "a grammar is set as well",
-                      "Keep one of the two.")
+        raise _refuse(
+            config, "sampling.json_schema", "a grammar is set as well", "Keep one of the two."
+        )
     if not config.agents:
         raise _refuse(config, "agents", "the list is empty", "Define at least one [[agents]].")
     seen: set[str] = set()
@@ -209,18 +222,30 @@ def _check_together(config: Config) -> None:
         name = agent.name.casefold()
         if name in seen or name in ("all", "you"):
             why = "there are two of them" if name in seen else "it has a meaning of its own"
-            raise _refuse(config, f"agents.{index}.name", f"'{agent.name}' cannot be used, {why}",
-                          "Choose another name.")
+            raise _refuse(
+                config,
+                f"agents.{index}.name",
+                f"'{agent.name}' cannot be used, {why}",
+                "Choose another name.",
+            )
         seen.add(name)
         if agent.sampling.get("grammar") and agent.sampling.get("json_schema"):
-            raise _refuse(config, f"agents.{index}.sampling", "has a grammar and a JSON schema",
-                          "Keep one of the two.")
+            raise _refuse(
+                config,
+                f"agents.{index}.sampling",
+                "has a grammar and a JSON schema",
+                "Keep one of the two.",
+            )
     if config.chat.default_agent and config.chat.default_agent.casefold() not in seen:
         # The app may know more agents by then, so this is only checked for what cannot be a name.
         name = config.chat.default_agent
         if not name.replace("-", "").replace("_", "").isalnum():
-            raise _refuse(config, "chat.default_agent", f"'{name}' is no agent's name",
-                          "Use letters, digits, - and _.")
+            raise _refuse(
+                config,
+                "chat.default_agent",
+                f"'{name}' is no agent's name",
+                "Use letters, digits, - and _.",
+            )
 
 
 def _refuse(config: Config, key: str, why: str, remedy: str) -> ConfigError:
@@ -248,12 +273,16 @@ def _override(text: str) -> Layer:
     key, equals, value = text.partition("=")
     parts = key.strip().split(".")
     if not equals or len(parts) < 2 or not all(parts):
-        raise ConfigError(f"--set {text}: this is not section.key=value.",
-                          "Write for example --set engine.n_ctx=4096.")
+        raise ConfigError(
+            f"--set {text}: this is not section.key=value.",
+            "Write for example --set engine.n_ctx=4096.",
+        )
     section, name = parts[0], parts[1]
     if section == "agents":
-        raise ConfigError(f"--set {text}: agents cannot be set one key at a time.",
-                          "Define them as [[agents]] in a file and pass it with --config.")
+        raise ConfigError(
+            f"--set {text}: agents cannot be set one key at a time.",
+            "Define them as [[agents]] in a file and pass it with --config.",
+        )
     kind: Any = None
     if section in SECTIONS:
         struct = SECTIONS[section]

@@ -74,15 +74,23 @@ def read_toml(file: Path) -> Layer:
     try:
         text = file.read_bytes().decode("utf-8")
     except FileNotFoundError:
-        raise ConfigError(f"{file} does not exist.", "Check the path given with --config.",
-                          file=str(file)) from None
+        raise ConfigError(
+            f"{file} does not exist.", "Check the path given with --config.", file=str(file)
+        ) from None
     except UnicodeDecodeError as error:
         line = file.read_bytes()[: error.start].count(b"\n") + 1
-        raise ConfigError(f"{file}:{line}: the text is not UTF-8.", "Save the file as UTF-8.",
-                          file=str(file), line=line) from None
+        raise ConfigError(
+            f"{file}:{line}: the text is not UTF-8.",
+            "Save the file as UTF-8.",
+            file=str(file),
+            line=line,
+        ) from None
     except OSError as error:
-        raise ConfigError(f"{file} cannot be read: {error.strerror}.",
-                          "Check that it is a file and its permissions.", file=str(file)) from None
+        raise ConfigError(
+            f"{file} cannot be read: {error.strerror}.",
+            "Check that it is a file and its permissions.",
+            file=str(file),
+        ) from None
     text = text.removeprefix("\ufeff").replace("\r\n", "\n")
     try:
         return Layer(tomllib.loads(text), str(file), text)
@@ -91,9 +99,12 @@ def read_toml(file: Path) -> Layer:
         at = re.search(r"\(at (?:line (\d+), column \d+|end of document)\)", message)
         line = int(at[1]) if at and at[1] else max(1, len(text.splitlines()))
         what = message[: at.start()].strip().rstrip(".") if at else message
-        raise ConfigError(f"{file}:{line}: this is not TOML: {what[:1].lower()}{what[1:]}.",
-                          "Text needs quotes, lists need [ ], and a key may stand only once.",
-                          file=str(file), line=line) from None
+        raise ConfigError(
+            f"{file}:{line}: this is not TOML: {what[:1].lower()}{what[1:]}.",
+            "Text needs quotes, lists need [ ], and a key may stand only once.",
+            file=str(file),
+            line=line,
+        ) from None
 
 
 def merge(base: dict[str, Any], top: Mapping[str, Any]) -> None:
@@ -195,8 +206,9 @@ class _Checker:
     def error(self, path: Path_, why: str, remedy: str) -> ConfigError:
         line = self.layer.line(path)
         where = f"{self.layer.place}:{line}" if line else self.layer.place
-        return ConfigError(f"{where}: {'.'.join(map(str, path))}: {why}.", remedy,
-                           file=self.layer.place, line=line)
+        return ConfigError(
+            f"{where}: {'.'.join(map(str, path))}: {why}.", remedy, file=self.layer.place, line=line
+        )
 
 
 def expected(kind: Any) -> str:
@@ -210,8 +222,11 @@ def expected(kind: Any) -> str:
     if get_origin(base) is dict:
         return "a table of texts"
     if base is str and meta is not None and meta.pattern:
-        return ('a colour name, "#rrggbb" or ""' if "#" in meta.pattern
-                else "up to 32 letters, digits, - and _")
+        return (
+            'a colour name, "#rrggbb" or ""'
+            if "#" in meta.pattern
+            else "up to 32 letters, digits, - and _"
+        )
     words = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
     return words.get(base, str(base)) + _bounds(meta)
 

@@ -49,7 +49,9 @@ def save_value(key: str, value: Any, file: Path | None = None) -> Path:
         line = layer.line(tuple(parts)) or layer.line((parts[0],))
         raise ConfigError(
             f"{file}:{line}: {key} is written in a way that cannot be changed automatically.",
-            f"Set it to {dump_value(value)} by hand.", str(file), line,
+            f"Set it to {dump_value(value)} by hand.",
+            str(file),
+            line,
         )
     Layer(wanted, str(file), text).check(config.SCHEMA, config.TYPES)
     _write(file, text)
@@ -105,8 +107,11 @@ def _write(file: Path, text: str) -> None:
             Path(name).unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise ConfigError(f"{file} cannot be written: {error.strerror}.",
-                          "Check its permissions and the space on the disk.", str(file)) from None
+        raise ConfigError(
+            f"{file} cannot be written: {error.strerror}.",
+            "Check its permissions and the space on the disk.",
+            str(file),
+        ) from None
 
 
 def _key(key: str) -> str:

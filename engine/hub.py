@@ -49,7 +49,9 @@ def list_files(repo: str) -> list[RemoteFile]:
 def choose(files: list[RemoteFile], wanted: str | None, repo: str) -> RemoteFile:
     """The file meant by a name, a pattern or a quantisation such as Q4_K_M. Raises ModelError."""
     if not files:
-        raise ModelError(f"{repo} has no GGUF files.", "Choose a repository whose name ends in GGUF.")
+        raise ModelError(
+            f"{repo} has no GGUF files.", "Choose a repository whose name ends in GGUF."
+        )
     names = [file.name for file in files]
     if wanted is None:
         if len(files) == 1:

@@ -117,9 +117,10 @@ def hub_cache() -> Path:
     """Where huggingface_hub keeps files; read from the environment without importing it."""
     if cache := os.environ.get("HF_HUB_CACHE"):
         return Path(cache).expanduser()
-    base = os.environ.get("HF_HOME") or Path(
-        os.environ.get("XDG_CACHE_HOME", "~/.cache")
-    ) / "huggingface"
+    base = (
+        os.environ.get("HF_HOME")
+        or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "huggingface"
+    )
     return Path(base).expanduser() / "hub"
 
 

@@ -116,9 +116,7 @@ class Shutdown(Request, tag="shutdown", frozen=True):
     """Finish the step in progress, free the context and exit with code 0."""
 
 
-AnyRequest = (
-    Open | Generate | Cancel | Close | Focus | Tokenize | Configure | GetStats | Shutdown
-)
+AnyRequest = Open | Generate | Cancel | Close | Focus | Tokenize | Configure | GetStats | Shutdown
 
 
 # --- events: core -> app ------------------------------------------------------------------------

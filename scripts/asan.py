@@ -32,7 +32,7 @@ def main() -> None:
     configure += ["-DGGML_OPENMP=OFF", f"-DHALO_TEST_MODELS={';'.join(paths)}"]
     subprocess.run(configure, check=True, env=environment)
     subprocess.run(
-        ["cmake", "--build", str(BUILD), "--target", "halo_test"], check=True, env=environment
+        ["cmake", "--build", str(BUILD), "--target", "halo_tests"], check=True, env=environment
     )
     ctest = ["ctest", "--test-dir", str(BUILD), "--output-on-failure"]
     raise SystemExit(subprocess.run(ctest, env=environment, check=False).returncode)

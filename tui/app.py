@@ -92,11 +92,14 @@ class HaloApp(App[int]):
                 )
         for name in self.workspace.names:
             yield SystemCommand(
-                f"Go to {name}", "Show this agent.", lambda n=name: main.controller.start("go_agent", n)
+                f"Go to {name}",
+                "Show this agent.",
+                lambda n=name: main.controller.start("go_agent", n),
             )
         for theme in sorted(self.available_themes):
             yield SystemCommand(
-                f"Theme: {theme}", "Use this theme.",
+                f"Theme: {theme}",
+                "Use this theme.",
                 lambda t=theme: main.controller.start("theme", t),
             )
 

@@ -152,8 +152,10 @@ def _child(job: dict[str, Any]) -> dict[str, Any]:
             if b"\n" in data:
                 return _result(json.loads(data.splitlines()[-1]))
         code = child.poll()
-    raise HaloError(f"The bench's {job['kind']} run ended without a result (exit code {code}).",
-                    "Run `halo-tui doctor`.")
+    raise HaloError(
+        f"The bench's {job['kind']} run ended without a result (exit code {code}).",
+        "Run `halo-tui doctor`.",
+    )
 
 
 def _result(report: dict[str, Any]) -> dict[str, Any]:

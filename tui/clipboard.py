@@ -54,12 +54,19 @@ def copy_text(app: App[Any], text: str, environ: Mapping[str, str] = os.environ)
     if worked:
         return Result(True, worked[-1])  # the desktop's clipboard says more than tmux's buffer
     if size > OSC52_BYTES:
-        return Result(False, "terminal", f"{size:,} bytes is more than most terminals take; "
-                      "install wl-clipboard or xclip.")
+        return Result(
+            False,
+            "terminal",
+            f"{size:,} bytes is more than most terminals take; install wl-clipboard or xclip.",
+        )
     if trusted(environ):
         return Result(True, "terminal")
-    return Result(False, "terminal", "If pasting gives something else, allow OSC 52 in your "
-                  "terminal or install wl-clipboard or xclip.")
+    return Result(
+        False,
+        "terminal",
+        "If pasting gives something else, allow OSC 52 in your "
+        "terminal or install wl-clipboard or xclip.",
+    )
 
 
 def trusted(environ: Mapping[str, str]) -> bool:

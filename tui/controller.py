@@ -63,7 +63,8 @@ class Controller:
         if busy and not await self.ask(
             Confirm(
                 f"{', '.join(busy)} {'is' if len(busy) == 1 else 'are'} still answering. "
-                "What was said so far is kept. Quit?", "Quit",
+                "What was said so far is kept. Quit?",
+                "Quit",
             )
         ):
             return
@@ -263,4 +264,3 @@ def _save_theme(name: str) -> None:
     from engine.config_edit import save_value
 
     save_value("ui.theme", name)
-

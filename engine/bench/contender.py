@@ -17,7 +17,9 @@ from engine import native
 def ceiling(job: dict[str, Any]) -> dict[str, float]:
     """Aggregate decode tokens/s of the bare loop, and seconds to its first token."""
     llama = native.load()
-    model = llama.llama_model_load_from_file(job["path"].encode(), llama.llama_model_default_params())
+    model = llama.llama_model_load_from_file(
+        job["path"].encode(), llama.llama_model_default_params()
+    )
     p = llama.llama_context_default_params()
     p.n_ctx, p.n_batch, p.n_ubatch = job["n_ctx"], job["n_batch"], job["n_ubatch"]
     p.n_seq_max, p.kv_unified = job["n_seq_max"], True

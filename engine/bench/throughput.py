@@ -61,7 +61,9 @@ def machine() -> dict[str, Any]:
     name = platform.machine()
     try:
         text = Path("/proc/cpuinfo").read_text()
-        name = next(x.split(":")[1].strip() for x in text.splitlines() if x.startswith("model name"))
+        name = next(
+            x.split(":")[1].strip() for x in text.splitlines() if x.startswith("model name")
+        )
     except (OSError, StopIteration):
         pass
     load = os.getloadavg()[0]
@@ -154,7 +156,9 @@ async def _model(
     own.engine.keep_closed = False  # every prompt is computed
     rows = []
     for count in agents:
-        found: dict[str, list[float]] = {k: [] for k in ("engine", "ceiling", "sequential", "ttft", "shared")}
+        found: dict[str, list[float]] = {
+            k: [] for k in ("engine", "ceiling", "sequential", "ttft", "shared")
+        }
         for repeat in range(repeats):
             tell(f"{path.stem}: {count} agents, {repeat + 1}/{repeats}")
             length = 0

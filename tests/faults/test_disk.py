@@ -153,7 +153,9 @@ async def _with_some_talk(folder: Path) -> list[str]:
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("damage", [b"", b"{", b"\x00" * 300, b"[1]", b'{"version": 1, "agents": 3}'])
+@pytest.mark.parametrize(
+    "damage", [b"", b"{", b"\x00" * 300, b"[1]", b'{"version": 1, "agents": 3}']
+)
 async def test_a_damaged_list_is_set_aside_and_made_anew(tmp_path: Path, damage: bytes) -> None:
     names = await _with_some_talk(tmp_path)
     (tmp_path / "workspace.json").write_bytes(damage)
@@ -162,7 +164,9 @@ async def test_a_damaged_list_is_set_aside_and_made_anew(tmp_path: Path, damage:
     assert sorted(workspace.names) == sorted(names)
     bob = workspace.get("bob")
     assert (bob.spec.system, bob.spec.colour, bob.spec.sampling) == (
-        "Be short.", "#112233", {"top_k": 2},
+        "Be short.",
+        "#112233",
+        {"top_k": 2},
     )
     assert [turn.text for turn in bob.turns] == ["hello", "fine"]
     told = " ".join(entry.text for entry in workspace.log)
@@ -298,7 +302,8 @@ def test_an_app_killed_in_the_middle_of_an_answer_keeps_what_was_said(tmp_path: 
         await workspace.wait_ready()
         ada = workspace.get("ada")
         assert [(t.text, t.status) for t in ada.turns] == [
-            ("tell me", "done"), ("Once upon a time", "cancelled"),
+            ("tell me", "done"),
+            ("Once upon a time", "cancelled"),
         ]
         assert "ended before" in ada.turns[1].detail
         assert workspace.get("grace").draft == "half a th"

@@ -82,9 +82,7 @@ def workspace_of(
     return Workspace(Config(), client, path), client
 
 
-def turn(
-    role: str, text: str, number: int = 0, author: str = "", **fields: object
-) -> Turn:
+def turn(role: str, text: str, number: int = 0, author: str = "", **fields: object) -> Turn:
     """A finished turn with a fixed time."""
     author = author or ("you" if role == "user" else "ada" if role == "assistant" else "")
     when = time.mktime((2026, 1, 2, 13, 44, 0, 0, 0, -1)) + number

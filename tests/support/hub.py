@@ -77,7 +77,9 @@ class Hub:
 
     def _file(self, http: BaseHTTPRequestHandler, name: str, body: bool) -> None:
         if name not in self.files:
-            self._say(http, 404, b"{}", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT}, body)
+            self._say(
+                http, 404, b"{}", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT}, body
+            )
             return
         data = self.files[name]
         digest = hashlib.sha256(data).hexdigest()

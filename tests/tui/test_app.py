@@ -56,7 +56,11 @@ def toasts(app: HaloApp) -> str:
 
 @pytest.mark.parametrize("size", SIZES)
 async def test_a_prompt_is_answered_at_every_size(tmp_path: Path, size: tuple[int, int]) -> None:
-    async with running(tmp_path, size, ScriptedClient(lambda _: "You work at Halo Labs.")) as (app, _, pilot):
+    async with running(tmp_path, size, ScriptedClient(lambda _: "You work at Halo Labs.")) as (
+        app,
+        _,
+        pilot,
+    ):
         await write(pilot, app, "where do I work?")
         ada = app.workspace.get("ada")
         await until(lambda: len(ada.turns) == 2 and ada.turns[1].status == "done")
@@ -188,7 +192,11 @@ async def test_help_and_log_open_and_close(tmp_path: Path) -> None:
 
 
 async def test_edit_last_prompt_replaces_what_followed(tmp_path: Path) -> None:
-    async with running(tmp_path, client=ScriptedClient(lambda m: m[-1].content.upper())) as (app, _, pilot):
+    async with running(tmp_path, client=ScriptedClient(lambda m: m[-1].content.upper())) as (
+        app,
+        _,
+        pilot,
+    ):
         ada = app.workspace.get("ada")
         await write(pilot, app, "one")
         await until(lambda: len(ada.turns) == 2 and not ada.busy)
@@ -249,7 +257,7 @@ async def test_the_cell_map_shows_owners(tmp_path: Path) -> None:
 async def test_user_keys_replace_those_of_the_table(tmp_path: Path) -> None:
     config = Config()
     config.ui.keys = {"grid": "f11"}
-    assert dict((a, k) for a, k, _ in key_table(config))["grid"] == "f11"
+    assert {a: k for a, k, _ in key_table(config)}["grid"] == "f11"
     app = HaloApp(config, tmp_path, ScriptedClient())
     async with app.run_test(size=(120, 40)) as pilot:
         await until(lambda: app.main.is_mounted and app.main.current)

@@ -65,8 +65,10 @@ async def test_long_conversations_are_as_fast_as_short_ones(
 ) -> None:
     short = await measured(tmp_path / "short", few, act)
     long = await measured(tmp_path / "long", many, act)
-    print(f"\n{act.__name__}: {few} messages {short * 1e3:.1f} ms, {many} {long * 1e3:.1f} ms, "
-          f"ratio {long / short:.2f}")
+    print(
+        f"\n{act.__name__}: {few} messages {short * 1e3:.1f} ms, {many} {long * 1e3:.1f} ms, "
+        f"ratio {long / short:.2f}"
+    )
     assert long <= 2 * short
 
 
@@ -131,7 +133,9 @@ async def test_a_growing_code_block_costs_the_same_at_its_end() -> None:
 
 
 async def test_a_long_answer_is_parsed_only_at_its_end() -> None:
-    part = "A paragraph with **bold** text and `code` in it, of some length.\n\n- a list\n- of two\n\n"
+    part = (
+        "A paragraph with **bold** text and `code` in it, of some length.\n\n- a list\n- of two\n\n"
+    )
 
     def added(document: Document) -> float:
         started = time.perf_counter()

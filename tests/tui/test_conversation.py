@@ -81,7 +81,7 @@ async def test_what_went_wrong_is_said_with_what_to_do(
 
 
 async def test_only_the_last_answer_offers_to_be_given_again(tmp_path: Path) -> None:
-    turns = history(2) + [turn("assistant", "x", 7, status="cancelled"), turn("user", "more", 8)]
+    turns = [*history(2), turn("assistant", "x", 7, status="cancelled"), turn("user", "more", 8)]
     async with chat(tmp_path, conversation, (80, 24), turns) as room:
         assert "Stopped." in room.screen() and "Answer again" not in room.screen()
 
@@ -193,7 +193,7 @@ async def test_old_messages_come_back_where_they_were(tmp_path: Path) -> None:
                 i: transcript._tops[i] - round(transcript.scroll_y)
                 for i in range(max(0, index - 1), index + 1)
             }
-            assert 0 < drawn[index] + transcript.views[index].height
+            assert drawn[index] + transcript.views[index].height > 0
             assert transcript.views[index].lines
         assert sum(bool(view.lines) for view in transcript.views) <= transcript.window
         room.conversation.scroll_home_now()
@@ -296,7 +296,7 @@ async def test_two_conversations_in_one_widget_keep_their_places(tmp_path: Path)
 
 
 async def test_keys_act_on_the_chosen_message(tmp_path: Path) -> None:
-    turns = history(4) + [turn("user", "Code?", 4), turn("assistant", "```py\na\nb\n```", 5)]
+    turns = [*history(4), turn("user", "Code?", 4), turn("assistant", "```py\na\nb\n```", 5)]
     async with chat(tmp_path, conversation, (80, 24), turns) as room:
         room.conversation.focus_messages()
         await room.pilot.pause()

@@ -65,8 +65,10 @@ def test_every_kind_of_block_is_laid_out_within_the_width() -> None:
     assert any(line.startswith(" python") and line.endswith("copy ") for line in lines)
     assert "Ada  │  36" in lines
     # Copied text is Markdown again, without soft line breaks.
-    assert "- two with a very long text that has to be wrapped because it does not fit into one " \
+    assert (
+        "- two with a very long text that has to be wrapped because it does not fit into one "
         "line" in block.logical
+    )
     assert "```python" in block.logical
 
 

@@ -36,11 +36,13 @@ async def test_all_agents_are_seen_streaming(
             room.client.say(agent.id, f"\nend of {agent.name}")
         view = room.app.query_one(ChatGrid)
         await until(lambda: len(view.query(Tile)) == count)
-        await until(lambda: all(f"end of {name}▍" in room.screen() for name in room.workspace.names))
+        await until(
+            lambda: all(f"end of {name}▍" in room.screen() for name in room.workspace.names)
+        )
         for agent in room.workspace.agents:
             assert f"● {agent.name}" in room.screen(), "the state is not said in a mark"
         tiles = list(view.query(Tile))
-        assert all(tile.size.width >= 30 and tile.size.height >= 4 for tile in tiles)
+        assert all(tile.size.width >= 24 and tile.size.height >= 4 for tile in tiles)
         regions = [tile.region for tile in tiles]
         assert all(view.region.contains_region(region) for region in regions)
 

@@ -13,7 +13,9 @@ from tui.keymap import effective_keys
 from tui.widgets.cache_pane import bar, history
 from tui.widgets.cell_map import owner_grid
 
-RUNS = st.lists(st.tuples(st.sampled_from(["", "a", "b", "*", "~"]), st.integers(1, 400)), min_size=1)
+RUNS = st.lists(
+    st.tuples(st.sampled_from(["", "a", "b", "*", "~"]), st.integers(1, 400)), min_size=1
+)
 
 
 def cache_of(runs: list[tuple[str, int]]) -> CacheMap:

@@ -55,7 +55,9 @@ def scene(app: HaloApp, *keys: str) -> Callable[[Any], Any]:
                 turn.ttft, turn.tok_s, turn.seconds = 0.031, 120.0, 0.5
         ada, grace = space.get("ada").id, space.get("grace").id
         runs = (CellRun("*", 64), CellRun(ada, 1800), CellRun(grace, 900), CellRun("~", 300))
-        client.emit(CacheMap(8192, 3064, 3064, 64, 300, {ada: 1864, grace: 964}, (*runs, CellRun("", 5128))))
+        client.emit(
+            CacheMap(8192, 3064, 3064, 64, 300, {ada: 1864, grace: 964}, (*runs, CellRun("", 5128)))
+        )
         client.emit(Stats(812.0, 2400.0, 2, 0, 1, 4.0, 100, {}))
         pane = app.main.query_one(CachePane)
         pane.history.extend([3064 / 8192] * len(pane.history))

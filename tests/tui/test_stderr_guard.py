@@ -23,7 +23,9 @@ os.write(2, b"after\\n")
 
 def test_noise_goes_to_the_log_and_the_app_to_the_terminal(tmp_path: Path) -> None:
     log = tmp_path / "sub" / "noise.log"
-    done = subprocess.run([sys.executable, "-c", CODE, str(log)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", CODE, str(log)], capture_output=True, text=True, check=True
+    )
     assert done.stderr == "before\ndrawn by the app\nafter\n"
     assert log.read_text() == "python noise\nnative noise\n"
 
@@ -32,6 +34,9 @@ def test_a_log_that_cannot_be_opened_does_not_stop_the_app(tmp_path: Path) -> No
     blocked = tmp_path / "file"
     blocked.write_text("")
     done = subprocess.run(
-        [sys.executable, "-c", CODE, str(blocked / "noise.log")], capture_output=True, text=True, check=True
+        [sys.executable, "-c", CODE, str(blocked / "noise.log")],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stderr == "before\ndrawn by the app\nafter\n"

@@ -27,10 +27,24 @@ class Terminal:
     def __init__(self, home: Path, width: int, height: int) -> None:
         self.socket = f"halo-{uuid.uuid4().hex[:8]}"
         inner = f"env HALO_TUI_HOME={shlex.quote(str(home))} TERM=tmux-256color sh"
-        self.tmux("-f", "/dev/null", "new-session", "-d", "-s", "t", "-x", str(width), "-y", str(height), inner)
+        self.tmux(
+            "-f",
+            "/dev/null",
+            "new-session",
+            "-d",
+            "-s",
+            "t",
+            "-x",
+            str(width),
+            "-y",
+            str(height),
+            inner,
+        )
 
     def tmux(self, *arguments: str) -> str:
-        done = subprocess.run(["tmux", "-L", self.socket, *arguments], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            ["tmux", "-L", self.socket, *arguments], capture_output=True, text=True, check=True
+        )
         return done.stdout
 
     def screen(self) -> str:
@@ -69,9 +83,13 @@ def core_of(app: str) -> psutil.Process:
     raise AssertionError("no engine core runs")
 
 
-def test_chat_survive_a_dead_core_and_leave_a_sane_terminal(terminal: Terminal, tmp_path: Path) -> None:
+def test_chat_survive_a_dead_core_and_leave_a_sane_terminal(
+    terminal: Terminal, tmp_path: Path
+) -> None:
     command = Path(sys.executable).parent / "halo-tui"
-    terminal.type(f"stty -a > {tmp_path}/before; {command}; echo code $?; stty -a > {tmp_path}/after; echo over")
+    terminal.type(
+        f"stty -a > {tmp_path}/before; {command}; echo code $?; stty -a > {tmp_path}/after; echo over"
+    )
     terminal.press("Enter")
     terminal.wait(lambda s: "Message ada" in s and "halo-mini" in s, "the app")
 
@@ -90,7 +108,9 @@ def test_chat_survive_a_dead_core_and_leave_a_sane_terminal(terminal: Terminal, 
     terminal.press("C-q")
     seen = terminal.wait(lambda s: "over" in s.splitlines()[-1] or "\nover" in s, "the shell")
     assert "code 0" in seen and "Traceback" not in seen
-    assert (tmp_path / "before").read_text() == (tmp_path / "after").read_text(), "terminal modes differ"
+    assert (tmp_path / "before").read_text() == (tmp_path / "after").read_text(), (
+        "terminal modes differ"
+    )
     history = list((tmp_path).rglob("*.jsonl"))
     assert any("Halo Labs" in file.read_text() for file in history)
 

@@ -98,7 +98,9 @@ def test_mentions_stand_where_they_say_and_never_in_code(text: str) -> None:
         assert not any(start < mention.end and mention.start < end for start, end in code)
 
 
-@given(st.lists(st.sampled_from(["a", "b", "ab"]), min_size=1, max_size=4), st.text("xyz ", max_size=9))
+@given(
+    st.lists(st.sampled_from(["a", "b", "ab"]), min_size=1, max_size=4), st.text("xyz ", max_size=9)
+)
 def test_leading_names_always_address(names: list[str], text: str) -> None:
     prompt = " ".join(f"@{name}" for name in names) + f" {text}"
     assert parse(prompt, ["a", "b", "ab"]) == Addressed(list(dict.fromkeys(names)), text.strip())

@@ -155,7 +155,9 @@ def test_keys_come_from_the_action_table(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_prompts_from_words_and_pipes() -> None:
-    code = "from tui.cli.chat import read_prompt; import sys; print(read_prompt(tuple(sys.argv[1:])))"
+    code = (
+        "from tui.cli.chat import read_prompt; import sys; print(read_prompt(tuple(sys.argv[1:])))"
+    )
 
     def read(*words: str, pipe: bytes) -> str:
         return subprocess.run(
@@ -209,10 +211,16 @@ def test_version_imports_next_to_nothing() -> None:
 
 def test_tables_and_sizes() -> None:
     assert table([("a", "1.5 kB"), ("long", "10 B")], ("name", "size")).splitlines() == [
-        "name    size", "a     1.5 kB", "long    10 B",
+        "name    size",
+        "a     1.5 kB",
+        "long    10 B",
     ]
     assert [size(n) for n in (0, 999, 1000, 39_500_000, 2e12)] == [
-        "0 B", "999 B", "1.0 kB", "39.5 MB", "2.0 TB",
+        "0 B",
+        "999 B",
+        "1.0 kB",
+        "39.5 MB",
+        "2.0 TB",
     ]
 
 

@@ -36,7 +36,8 @@ def test_the_annotated_file_holds_every_default_and_nothing_else() -> None:
     for name in (*SECTIONS, "agents"):
         assert getattr(shipped, name) == getattr(Config(), name), name
     expected = {
-        f"{section}.{field}" for section, struct in SECTIONS.items()
+        f"{section}.{field}"
+        for section, struct in SECTIONS.items()
         for field in struct.__struct_fields__
     } | {f"agents.{i}.{field}" for i in range(3) for field in AgentConfig.__struct_fields__}
     assert set(shipped.sources) == expected
@@ -56,8 +57,14 @@ def test_every_key_of_the_annotated_file_is_explained() -> None:
 
 def test_layers_override_one_another_key_by_key(tmp_path: Path) -> None:
     file = write(tmp_path, '[engine]\nn_ctx = 1024\nthreads = 2\n[ui.keys]\nsend = "f2"\n')
-    env = {"HALO_ENGINE_N_CTX": "2048", "HALO_ENGINE_MMAP": "off", "HALO_DEBUG": "1",
-           "HALO_MODEL_FOLDERS": "/a,/b", "HALO_SAMPLING_STOP": '["x"]', "HOME": "/"}
+    env = {
+        "HALO_ENGINE_N_CTX": "2048",
+        "HALO_ENGINE_MMAP": "off",
+        "HALO_DEBUG": "1",
+        "HALO_MODEL_FOLDERS": "/a,/b",
+        "HALO_SAMPLING_STOP": '["x"]',
+        "HOME": "/",
+    }
     config = load(file, env=env, overrides=["engine.n_ctx=4096", "ui.keys.quit=ctrl+c"])
     assert (config.engine.n_ctx, config.engine.threads, config.engine.mmap) == (4096, 2, False)
     assert config.model.folders == ["/a", "/b"]
@@ -245,13 +252,18 @@ def test_saving_makes_the_file_and_keeps_a_link(tmp_path: Path) -> None:
     assert not load(made, env={}).ui.mouse
 
 
-@given(st.recursive(
-    st.booleans() | st.integers(-(2**62), 2**62) | st.text() | st.floats(allow_nan=False,
-                                                                         allow_infinity=False),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(min_size=1), inner,
-                                                                max_size=3),
-    max_leaves=5,
-))
+@given(
+    st.recursive(
+        st.booleans()
+        | st.integers(-(2**62), 2**62)
+        | st.text()
+        | st.floats(allow_nan=False, allow_infinity=False),
+        lambda inner: (
+            st.lists(inner, max_size=3) | st.dictionaries(st.text(min_size=1), inner, max_size=3)
+        ),
+        max_leaves=5,
+    )
+)
 def test_dumped_values_are_toml(value: object) -> None:
     import tomllib
 

@@ -72,7 +72,8 @@ async def test_a_prompt_is_answered(room: Room) -> None:
     ada = room.agent("ada")
     assert ada.busy
     assert room.client.generations[ada.id] == (
-        Message("system", "You are Ada, a helpful assistant."), Message("user", "Hi there"),
+        Message("system", "You are Ada, a helpful assistant."),
+        Message("user", "Hi there"),
     )
     room.client.emit(State(ada.id, "prefill", done=5, total=20))
     assert (ada.state.kind, ada.state.done, ada.state.total) == ("prefill", 5, 20)
@@ -80,7 +81,11 @@ async def test_a_prompt_is_answered(room: Room) -> None:
     assert ada.state.kind == "thinking"
     room.say("ada", "Hel")
     room.say("ada", "lo")
-    assert (ada.state.kind, ada.turns[-1].text, ada.turns[-1].thinking) == ("decode", "Hello", "hmm")
+    assert (ada.state.kind, ada.turns[-1].text, ada.turns[-1].thinking) == (
+        "decode",
+        "Hello",
+        "hmm",
+    )
     room.finish("ada", thinking="hmm", prompt_tokens=33, cached_tokens=11, tokens=1)
     turn = ada.turns[-1]
     assert (turn.status, turn.text, turn.thinking) == ("done", "Hello", "hmm")
@@ -97,8 +102,11 @@ async def test_several_agents_answer_at_once_and_are_kept_apart(room: Room) -> N
     assert await room.workspace.send("@grace @alan who are you?", "ada") == ["grace", "alan"]
     assert await room.workspace.send("@all hello", "ada") == ["ada", "grace", "alan"]
     await room.generating("ada", "grace", "alan")
-    both = (Delta(room.agent("grace").id, "I am G"), Delta(room.agent("alan").id, "I am A"),
-            Delta("a-closed-long-ago", "ghost"))
+    both = (
+        Delta(room.agent("grace").id, "I am G"),
+        Delta(room.agent("alan").id, "I am A"),
+        Delta("a-closed-long-ago", "ghost"),
+    )
     room.client.emit(Deltas(both))
     assert room.texts("grace")[-1] == ("grace", "I am G")
     assert room.texts("alan")[-1] == ("alan", "I am A")
@@ -195,7 +203,8 @@ async def test_an_answer_that_was_stopped_hands_nothing_over(room: Room) -> None
     assert await room.workspace.stop_generation("ada")
     assert room.agent("grace").turns == []
     assert (room.agent("ada").turns[-1].status, room.texts("ada")[-1][1]) == (
-        "cancelled", "@grace: do it",
+        "cancelled",
+        "@grace: do it",
     )
     assert not await room.workspace.stop_generation("ada")
 
@@ -316,7 +325,8 @@ async def test_length_says_why(room: Room) -> None:
     room.finish("ada", "length")
     turn = room.agent("ada").turns[-1]
     assert (turn.status, turn.detail) == (
-        "length", "The answer was cut at 2 tokens (sampling.max_tokens).",
+        "length",
+        "The answer was cut at 2 tokens (sampling.max_tokens).",
     )
 
 
@@ -438,7 +448,10 @@ async def test_cells_and_speeds_carry_names(room: Room) -> None:
     assert cache is not None
     assert cache.cells == {"ada": 50, "grace": 30}
     assert [(run.owner, run.length) for run in cache.runs] == [
-        ("ada", 50), ("grace", 30), ("~", 20), ("", 8092),
+        ("ada", 50),
+        ("grace", 30),
+        ("~", 20),
+        ("", 8092),
     ]
     assert (ada.state.cells, grace.state.cells) == (50, 30)
     await room.workspace.rename("ada", "lovelace")
@@ -534,7 +547,8 @@ async def test_telling_one_agent_ignores_names_and_overrides_for_once(room: Room
     await room.generating("ada")
     ada = room.agent("ada")
     assert room.client.generations[ada.id] == (
-        Message("system", "Be brief."), Message("user", "@grace is a name"),
+        Message("system", "Be brief."),
+        Message("user", "@grace is a name"),
     )
     assert room.client.samplings[ada.id].seed == 3
     room.answer("ada", "@grace: you")

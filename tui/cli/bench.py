@@ -37,10 +37,20 @@ def command() -> None:
 
 @command.command()
 @settings_options
-@click.option("--agents", type=Counts(), default="1,2,4,8", show_default=True,
-              help="Numbers of agents that talk at once.")
-@click.option("--tokens", type=click.IntRange(8, 4096), default=128, show_default=True,
-              help="Tokens each agent answers.")
+@click.option(
+    "--agents",
+    type=Counts(),
+    default="1,2,4,8",
+    show_default=True,
+    help="Numbers of agents that talk at once.",
+)
+@click.option(
+    "--tokens",
+    type=click.IntRange(8, 4096),
+    default=128,
+    show_default=True,
+    help="Tokens each agent answers.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def throughput(settings: Settings, agents: tuple[int, ...], tokens: int, as_json: bool) -> None:
     """Tokens per second and time to first token, against a bare loop and one after the other.
@@ -49,26 +59,44 @@ def throughput(settings: Settings, agents: tuple[int, ...], tokens: int, as_json
     """
     from engine.bench import throughput as bench
 
-    result = bench.run(config=replace(settings, model=None).load(), agents=agents,
-                       model=settings.model, tokens=tokens)
+    result = bench.run(
+        config=replace(settings, model=None).load(),
+        agents=agents,
+        model=settings.model,
+        tokens=tokens,
+    )
     _print(result, as_json)
 
 
 @command.command()
 @settings_options
-@click.option("--agents", type=click.IntRange(1, 16), default=8, show_default=True,
-              help="Agents that stream at once.")
-@click.option("--tokens", type=click.IntRange(8, 4096), default=256, show_default=True,
-              help="Tokens each agent answers.")
-@click.option("--messages", type=click.IntRange(10, 100_000), default=10_000, show_default=True,
-              help="Messages over which memory is watched.")
+@click.option(
+    "--agents",
+    type=click.IntRange(1, 16),
+    default=8,
+    show_default=True,
+    help="Agents that stream at once.",
+)
+@click.option(
+    "--tokens",
+    type=click.IntRange(8, 4096),
+    default=256,
+    show_default=True,
+    help="Tokens each agent answers.",
+)
+@click.option(
+    "--messages",
+    type=click.IntRange(10, 100_000),
+    default=10_000,
+    show_default=True,
+    help="Messages over which memory is watched.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def ui(settings: Settings, agents: int, tokens: int, messages: int, as_json: bool) -> None:
     """Input latency, frames per second and memory of the app while agents stream."""
-    from tui import bench_ui as bench
+    from tui.bench_ui import run as measure
 
-    result = bench.run(config=replace(settings, model=None).load(), agents=agents,
-                       model=settings.model, tokens=tokens, messages=messages)
+    result = measure(config=settings.load(), agents=agents, tokens=tokens, messages=messages)
     _print(result, as_json)
 
 

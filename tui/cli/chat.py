@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 @click.option("--max-tokens", type=click.IntRange(1), help="Length of the answer at most.")
 @click.option("--temperature", type=click.FloatRange(0, 10), help="0 = always the likeliest token.")
 @click.option("--thinking/--no-thinking", default=None, help="Let the model think first.")
-@click.option("--continue", "go_on", is_flag=True,
-              help="Go on with the agent's conversation, and add to it.")
+@click.option(
+    "--continue", "go_on", is_flag=True, help="Go on with the agent's conversation, and add to it."
+)
 @click.argument("prompt", nargs=-1)
 def command(
     settings: Settings,
@@ -60,9 +61,7 @@ def command(
     text = read_prompt(prompt)
     sampling = {
         key: value
-        for key, value in (
-            ("seed", seed), ("max_tokens", max_tokens), ("temperature", temperature)
-        )
+        for key, value in (("seed", seed), ("max_tokens", max_tokens), ("temperature", temperature))
         if value is not None
     }
     if thinking is not None:
@@ -75,8 +74,9 @@ def read_prompt(words: tuple[str, ...]) -> str:
     """The prompt from the words and the pipe. Raises UsageError when there is none."""
     parts = list(words)
     if not parts and sys.stdin.isatty():
-        raise click.UsageError('There is no prompt. Write one, or pipe it in: echo "Hi" | halo-tui '
-                               "chat.")
+        raise click.UsageError(
+            'There is no prompt. Write one, or pipe it in: echo "Hi" | halo-tui chat.'
+        )
     if not parts or parts[-1] == "-":
         data = sys.stdin.buffer.read()
         try:
@@ -239,11 +239,19 @@ class Chat:
     def _print_end(self, turn: Turn, cells: int) -> None:
         if self.as_json:
             self._line(
-                "done", text=turn.text, thinking=turn.thinking, agent=self.agent,
-                reason=turn.status, tokens=turn.tokens,
-                seconds=round(turn.seconds, 4), ttft=round(turn.ttft, 4),
-                tok_s=round(turn.tok_s, 2), prompt_tokens=turn.prompt_tokens,
-                cached_tokens=turn.cached_tokens, cells=cells, seed=turn.seed,
+                "done",
+                text=turn.text,
+                thinking=turn.thinking,
+                agent=self.agent,
+                reason=turn.status,
+                tokens=turn.tokens,
+                seconds=round(turn.seconds, 4),
+                ttft=round(turn.ttft, 4),
+                tok_s=round(turn.tok_s, 2),
+                prompt_tokens=turn.prompt_tokens,
+                cached_tokens=turn.cached_tokens,
+                cells=cells,
+                seed=turn.seed,
             )
             return
         if turn.text:
@@ -261,4 +269,3 @@ class Chat:
         except BrokenPipeError:  # the reader has gone; the answer is not wanted any more
             self._unread = True
             self._finished.set()
-

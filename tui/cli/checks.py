@@ -72,7 +72,14 @@ def run_all(settings: Settings) -> Report:
     """All checks, in the order a start needs them. Never raises HaloError."""
     report = Report(settings)
     steps: tuple[Callable[[Report], None], ...] = (
-        python, configuration, data_folder, model_file, engine, memory, gpu, terminal,
+        python,
+        configuration,
+        data_folder,
+        model_file,
+        engine,
+        memory,
+        gpu,
+        terminal,
     )
     for step in steps:
         step(report)
@@ -86,9 +93,15 @@ def python(report: Report) -> None:
     if tuple(map(int, platform.python_version_tuple()[:2])) >= OLDEST_PYTHON:
         report.add("python", True, f"{found} on {platform.system()} {platform.machine()}")
     else:
-        report.add("python", False, found, Problem(
-            f"Python {found} is too old.", "Install Python 3.12 or newer and run `make run` again."
-        ))
+        report.add(
+            "python",
+            False,
+            found,
+            Problem(
+                f"Python {found} is too old.",
+                "Install Python 3.12 or newer and run `make run` again.",
+            ),
+        )
 
 
 def configuration(report: Report) -> None:
@@ -117,15 +130,23 @@ def data_folder(report: Report) -> None:
             probe.flush()
         free = shutil.disk_usage(path).free
     except OSError as error:
-        report.add("data folder", False, str(path), Problem(
-            f"The data folder {path} cannot be written: {error.strerror}.",
-            "Correct its permissions, free some space, or choose another one with --data.",
-        ))
+        report.add(
+            "data folder",
+            False,
+            str(path),
+            Problem(
+                f"The data folder {path} cannot be written: {error.strerror}.",
+                "Correct its permissions, free some space, or choose another one with --data.",
+            ),
+        )
         return
     if free < LOW_SPACE:
-        report.add("data folder", False, f"{path}, {size(free)} free", Problem(
-            f"Only {size(free)} are free for {path}.", "Free some space on that disk."
-        ))
+        report.add(
+            "data folder",
+            False,
+            f"{path}, {size(free)} free",
+            Problem(f"Only {size(free)} are free for {path}.", "Free some space on that disk."),
+        )
     else:
         report.add("data folder", True, f"{path}, {size(free)} free")
 
@@ -162,31 +183,54 @@ def engine(report: Report) -> None:
         report.fault("engine", error)
         return
     except TimeoutError:
-        report.add("engine", False, f"no answer within {START_SECONDS:.0f} s", Problem(
-            f"The model was not loaded within {START_SECONDS:.0f} s.",
-            "Try a smaller model, or see engine.log in the logs folder (`halo-tui config path`).",
-        ))
+        report.add(
+            "engine",
+            False,
+            f"no answer within {START_SECONDS:.0f} s",
+            Problem(
+                f"The model was not loaded within {START_SECONDS:.0f} s.",
+                "Try a smaller model, or see engine.log in the logs folder (`halo-tui config path`).",
+            ),
+        )
         return
     report.llama_cpp = ready.build
     report.backends = [ready.backend]
     report.devices = list(ready.devices)
     report.hooks = dict(ready.hooks)
     report.model.update(
-        name=ready.model, architecture=ready.architecture, parameters=ready.parameters,
-        bytes=ready.model_bytes, n_ctx_train=ready.n_ctx_train, n_vocab=ready.n_vocab,
-        kv_bytes_per_cell=ready.kv_bytes_per_cell, load_seconds=round(ready.load_seconds, 3),
+        name=ready.model,
+        architecture=ready.architecture,
+        parameters=ready.parameters,
+        bytes=ready.model_bytes,
+        n_ctx_train=ready.n_ctx_train,
+        n_vocab=ready.n_vocab,
+        kv_bytes_per_cell=ready.kv_bytes_per_cell,
+        load_seconds=round(ready.load_seconds, 3),
     )
-    report.add("engine", True, f"{ready.model} ({ready.architecture}, "
-               f"{ready.parameters / 1e6:.1f} M parameters) loaded in {ready.load_seconds:.1f} s")
-    report.add("backend", True, f"{ready.backend} ({', '.join(ready.devices)}), "
-               f"{ready.threads} threads, llama.cpp {ready.build}")
+    report.add(
+        "engine",
+        True,
+        f"{ready.model} ({ready.architecture}, "
+        f"{ready.parameters / 1e6:.1f} M parameters) loaded in {ready.load_seconds:.1f} s",
+    )
+    report.add(
+        "backend",
+        True,
+        f"{ready.backend} ({', '.join(ready.devices)}), "
+        f"{ready.threads} threads, llama.cpp {ready.build}",
+    )
     missing = sorted(name for name, reached in ready.hooks.items() if not reached)
     detail = ", ".join(sorted(ready.hooks)) or "none reported"
     if missing or not ready.hooks:
-        report.add("hooks", False, detail, Problem(
-            f"Hooks into llama.cpp are not reached: {', '.join(missing) or 'all'}.",
-            "Build the native part again: make clean && make run.",
-        ))
+        report.add(
+            "hooks",
+            False,
+            detail,
+            Problem(
+                f"Hooks into llama.cpp are not reached: {', '.join(missing) or 'all'}.",
+                "Build the native part again: make clean && make run.",
+            ),
+        )
     else:
         report.add("hooks", True, detail)
 
@@ -198,7 +242,12 @@ async def _load(config: Config) -> Any:
     from engine.client import EngineClient
 
     small = msgspec.structs.replace(
-        config.engine, n_ctx=512, n_batch=64, n_ubatch=64, prefill_chunk=32, max_sessions=2,
+        config.engine,
+        n_ctx=512,
+        n_batch=64,
+        n_ubatch=64,
+        prefill_chunk=32,
+        max_sessions=2,
         restarts=0,
     )
     client = EngineClient(
@@ -220,21 +269,31 @@ def memory(report: Report) -> None:
     model_bytes = int(report.model.get("bytes", 0))
     needed = model_bytes + cells * cell_bytes
     report.memory = {
-        "total": machine.total, "available": machine.available, "model": model_bytes,
-        "cells": cells * cell_bytes, "needed": needed,
+        "total": machine.total,
+        "available": machine.available,
+        "model": model_bytes,
+        "cells": cells * cell_bytes,
+        "needed": needed,
     }
     have = f"{size(machine.available)} of {size(machine.total)} available"
     if not needed:
         report.add("memory", None, have)
         return
-    detail = (f"{size(needed)} needed (model {size(model_bytes)}, {cells} cells "
-              f"{size(cells * cell_bytes)}), {have}")
+    detail = (
+        f"{size(needed)} needed (model {size(model_bytes)}, {cells} cells "
+        f"{size(cells * cell_bytes)}), {have}"
+    )
     if needed > machine.available:
-        report.add("memory", False, detail, Problem(
-            f"The model and {cells} cells need {size(needed)}, {size(machine.available)} are "
-            "available.",
-            "Lower engine.n_ctx, set engine.type_k and type_v to q8_0, or take a smaller model.",
-        ))
+        report.add(
+            "memory",
+            False,
+            detail,
+            Problem(
+                f"The model and {cells} cells need {size(needed)}, {size(machine.available)} are "
+                "available.",
+                "Lower engine.n_ctx, set engine.type_k and type_v to q8_0, or take a smaller model.",
+            ),
+        )
     else:
         report.add("memory", True, detail)
 
@@ -251,13 +310,19 @@ def gpu(report: Report) -> None:
     denied = [path for path in found if not os.access(path, os.R_OK | os.W_OK)]
     report.gpu["usable"] = [path for path in found if path not in denied]
     if denied and report.config.engine.gpu_layers != 0:
-        report.add("gpu", False, ", ".join(found), Problem(
-            f"This user may not use {', '.join(denied)}.",
-            "Join the groups render and video, then log in again; or set engine.gpu_layers to 0.",
-        ))
+        report.add(
+            "gpu",
+            False,
+            ", ".join(found),
+            Problem(
+                f"This user may not use {', '.join(denied)}.",
+                "Join the groups render and video, then log in again; or set engine.gpu_layers to 0.",
+            ),
+        )
     else:
-        report.add("gpu", True if found else None,
-                   ", ".join(found) or "no GPU device; the CPU is used")
+        report.add(
+            "gpu", True if found else None, ", ".join(found) or "no GPU device; the CPU is used"
+        )
 
 
 def terminal(report: Report) -> None:
@@ -268,21 +333,36 @@ def terminal(report: Report) -> None:
     columns, lines = shutil.get_terminal_size()
     problems = []
     if columns < SMALL[0] or lines < SMALL[1]:
-        problems.append(Problem(f"The terminal is small: {columns}×{lines}.",
-                                f"Make it at least {SMALL[0]}×{SMALL[1]}."))
+        problems.append(
+            Problem(
+                f"The terminal is small: {columns}×{lines}.",
+                f"Make it at least {SMALL[0]}×{SMALL[1]}.",
+            )
+        )
     encoding = locale.getencoding()
     if encoding.lower().replace("-", "") != "utf8":
-        problems.append(Problem(f"The locale is {encoding}, not UTF-8.",
-                                "Set LANG=C.UTF-8, or a UTF-8 locale of your language."))
+        problems.append(
+            Problem(
+                f"The locale is {encoding}, not UTF-8.",
+                "Set LANG=C.UTF-8, or a UTF-8 locale of your language.",
+            )
+        )
     term = os.environ.get("TERM", "")
     if term in ("", "dumb"):
-        problems.append(Problem("TERM does not name a terminal that can be drawn on.",
-                                "Set TERM=xterm-256color."))
+        problems.append(
+            Problem(
+                "TERM does not name a terminal that can be drawn on.", "Set TERM=xterm-256color."
+            )
+        )
     true_colour = os.environ.get("COLORTERM", "") in ("truecolor", "24bit")
-    colour = "no colour (NO_COLOR)" if os.environ.get("NO_COLOR") else (
-        "true colour" if true_colour else "256 colours" if "256" in term else "16 colours")
-    report.add("terminal", not problems, f"{columns}×{lines}, {colour}, {encoding}, {term}",
-               *problems)
+    colour = (
+        "no colour (NO_COLOR)"
+        if os.environ.get("NO_COLOR")
+        else ("true colour" if true_colour else "256 colours" if "256" in term else "16 colours")
+    )
+    report.add(
+        "terminal", not problems, f"{columns}×{lines}, {colour}, {encoding}, {term}", *problems
+    )
 
 
 def to_dict(value: Any) -> dict[str, Any]:

@@ -47,10 +47,16 @@ def settings_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options and pass them as `settings`; those of the group come before."""
 
     @click.option("--config", metavar="FILE", help="Read this file instead of the user's own.")
-    @click.option("--set", "sets", metavar="KEY=VALUE", multiple=True,
-                  help="Change one setting, e.g. engine.n_ctx=4096. Can be repeated.")
-    @click.option("--model", metavar="MODEL",
-                  help="The model: a GGUF file, or a name of `models list`.")
+    @click.option(
+        "--set",
+        "sets",
+        metavar="KEY=VALUE",
+        multiple=True,
+        help="Change one setting, e.g. engine.n_ctx=4096. Can be repeated.",
+    )
+    @click.option(
+        "--model", metavar="MODEL", help="The model: a GGUF file, or a name of `models list`."
+    )
     @click.option("--data", metavar="DIR", help="Keep conversations in this folder.")
     @click.pass_context
     @functools.wraps(function)

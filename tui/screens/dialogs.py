@@ -124,8 +124,12 @@ class AgentEditor(ModalScreen[AgentForm | None]):
             yield Label("temperature, top_p, max_tokens, seed (empty = as configured)")
             with Horizontal(classes="buttons"):
                 for key, kind in self.NUMBERS:
-                    field = Input(str(sampling.get(key, "")), id=key, placeholder=key,
-                                  type="number" if kind is float else "integer")
+                    field = Input(
+                        str(sampling.get(key, "")),
+                        id=key,
+                        placeholder=key,
+                        type="number" if kind is float else "integer",
+                    )
                     field.styles.width = "1fr"
                     yield field
             yield Static("", id="fault")

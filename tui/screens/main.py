@@ -149,8 +149,9 @@ class MainScreen(Screen[None]):
     def toggle_side(self) -> None:
         """Show or hide cells and events; on narrow screens they are hidden at first."""
         side = self.query_one("#side")
-        side.toggle_class("-asked" if self.app.has_class("-narrow") or self.has_class("-narrow")
-                          else "-hidden")
+        side.toggle_class(
+            "-asked" if self.app.has_class("-narrow") or self.has_class("-narrow") else "-hidden"
+        )
         self._draw_cells()
 
     def close_something(self) -> bool:
@@ -307,7 +308,7 @@ class MainScreen(Screen[None]):
             return
         dirty, self._dirty = self._dirty, self._dirty & {"cells"}
         if "roster" in dirty:
-            self.run_worker(self._rebuild, group="roster", exclusive=True)
+            self.run_worker(self._rebuild, group="roster", exclusive=True)  # type: ignore[arg-type]
         elif "agents" in dirty:
             self.query_one(AgentList).refresh_rows()
         if dirty & {"agents", "roster"}:

@@ -63,12 +63,18 @@ class ModelsScreen(ModalScreen[str | None]):
         options = self.query_one(OptionList)
         options.clear_options()
         for i, file in enumerate(self.files):
-            options.add_option(Option(self._line(file), id=f"file-{i}", disabled=bool(file.problem)))
+            options.add_option(
+                Option(self._line(file), id=f"file-{i}", disabled=bool(file.problem))
+            )
         if self.offers:
-            options.add_option(Option(Text("Worth downloading for this machine", "dim"), disabled=True))
+            options.add_option(
+                Option(Text("Worth downloading for this machine", "dim"), disabled=True)
+            )
         for i, offer in enumerate(self.offers):
             text = Text.assemble(
-                ("↓ ", "bold"), offer.title, (f"  {offer.size / 1e9:.1f} GB  {offer.good_for}", "dim")
+                ("↓ ", "bold"),
+                offer.title,
+                (f"  {offer.size / 1e9:.1f} GB  {offer.good_for}", "dim"),
             )
             options.add_option(Option(text, id=f"offer-{i}"))
         self.query_one("#said", Static).update(
@@ -122,7 +128,9 @@ class ModelsScreen(ModalScreen[str | None]):
     def _show(self, done: int, total: int, title: str) -> None:
         self.add_class("-pulling")
         self.query_one(ProgressBar).update(total=total, progress=done)
-        self.query_one("#said", Static).update(f"Downloading {title}. Esc stops; it can go on later.")
+        self.query_one("#said", Static).update(
+            f"Downloading {title}. Esc stops; it can go on later."
+        )
 
     def _failed(self, text: str) -> None:
         self.remove_class("-pulling")

@@ -66,7 +66,9 @@ class CachePane(Vertical):
         self.history.append(cache.used / cache.total if cache and cache.total else 0.0)
         if self.is_on_screen:
             width = max(1, self.size.width - 2)
-            self.query_one("#history", Static).update(history(list(self.history), width), layout=False)
+            self.query_one("#history", Static).update(
+                history(list(self.history), width), layout=False
+            )
 
     def draw(self) -> None:
         """Show the workspace's present cells."""

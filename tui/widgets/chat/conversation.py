@@ -188,9 +188,7 @@ class Conversation(Widget):
         self.agent: Agent = workspace.get(agent_name)
         self._fps = max(1, fps or workspace.config.ui.markdown_fps)
         # Kept as attributes: events come by the hundred each second, too many for queries.
-        self.transcript = Transcript(
-            window=max(10, window or workspace.config.ui.history_window)
-        )
+        self.transcript = Transcript(window=max(10, window or workspace.config.ui.history_window))
         self._bar = FindBar()
         self._jump_button = JumpToEnd("", markup=False)
         self._places: dict[str, Place] = {}  # by agent id
@@ -422,8 +420,9 @@ class Conversation(Widget):
 
     def copy_last(self) -> bool:
         """Copy the last answer. Returns whether there was one."""
-        turn = next((t for t in reversed(self.agent.turns) if t.role == "assistant" and t.text),
-                    None)
+        turn = next(
+            (t for t in reversed(self.agent.turns) if t.role == "assistant" and t.text), None
+        )
         return self._copy(turn.text if turn else "", "Answer")
 
     def copy_code(self) -> bool:
@@ -439,8 +438,10 @@ class Conversation(Widget):
 
     def edit_last(self) -> None:
         """Edit the last prompt."""
-        turn = next((t for t in reversed(self.agent.turns)
-                     if t.role == "user" and t.author in ("", "you")), None)
+        turn = next(
+            (t for t in reversed(self.agent.turns) if t.role == "user" and t.author in ("", "you")),
+            None,
+        )
         if turn is None:
             self.notify("Nothing was asked yet.", severity="warning")
         else:

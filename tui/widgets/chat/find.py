@@ -86,7 +86,8 @@ class FindBar(Horizontal):
             width: 1fr;
             height: 1;
             border: none;
-            padding: 0 1;
+            margin: 0 1;
+            padding: 0;
             background: $panel;
             &:focus { border: none; background: $foreground 10%; }
         }
@@ -101,9 +102,10 @@ class FindBar(Horizontal):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter,down,ctrl+n,f3", "go(1)", "Next", key_display="Enter", priority=True),
-        Binding("shift+enter,up,ctrl+p,shift+f3", "go(-1)", "Previous", key_display="↑",
-                priority=True),
+        Binding("enter,down,f3", "go(1)", "Next", key_display="Enter", priority=True),
+        Binding(
+            "shift+enter,up,shift+f3", "go(-1)", "Previous", key_display="↑", priority=True
+        ),
         Binding("escape", "close", "Close", priority=True),
     ]
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from agents.agent import Agent
     from agents.workspace import Workspace
 
-SMALLEST_TILE = (34, 6)
+SMALLEST_TILE = (28, 6)
 MARKS = {"idle": "·", "queued": "◌", "prefill": "◔", "thinking": "◑", "decode": "●", "error": "✗"}
 
 
@@ -115,8 +115,10 @@ class Tile(Widget, can_focus=True):
                 if turn.status == "waiting":
                     part = [Content.styled(waiting(self.agent.state), dim)]
                 elif not turn.text and turn.thinking:
-                    part = [Content.styled("thinking…", dim + " italic"),
-                            *(c.stylize(dim) for c in tail(turn.thinking, width, height))]
+                    part = [
+                        Content.styled("thinking…", dim + " italic"),
+                        *(c.stylize(dim) for c in tail(turn.thinking, width, height)),
+                    ]
                 else:
                     part = tail(turn.text, width, height)
                     if turn.status == "streaming":
@@ -124,9 +126,11 @@ class Tile(Widget, can_focus=True):
                         if part[-1].cell_length < width:
                             part[-1] = part[-1] + Content.styled("▍", "$text-accent")
                     elif turn.status in ("cancelled", "error", "length"):
-                        words = {"cancelled": "■ stopped", "length": "✂ cut"}
-                        word = words.get(turn.status, f"✗ {turn.detail or 'failed'}")
-                        part.append(Content.styled(word, "$text-warning").truncate(width, ellipsis=True))
+                        said = {"cancelled": "■ stopped", "length": "✂ cut"}
+                        word = said.get(turn.status, f"✗ {turn.detail or 'failed'}")
+                        part.append(
+                            Content.styled(word, "$text-warning").truncate(width, ellipsis=True)
+                        )
             elif turn.role == "user":
                 who = "you" if turn.author in ("", "you") else turn.author
                 words = f"{who}: {' '.join(clean(turn.text[:400]).split())}"

@@ -24,7 +24,7 @@ HIGHLIGHT_OPEN_LINES = 60  # an open code block is highlighted up to here, the r
 
 # Nothing a model writes may reach the terminal as a control sequence or reorder what is read.
 _CONTROLS = dict.fromkeys(
-    [*range(0x00, 0x09), *range(0x0B, 0x20), *range(0x7F, 0xA0), 0x200E, 0x200F,
+    [*range(0x09), *range(0x0B, 0x20), *range(0x7F, 0xA0), 0x200E, 0x200F,
      *range(0x202A, 0x202F), *range(0x2066, 0x206A), 0xFEFF]
 ) | {0x2028: "\n", 0x2029: "\n"}  # fmt: skip
 _FENCE_OPEN = re.compile(r"^ {0,3}(`{3,}|~{3,})[ \t]*([^\n]*)$")
@@ -238,8 +238,15 @@ class _Walker:
                 code = token.content.split("\n")
                 if code and not code[-1]:
                     code.pop()
-                self._add(Leaf("code", code=code, language=_language(token.info), gap=gap,
-                               closed=self._closed(token)))
+                self._add(
+                    Leaf(
+                        "code",
+                        code=code,
+                        language=_language(token.info),
+                        gap=gap,
+                        closed=self._closed(token),
+                    )
+                )
             case "bullet_list_open" | "ordered_list_open":
                 self._list(tokens, index, stop, gap)
             case "blockquote_open":
@@ -253,8 +260,8 @@ class _Walker:
             case "hr":
                 self._add(Leaf("rule", gap=gap))
             case "html_block":
-                for line in token.content.rstrip("\n").split("\n"):
-                    self._add(Leaf("text", Content(line), gap=gap))
+                for text in token.content.rstrip("\n").split("\n"):
+                    self._add(Leaf("text", Content(text), gap=gap))
                     gap = False
             case _:
                 if token.content:
@@ -304,8 +311,10 @@ class _Walker:
             return True
         last = min(token.map[1], len(self.lines)) - 1
         text = self.lines[last].lstrip(" >").rstrip()
-        return last > token.map[0] and text.startswith(token.markup) and not text.strip(
-            token.markup[0]
+        return (
+            last > token.map[0]
+            and text.startswith(token.markup)
+            and not text.strip(token.markup[0])
         )
 
 

@@ -290,8 +290,7 @@ class MessageView:
 
     def code_at(self, y: int) -> str | None:
         """Source of the code block whose title stands on line `y`."""
-        return next(("\n".join(leaf.code) for start, leaf in self.codes if BODY + start == y),
-                    None)
+        return next(("\n".join(leaf.code) for start, leaf in self.codes if BODY + start == y), None)
 
     def last_code(self) -> str | None:
         """Source of the last code block."""
@@ -300,7 +299,8 @@ class MessageView:
     def plain_code(self) -> list[Leaf]:
         """Long closed code blocks that still wait for their colours."""
         return [
-            leaf for _, leaf in self.codes
+            leaf
+            for _, leaf in self.codes
             if leaf.closed and leaf.highlighted is None and not is_plain(leaf.language)
         ]
 
@@ -323,7 +323,7 @@ def clock(when: float) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """"1 word", "1,234 words"."""
+    """ "1 word", "1,234 words"."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 

@@ -45,7 +45,9 @@ class PromptArea(TextArea):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+j,shift+enter,alt+enter", "newline", "New line", key_display="Ctrl+J", show=False),
+        Binding(
+            "ctrl+j,shift+enter,alt+enter", "newline", "New line", key_display="Ctrl+J", show=False
+        ),
         Binding("ctrl+r", "history_search", "Search prompts", show=False),
     ]
 
@@ -258,8 +260,11 @@ class Prompt(Widget):
         mark = "⌕ " if self._searching else "❯ "
         self.query_one("#prompt-mark", Static).update(mark, layout=False)
         self.area.placeholder = (
-            "type a few letters of it" if self._searching
-            else f"Message {name}…" if name else "Message…"
+            "type a few letters of it"
+            if self._searching
+            else f"Message {name}…"
+            if name
+            else "Message…"
         )
 
     # --- keys ------------------------------------------------------------------------------------
@@ -317,8 +322,9 @@ class Prompt(Widget):
         elif command and not command[2] and known:
             near = rank(command[1], [Choice(name, name) for name in known])
             hint = f" Did you mean /{near[0].value}?" if near else " /help lists them."
-            self.notify(f"There is no command /{command[1]}.{hint}", severity="warning",
-                        markup=False)
+            self.notify(
+                f"There is no command /{command[1]}.{hint}", severity="warning", markup=False
+            )
             return
         else:
             if text.startswith("//"):
@@ -341,7 +347,8 @@ class Prompt(Widget):
         if self._agent is None:
             return []
         own = [
-            turn.text for turn in reversed(self._agent.turns)
+            turn.text
+            for turn in reversed(self._agent.turns)
             if turn.role == "user" and turn.author in ("", "you") and turn.text.strip()
         ]
         return list(dict.fromkeys(own))
@@ -383,7 +390,9 @@ class Prompt(Widget):
         self._draw_rule()
 
     def _show_found(self) -> None:
-        choices = [Choice(text, " ".join(clean(text[:400]).split())[:200]) for text in self._history()]
+        choices = [
+            Choice(text, " ".join(clean(text[:400]).split())[:200]) for text in self._history()
+        ]
         found = rank(self.area.text.strip(), choices)
         self.query_one(Popup).show(found or [Choice(self.area.text, "no such prompt")])
 

@@ -21,7 +21,6 @@ from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
 from textual.style import Style
-from textual.visual import Style as VisualStyle
 
 from agents.events import AgentState, Turn
 from tui.widgets.chat.layout import Line, highlight_lines
@@ -136,10 +135,20 @@ class Transcript(ScrollView, can_focus=True):
         self._near: list[int] = []  # laid-out messages, oldest use first
         self._hovered: int | None = None
         self._generation = 0  # of everything a drawn line depends on beside itself
-        self._styles: dict[object, VisualStyle] = {}
+        self._styles: dict[object, Style] = {}
         self._colouring: dict[int, Leaf] = {}  # long code blocks being highlighted
         self._preparing = False
         self._pressed_at: Offset | None = None
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.app.theme_changed_signal.subscribe(self, lambda _: self.restyle())
+
+    def restyle(self) -> None:
+        """Colours that depend on the theme or on an agent have changed: lay out anew."""
+        for index in tuple(self._near):
+            self._forget(index)
+        self._resized()
 
     # --- contents --------------------------------------------------------------------------------
 
@@ -269,10 +278,7 @@ class Transcript(ScrollView, can_focus=True):
         try:
             page = self.scrollable_content_region.height
             for _ in range(8):  # each layout can bring other messages into view
-                if self.following:
-                    top = max(0, self._tops[-1] - page)
-                else:
-                    top = round(self.scroll_y)
+                top = max(0, self._tops[-1] - page) if self.following else round(self.scroll_y)
                 anchor = self._message_at(top)
                 inside = top - self._tops[anchor] if self.views else 0
                 changed = self._lay_out_between(top - MARGIN * page, top + (1 + MARGIN) * page)
@@ -449,15 +455,32 @@ class Transcript(ScrollView, can_focus=True):
         self._styles.clear()
         self._generation += 1
 
-    def _style(self, style: VisualStyle | str) -> VisualStyle:
+    def _style(self, style: Style | str) -> Style:
         if not isinstance(style, str):
             return style
         known = self._styles.get(style)
         if known is None:
-            known = self._styles[style] = self._get_style(style)
+            if style.startswith("."):
+                known = self._component(style[1:])
+            else:
+                known = self._get_style(style)
+            self._styles[style] = known
         return known
 
-    def _base(self, name: str) -> VisualStyle:
+    def _component(self, name: str) -> VisualStyle:
+        """What a component class sets, and nothing else (Textual's own loses solid backgrounds)."""
+        styles = self.get_component_styles(name)
+        text = styles.text_style
+        return VisualStyle(
+            background=styles.background if styles.has_rule("background") else None,
+            foreground=styles.color if styles.has_rule("color") else None,
+            bold=text.bold,
+            italic=text.italic,
+            underline=text.underline,
+            strike=text.strike,
+        )
+
+    def _base(self, name: str) -> Style:
         key = ("base", name)
         known = self._styles.get(key)
         if known is None:
@@ -479,8 +502,15 @@ class Transcript(ScrollView, can_focus=True):
         selection = self.text_selection
         span = selection.get_span(index * SPAN + line.y) if selection else None
         marks = [m for m in self.matches.get(index, ()) if m[1] == line.y]
-        key = (width, self._generation, index, index == self.selected, span, tuple(marks),
-               self.match if marks else None)
+        key = (
+            width,
+            self._generation,
+            index,
+            index == self.selected,
+            span,
+            tuple(marks),
+            self.match if marks else None,
+        )
         if line.strip is None or line.key != key:
             line.strip = self._draw(line, index, width, span, marks)
             line.key = key
@@ -779,4 +809,3 @@ class Transcript(ScrollView, can_focus=True):
 
 def _is_word(character: str) -> bool:
     return character.isalnum() or character in "_-'’"
-
