@@ -18,7 +18,8 @@ THEMES = (
     Theme("high-contrast", primary="#ffff00", secondary="#00ffff", accent="#ff9f1c",
           foreground="#ffffff", background="#000000", surface="#000000", panel="#1a1a1a",
           success="#00ff66", warning="#ffcc00", error="#ff5555", dark=True,
-          variables={"border": "#ffffff", "text-muted": "#ffffff"}),
+          variables={"border": "#ffffff", "text-muted": "#ffffff",
+                     "foreground-muted": "#e0e0e0", "foreground-disabled": "#b0b0b0"}),
 )  # fmt: skip
 
 # Distinct on dark and light grounds; agents take them in turn when they name no colour.

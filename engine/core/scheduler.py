@@ -118,6 +118,8 @@ class Scheduler:
             self._prefill_order.remove(sequence)
         if sequence.held and sequence not in self.idle:
             self.idle.append(sequence)
+        elif not sequence.held and sequence.slot >= 0:  # stopped before its first chunk
+            self._drop(sequence)
         sequence.phase = Phase.IDLE
         sequence.reason = ""
         sequence.last_used = self._tick()
@@ -179,14 +181,16 @@ class Scheduler:
 
     def forget(self) -> None:
         """llama.cpp's memory is lost: all cells are free, whoever runs is queued again."""
-        for sequence in list(self.running):
-            self.running.remove(sequence)
+        for sequence in self.running:
             sequence.phase = Phase.QUEUED
             sequence.reason = "Reads the conversation again."
             self.queue.append(sequence)
+        self.running.clear()
         self._prefill_order.clear()
-        for sequence in list(self._with_cells()):
-            self._drop(sequence)
+        for sequence in [*self.queue, *self.idle, *self.kept]:
+            if sequence.slot >= 0:
+                self._drop(sequence)
+        self._tick()
 
     def _plan(self) -> Step:
         step = Step()

@@ -77,12 +77,12 @@ class EmptyState(Static):
         """Greet in the name of an agent."""
         tell, ask, everyone = SUGGESTIONS
         parts: list[Content | tuple[str, str]] = [
-            (name, style), (" is listening.\n\n", "$foreground 75%"),
-            ("Tell it something about you\n", "$foreground 60%"),
+            (name, style), (" is listening.\n\n", "$foreground-muted"),
+            ("Tell it something about you\n", "$foreground-muted"),
             (tell, "underline $text-accent @click=choose(0)"),
-            ("\n\nthen ask for it later\n", "$foreground 60%"),
+            ("\n\nthen ask for it later\n", "$foreground-muted"),
             (ask, "underline $text-accent @click=choose(1)"),
-            ("\n\nor speak to all agents at once\n", "$foreground 60%"),
+            ("\n\nor speak to all agents at once\n", "$foreground-muted"),
             (everyone, "underline $text-accent @click=choose(2)"),
         ]  # fmt: skip
         self.update(Content.assemble(*parts))

@@ -103,9 +103,7 @@ class FindBar(Horizontal):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter,down,f3", "go(1)", "Next", key_display="Enter", priority=True),
-        Binding(
-            "shift+enter,up,shift+f3", "go(-1)", "Previous", key_display="↑", priority=True
-        ),
+        Binding("shift+enter,up,shift+f3", "go(-1)", "Previous", key_display="↑", priority=True),
         Binding("escape", "close", "Close", priority=True),
     ]
 

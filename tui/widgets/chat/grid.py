@@ -39,7 +39,7 @@ class Tile(Widget, can_focus=True):
         height: 1fr;
         width: 1fr;
 
-        &:hover { border: round $foreground 60%; }
+        &:hover { border: round $foreground-muted; }
         &:focus { border: heavy $primary; }
         &.-busy { border: round $primary 60%; }
         &.-busy:focus { border: heavy $primary; }
@@ -107,7 +107,7 @@ class Tile(Widget, can_focus=True):
 
     def _lines(self, width: int, height: int) -> list[Content]:
         """The newest lines that fit: the last answer, and before it what was asked."""
-        dim = "$foreground 60%"
+        dim = "$foreground-muted"
         lines: list[Content] = []
         for turn in reversed(self.agent.turns):
             part: list[Content] = []

@@ -98,7 +98,7 @@ class Popup(Static):
                 left = room - label_width - 5
                 if left > 8:
                     note = Content(row.help).truncate(left, ellipsis=True)
-                    line = line + Content("  ") + note.stylize("$foreground 60%")
+                    line = line + Content("  ") + note.stylize("$foreground-muted")
             lines.append(line.stylize("bold") if marked else line)
         width = max(line.cell_length for line in lines) + 1
         lines = [line.pad_right(width - line.cell_length) for line in lines]
@@ -110,7 +110,7 @@ class Popup(Static):
         foot = self.title + (f"  {more} more" if more > 0 else "")
         if foot.strip():
             note = Content(f"   {foot.strip()}").truncate(width, ellipsis=True)
-            lines.append(note.pad_right(width - note.cell_length).stylize("$foreground 60%"))
+            lines.append(note.pad_right(width - note.cell_length).stylize("$foreground-muted"))
         self.update(Content("\n").join(lines))
         self.styles.offset = (0, -len(lines))
 

@@ -114,7 +114,7 @@ class Prompt(Widget):
         height: auto;
         background: $background;
 
-        & > #prompt-rule { height: 1; color: $foreground 60%; }
+        & > #prompt-rule { height: 1; color: $foreground-muted; }
         & > #prompt-line { height: auto; }
         & > #prompt-line > #prompt-mark {
             width: 2;

@@ -69,14 +69,14 @@ class QueueChips(Static):
             )
             room = width - tools.cell_length - len(label) - 4
             words = Content(" ".join(clean(text).split())).truncate(max(4, room), ellipsis=True)
-            line = Content.styled(f"{label}  ", "$foreground 60%") + words
+            line = Content.styled(f"{label}  ", "$foreground-muted") + words
             line = line.pad_right(width - line.cell_length - tools.cell_length) + tools
             lines.append(line)
         more = len(self._texts) - SHOWN
         if more > 0:
-            lines.append(Content.styled(f"and {more} more", "$foreground 60%"))
+            lines.append(Content.styled(f"and {more} more", "$foreground-muted"))
         if self._held and lines:
-            lines.append(Content.styled("/resume sends them", "$foreground 60%"))
+            lines.append(Content.styled("/resume sends them", "$foreground-muted"))
         self.update(Content("\n").join(lines))
 
     def on_click(self, event: events.Click) -> None:

@@ -60,17 +60,17 @@ class Transcript(ScrollView, can_focus=True):
         & > .chat--link { color: $text-accent; text-style: underline; }
         & > .chat--code { color: $text-warning; background: $foreground 8%; }
         & > .chat--code-head { background: $foreground 10%; }
-        & > .chat--code-title { color: $foreground 60%; }
+        & > .chat--code-title { color: $foreground-muted; }
         & > .chat--code-block { background: $foreground 5%; }
         & > .chat--prompt { background: $primary 8%; }
-        & > .chat--quote-bar { color: $foreground 40%; }
+        & > .chat--quote-bar { color: $foreground-disabled; }
         & > .chat--bullet { color: $text-primary; }
-        & > .chat--dim { color: $foreground 60%; }
+        & > .chat--dim { color: $foreground-muted; }
         & > .chat--key { color: $text-accent; text-style: bold; }
-        & > .chat--stats { color: $foreground 45%; }
-        & > .chat--note { color: $foreground 60%; text-style: italic; }
-        & > .chat--thinking-head { color: $foreground 65%; text-style: italic; }
-        & > .chat--thinking { color: $foreground 60%; }
+        & > .chat--stats { color: $foreground-muted; }
+        & > .chat--note { color: $foreground-muted; text-style: italic; }
+        & > .chat--thinking-head { color: $foreground-muted; text-style: italic; }
+        & > .chat--thinking { color: $foreground-muted; }
         & > .chat--cursor { color: $text-accent; }
         & > .chat--warning { color: $text-warning; }
         & > .chat--error { color: $text-error; }
@@ -467,11 +467,11 @@ class Transcript(ScrollView, can_focus=True):
             self._styles[style] = known
         return known
 
-    def _component(self, name: str) -> VisualStyle:
+    def _component(self, name: str) -> Style:
         """What a component class sets, and nothing else (Textual's own loses solid backgrounds)."""
         styles = self.get_component_styles(name)
         text = styles.text_style
-        return VisualStyle(
+        return Style(
             background=styles.background if styles.has_rule("background") else None,
             foreground=styles.color if styles.has_rule("color") else None,
             bold=text.bold,
