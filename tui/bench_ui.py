@@ -42,7 +42,7 @@ PATIENCE = 240.0  # seconds for a whole child
 KEY_PAUSE = 0.05  # seconds between a letter's echo and the next key
 LOST = 2.0  # a letter that did not come back by then counts as that late
 # Letters that no answer of the model has, each used once until the line is cleared.
-LETTERS = [chr(code) for code in range(0x0400, 0x0450)]
+LETTERS = [chr(code) for code in range(0x0410, 0x0430)]
 PROMPT = (
     "Tell me a long story about a lighthouse keeper, her brother, the town of Oslo and a machine "
     "that counts the waves. Agent {n} tells it in its own way."
@@ -294,17 +294,18 @@ async def _work(
             started: list[float] = started,
             finished: dict[str, int] = finished,
             done: asyncio.Event = done,
+            warm: bool = number > 0,
         ) -> None:
             if isinstance(event, TurnDelta) and not started:
                 started.append(time.perf_counter())
+                if warm:
+                    streaming(True)
             elif isinstance(event, TurnFinished) and event.turn.role == "assistant":
                 finished[event.agent] = event.turn.tokens
                 if len(finished) == len(names):
                     done.set()
 
         stop = workspace.subscribe(watch)
-        if number:
-            streaming(True)
         for index, name in enumerate(names):
             await workspace.clear(name)
             await workspace.tell(

@@ -40,9 +40,11 @@ def tokens_of(llama: Any, model: Any, job: dict[str, Any]) -> list[list[int]]:
     prompts = []
     for text in job["texts"]:
         data = text.encode()
-        out = (ctypes.c_int32 * (len(data) + 8))()
+        out = (ctypes.c_int32 * (4 * len(data) + 16))()  # a blank is three byte tokens at worst
         n = llama.llama_tokenize(vocab, data, len(data), out, len(out), True, False)
         tokens = list(out[:n])
+        if n <= 0:
+            raise RuntimeError("the prompt could not be tokenised")
         prompts.append((tokens * (job["prompt_tokens"] // n + 1))[: job["prompt_tokens"]])
     return prompts
 

@@ -29,7 +29,7 @@ from engine.core.model import thread_count
 from engine.models import MINI, resolve
 from engine.protocol import Deltas, Done, Event, Message, Sampling
 
-PROMPT_WORDS = 120
+PROMPT_WORDS = 42
 REPEATS = 3
 
 

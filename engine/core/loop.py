@@ -23,6 +23,7 @@ from engine.core.sampling import Sampler, draw_seed, logprobs
 from engine.core.scheduler import Scheduler, Step
 from engine.core.sequence import Phase, Sequence
 from engine.core.text import TextStream
+from engine.core.threads import ThreadTuner
 from engine.errors import EngineError, HaloError, ModelError
 from engine.protocol import (
     AnyRequest,
@@ -119,6 +120,8 @@ class EngineCore:
         self._model = Model(self._path, self._config, progress)
         self._context = Context(self._model, self._config)
         self._language = Language(self._model)
+        # Asked for a number of threads, we take that many.
+        self._threads = None if self._config.threads else ThreadTuner(self._context.threads)
         self._scheduler = Scheduler(
             Cells(self._context.n_ctx, self._context.n_seq_max, self._context),
             self._context.n_batch,
@@ -182,6 +185,9 @@ class EngineCore:
         scheduler.overfull.clear()
         if not step:
             return
+        threads = self._threads
+        if threads is not None:
+            self._context.use_threads(threads.maximum if step.prefill else threads.choose())
         started = time.monotonic()
         for chunk in step.prefill:
             generation = chunk.sequence.payload
@@ -194,7 +200,10 @@ class EngineCore:
         self._fatal_steps = 0
         scheduler.commit(step)
         self._take_outputs(step)
-        self._speed.step(step.decode, step.tokens - len(step.decode), time.monotonic() - started)
+        seconds = time.monotonic() - started
+        if threads is not None and not step.prefill:
+            threads.record(len(step.decode), seconds)
+        self._speed.step(step.decode, step.tokens - len(step.decode), seconds)
 
     def _take_outputs(self, step: Step) -> None:
         """Sample for every sequence whose tokens are all computed."""

@@ -38,6 +38,7 @@ class Context:
         self.partial = model.has_partial_memory
         self._n_swa = model.n_swa
         self.threads = thread_count(config.threads)
+        self._threads_in_use = self.threads
         self.pointer = self._create(config)
         self.memory = self._llama.llama_get_memory(self.pointer)
         self.n_ctx = int(self._llama.llama_n_ctx(self.pointer))
@@ -137,6 +138,12 @@ class Context:
             n = end
         self._batch.n_tokens = n
         return int(self._decode(self.pointer, self._batch))
+
+    def use_threads(self, count: int) -> None:
+        """Compute the next step with so many threads."""
+        if count != self._threads_in_use:
+            self._llama.llama_set_n_threads(self.pointer, count, count)
+            self._threads_in_use = count
 
     def logits(self, row: int) -> npt.NDArray[np.float32]:
         """Raw logits [n_vocab] of the row-th output of the last step; valid until the next."""

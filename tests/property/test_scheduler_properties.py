@@ -169,6 +169,7 @@ operations = st.lists(
         st.tuples(st.just("close"), names),
         st.tuples(st.just("focus"), names),
     ),
+    min_size=8,
     max_size=40,
 )
 worlds = st.builds(
@@ -184,7 +185,7 @@ worlds = st.builds(
 kinds = st.sampled_from([(True, False), (False, False), (True, True)])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(worlds, kinds, operations)
 def test_promises_hold_whatever_comes(
     world: World, kind: tuple[bool, bool], ops: list[tuple[Any, ...]]
@@ -254,12 +255,42 @@ def test_the_focused_prefill_comes_first(position: int) -> None:
     assert done == [f"p{position}"]
 
 
-def test_a_full_batch_of_decoders_takes_turns() -> None:
-    world = World(total=8192, slots=80, n_batch=32)
+def test_a_full_batch_of_decoders_takes_turns_and_leaves_room_for_prompts() -> None:
+    world = World(total=16384, slots=80, n_batch=32)
     for number in range(60):
-        world.submit(f"d{number}", [number + 1, 7], 40)
+        world.submit(f"d{number}", [number + 1, 7], 150)
+    for _ in range(40):
+        world.step()
+    assert all(s.phase is Phase.DECODE for s in world.sessions.values())
+    lengths = [len(s.tokens) for s in world.sessions.values()]
+    for _ in range(20):
+        world.step()
+    gained = [len(s.tokens) - n for s, n in zip(world.sessions.values(), lengths, strict=True)]
+    assert min(gained) >= 9, "20 steps of 32 for 60 sequences"
     world.run_out(10000)
     assert len(world.finished) == 60
+
+
+def test_a_prompt_that_just_fits_is_taken_though_no_reserve_is_left() -> None:
+    world = World(total=256, slots=2)
+    world.submit("idle", [1] * 100, 3)
+    world.run_out(100)
+    world.submit("ada", [2] * 255, 10)
+    world.run_out(100)
+    assert world.finished[-1] == ("ada", "done")
+
+
+def test_what_was_trimmed_is_no_prefix_any_more() -> None:
+    world = World(total=2048, slots=4)
+    world.submit("ada", [*range(100)], 2)
+    world.run_out(100)
+    world.submit("grace", [7, 7], 2)  # someone asks, so that ada's cells are indexed
+    world.run_out(100)
+    world.submit("ada", [*range(20), 500, 501], 2)
+    world.run_out(100)
+    world.submit("alan", [*range(100)], 2)
+    world.step()
+    assert world.sessions["alan"].cached == 20
 
 
 def test_kept_prefixes_go_before_idle_sessions_and_those_before_the_youngest() -> None:

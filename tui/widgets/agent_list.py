@@ -36,6 +36,7 @@ class AgentRow(Static):
     def __init__(self, agent: Agent, index: int) -> None:
         super().__init__()
         self.agent, self.index = agent, index
+        self._line = Text()  # as drawn
 
     def draw(self, focused: bool, total: int) -> None:
         """Show the agent's state now; `total` = cells of the engine."""
@@ -53,6 +54,9 @@ class AgentRow(Static):
         if state.cells:
             line.append(f" · {short(state.cells)} cells", "dim")
         self.set_class(focused, "-focused")
+        if line == self._line:
+            return  # most rows are the same most of the time, and drawing is what costs
+        self._line = line
         self.update(line, layout=False)
         self.tooltip = state.reason or None
 

@@ -128,20 +128,23 @@ class Document:
         return True
 
     def _parse_tail(self) -> None:
-        blocks = _parse_blocks(self.source[self._cut :], self.mode)
-        for _, leaves in blocks[:-1]:
+        source = self.source[self._cut :]
+        blocks = _parse_blocks(source, self.mode)
+        # A block that begins on a line that is not complete may turn out to be none: "#" is a
+        # heading, "#1" goes on with the paragraph above. Then the one before stays open, too.
+        unsure = bool(blocks) and blocks[-1][0] >= source.count("\n")
+        keep = max(0, len(blocks) - (2 if unsure else 1))
+        for _, leaves in blocks[:keep]:
             self.fixed.extend(leaves)
-        self.tail = []
+        self.tail = [leaf for _, leaves in blocks[keep:] for leaf in leaves]
+        self._open = ""
         if not blocks:
             return
-        start, self.tail = blocks[-1]
-        if start:
-            position = self._cut
-            for _ in range(start):
-                position = self.source.index("\n", position) + 1
-            self._cut = position
-        self._open = ""
-        last = self.tail[-1] if self.tail else None
+        position = self._cut
+        for _ in range(blocks[keep][0]):
+            position = self.source.index("\n", position) + 1
+        self._cut = position
+        last = self.tail[0] if len(self.tail) == 1 else None
         if last is not None and last.kind == "code" and not last.closed:
             match = _FENCE_OPEN.match(self.source[self._cut :].split("\n", 1)[0])
             if match and match.start(1) == 0 and "\n" in self.source[self._cut :]:
@@ -185,7 +188,7 @@ def _plain_blocks(source: str, fences: bool) -> list[tuple[int, list[Leaf]]]:
         match = _FENCE_OPEN.match(line) if fences else None
         if match and not (match[1][0] == "`" and "`" in match[2]):
             fence = match[1]
-            code = Leaf("code", language=_language(match[2]), closed=False, gap=bool(blocks))
+            code = Leaf("code", language=_language(match[2]), closed=False)
             blocks.append((number, [code]))
         else:
             after_code = bool(blocks) and blocks[-1][1][0].kind == "code"

@@ -63,7 +63,7 @@ class Transcript(ScrollView, can_focus=True):
         & > .chat--code-title { color: $foreground-muted; }
         & > .chat--code-block { background: $foreground 5%; }
         & > .chat--prompt { background: $primary 8%; }
-        & > .chat--quote-bar { color: $foreground-disabled; }
+        & > .chat--quote-bar { color: $foreground-muted; }
         & > .chat--bullet { color: $text-primary; }
         & > .chat--dim { color: $foreground-muted; }
         & > .chat--key { color: $text-accent; text-style: bold; }
@@ -141,7 +141,7 @@ class Transcript(ScrollView, can_focus=True):
         self._pressed_at: Offset | None = None
 
     def on_mount(self) -> None:
-        super().on_mount()
+        self._refresh_scrollbars()
         self.app.theme_changed_signal.subscribe(self, lambda _: self.restyle())
 
     def restyle(self) -> None:
@@ -460,10 +460,8 @@ class Transcript(ScrollView, can_focus=True):
             return style
         known = self._styles.get(style)
         if known is None:
-            if style.startswith("."):
-                known = self._component(style[1:])
-            else:
-                known = self._get_style(style)
+            own = style.startswith(".")
+            known = self._component(style[1:]) if own else self._get_style(style)
             self._styles[style] = known
         return known
 
