@@ -79,7 +79,11 @@ class _Answer:
 
 
 class EngineClient:
-    """One engine core for one app. All methods on one event loop."""
+    """One engine core for one app. All methods on one event loop.
+
+    The kernel ends the core with the *thread* that started it, so that loop should run in a
+    thread that lives as long as the app: normally the main one.
+    """
 
     def __init__(self, config: Config, *, log_path: Path) -> None:
         self._config = config
@@ -191,9 +195,6 @@ class EngineClient:
         }
         package_parent = str(Path(__file__).parent.parent)
         environment = dict(os.environ)
-        # Idle OpenMP threads sleep instead of spinning: on a busy machine spinning ones keep the
-        # core that the thread they wait for needs (docs/engine.md has the figures).
-        environment.setdefault("OMP_WAIT_POLICY", "passive")
         old = environment.get("PYTHONPATH")
         environment["PYTHONPATH"] = f"{package_parent}{os.pathsep}{old}" if old else package_parent
         # Idle threads of a step must not burn the cores that the app, or anything else, waits

@@ -9,10 +9,12 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from tui.actions import ACTIONS  # noqa: E402
-from tui.screens.help import PROMPT_HELP, nice  # noqa: E402
+from tui.keymap import nice  # noqa: E402
+from tui.screens.help import PROMPT_HELP  # noqa: E402
 
 
-def main() -> None:
+def page() -> str:
+    """The text of docs/keys.md."""
     lines = [
         "# Keys and slash commands", "",
         "Made from the action table (`tui/actions.py`) by `scripts/keys_page.py`. `[ui.keys]` in the",
@@ -34,7 +36,11 @@ def main() -> None:
                     f"`/{action.slash} {action.args}`".replace(" `", "`") if action.slash else ""
                 )
                 lines.append(f"| `{action.id}` | {nice(action.keys)} | {slash} | {action.help} |")
-    (ROOT / "docs" / "keys.md").write_text("\n".join(lines) + "\n")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    (ROOT / "docs" / "keys.md").write_text(page())
 
 
 if __name__ == "__main__":

@@ -26,161 +26,135 @@ class Action:
     keys: str = ""  # Textual key names, comma separated
     slash: str = ""  # name of the slash command
     args: str = ""  # what the slash command takes, for completion and help
-    footer: bool = False
+    footer: int = 0  # place in the order in which key hints are left out; 0 = no hint
     palette: bool = True
 
 
+# fmt: off
 ACTIONS: tuple[Action, ...] = (
-    Action("help", "Help", "Show keys and slash commands.", "App", "f1", "help", footer=True),
-    Action(
-        "stop",
-        "Stop",
-        "Stop the answer of this agent; close what is open.",
-        "Chat",
-        "escape",
-        "stop",
-        footer=True,
-    ),
+    Action("help", "Help", "Show keys and slash commands.", "App", "f1", "help", footer=1),
+    Action("palette", "Menu", "Find any command, agent, theme or model by typing.", "App",
+           "ctrl+p", footer=3, palette=False),
+    Action("stop", "Stop", "Stop the answer of this agent; close what is open.", "Chat",
+           "escape", "stop", footer=4),
     Action("stop_all", "Stop all", "Stop all answers and hand-overs.", "Chat", "f12", "stopall"),
-    Action("regenerate", "Regenerate", "Answer the last prompt anew.", "Chat", "f7", "regenerate"),
-    Action(
-        "edit_last",
-        "Edit last prompt",
-        "Edit your last prompt and send it again.",
-        "Chat",
-        "f10",
-        "edit",
-    ),
-    Action("copy_answer", "Copy", "Copy the last answer.", "Chat", "f8", "copy", footer=True),
-    Action("copy_code", "Copy code", "Copy the last code block.", "Chat", "f9", "code"),
-    Action(
-        "find",
-        "Find",
-        "Search in this conversation.",
-        "Chat",
-        "f3,ctrl+f",
-        "find",
-        "[text]",
-        footer=True,
-    ),
+    Action("regenerate", "Again", "Answer the last prompt anew.", "Chat", "f7",
+           "regenerate", footer=10),
+    Action("edit_last", "Edit prompt", "Edit your last prompt and send it again.", "Chat",
+           "f10", "edit", footer=13),
+    Action("copy_answer", "Copy", "Copy the last answer.", "Chat", "f8", "copy", footer=6),
+    Action("copy_code", "Copy code", "Copy the last code block.", "Chat", "f9", "code",
+           footer=11),
+    Action("find", "Find", "Search in this conversation.", "Chat", "f3,ctrl+f", "find", "[text]",
+           footer=9),
     Action("clear", "Clear chat", "Forget this agent's conversation.", "Chat", "", "clear"),
-    Action(
-        "retry_queue",
-        "Send held prompts",
-        "Send prompts held back by a restart.",
-        "Chat",
-        "",
-        "resume",
-    ),
-    Action(
-        "next_agent", "Next agent", "Go to the next agent.", "Agents", "ctrl+pagedown,alt+right"
-    ),
-    Action(
-        "previous_agent",
-        "Previous agent",
-        "Go to the previous agent.",
-        "Agents",
-        "ctrl+pageup,alt+left",
-    ),
-    Action(
-        "go_agent",
-        "Go to agent",
-        "Go to an agent by name or number.",
-        "Agents",
-        "",
-        "agent",
-        "name",
-        palette=False,
-    ),
-    Action(
-        "new_agent", "New", "Create an agent.", "Agents", "ctrl+n", "new", "[name]", footer=True
-    ),
-    Action(
-        "edit_agent",
-        "Edit agent",
-        "Change name, system prompt, colour and sampling.",
-        "Agents",
-        "f2",
-        "agentedit",
-    ),
-    Action(
-        "rename", "Rename agent", "Give this agent another name.", "Agents", "", "rename", "name"
-    ),
-    Action(
-        "duplicate",
-        "Duplicate agent",
-        "Copy this agent with its conversation.",
-        "Agents",
-        "",
-        "duplicate",
-        "[name]",
-    ),
-    Action(
-        "close_agent",
-        "Close agent",
-        "Close this agent; undo brings it back.",
-        "Agents",
-        "",
-        "close",
-    ),
-    Action("undo_close", "Undo close", "Bring the agent closed last back.", "Agents", "", "undo"),
-    Action(
-        "system", "System prompt", "Set this agent's system prompt.", "Agents", "", "system", "text"
-    ),
-    Action(
-        "temperature",
-        "Temperature",
-        "Set this agent's temperature (0 = greedy).",
-        "Agents",
-        "",
-        "temp",
-        "number",
-        palette=False,
-    ),
-    Action(
-        "seed",
-        "Seed",
-        "Set this agent's seed (-1 = random).",
-        "Agents",
-        "",
-        "seed",
-        "number",
-        palette=False,
-    ),
-    Action("grid", "Grid", "Show several agents at once.", "View", "f5", "grid", footer=True),
-    Action(
-        "cache",
-        "Cells",
-        "Show or hide the KV cells and the event log.",
-        "View",
-        "f4",
-        "cache",
-        footer=True,
-    ),
-    Action("log", "Event log", "Show the whole event log.", "View", "f6", "log"),
+    Action("retry_queue", "Send held prompts", "Send prompts held back by a restart.", "Chat", "",
+           "resume"),
+    Action("next_agent", "Next agent", "Go to the next agent.", "Agents",
+           "ctrl+pagedown,alt+right"),
+    Action("previous_agent", "Previous agent", "Go to the previous agent.", "Agents",
+           "ctrl+pageup,alt+left"),
+    Action("go_agent", "Go to agent", "Go to an agent by name or number.", "Agents", "", "agent",
+           "name", palette=False),
+    Action("agents", "Agents", "Choose an agent by typing a part of its name.", "Agents", "",
+           "agents"),
+    Action("new_agent", "New", "Create an agent.", "Agents", "ctrl+n", "new",
+           "[name]", footer=8),
+    Action("edit_agent", "Edit agent", "Change name, system prompt, colour and sampling.",
+           "Agents", "f2", "agentedit", footer=12),
+    Action("rename", "Rename agent", "Give this agent another name.", "Agents", "", "rename",
+           "[name]"),
+    Action("duplicate", "Duplicate agent", "Copy this agent with its conversation.", "Agents", "",
+           "duplicate", "[name]"),
+    Action("move_up", "Move agent up", "Move this agent up the list.", "Agents", "", "moveup"),
+    Action("move_down", "Move agent down", "Move this agent down the list.", "Agents", "",
+           "movedown"),
+    Action("close_agent", "Close agent", "Close this agent; undo brings it back.", "Agents", "",
+           "close"),
+    Action("undo_close", "Undo close", "Bring the agent closed last back, or the one named.",
+           "Agents", "", "undo", "[name]"),
+    Action("system", "System prompt", "Set this agent's system prompt.", "Agents", "", "system",
+           "[text]"),
+    Action("temperature", "Temperature", "Set this agent's temperature (0 = greedy).", "Agents",
+           "", "temp", "number", palette=False),
+    Action("seed", "Seed", "Set this agent's seed (-1 = random).", "Agents", "", "seed",
+           "number", palette=False),
+    Action("think", "Thinking", "Let models think first, or not.", "Agents", "", "think",
+           "[on|off]"),
+    Action("grid", "Grid", "Show several agents at once.", "View", "f5", "grid", footer=5),
+    Action("cache", "Cells", "Show or hide the KV cells and the event log.", "View", "f4",
+           "cache", footer=7),
+    Action("log", "Event log", "Show the whole event log.", "View", "f6", "log", footer=14),
     Action("theme", "Theme", "Choose another theme.", "View", "", "theme", "[name]"),
-    Action("models", "Models", "Choose the model.", "App", "", "models"),
+    Action("models", "Models", "Choose or download the model.", "App", "", "models"),
+    Action("model", "Load a model", "Load a model by its name or path.", "App", "", "model",
+           "name", palette=False),
     Action("restart", "Restart engine", "Start the engine core again.", "App", "", "restart"),
-    Action("quit", "Quit", "Save and leave.", "App", "ctrl+q", "quit", footer=True),
+    Action("quit", "Quit", "Save and leave.", "App", "ctrl+q", "quit", footer=2),
 )
+# fmt: on
 BY_ID = {action.id: action for action in ACTIONS}
 BY_SLASH = {action.slash: action for action in ACTIONS if action.slash}
+JUMPS = {f"{modifier}+{n}": n for n in range(1, 10) for modifier in ("alt", "ctrl")}
+# Keys of the parts of the screen that are not in the table; nobody may take them by [ui.keys].
+RESERVED = {
+    **dict.fromkeys(JUMPS, "going to an agent by number"),
+    **dict.fromkeys(
+        (
+            "enter",
+            "ctrl+j",
+            "shift+enter",
+            "up",
+            "down",
+            "left",
+            "right",
+            "backspace",
+            "space",
+            "tab",
+            "shift+tab",
+            "pageup",
+            "pagedown",
+            "home",
+            "end",
+            "delete",
+        ),
+        "writing",
+    ),
+    "ctrl+r": "searching earlier prompts",
+    "ctrl+c": "copying",
+    "ctrl+v": "pasting",
+}
 
 
 def bindings() -> list[Binding]:
     """Textual bindings of all actions with keys; ids let `[ui.keys]` replace them."""
     made = [
         Binding(
-            a.keys, f"run('{a.id}')", a.label, id=a.id, show=a.footer, priority=True, tooltip=a.help
+            a.keys or unbound(a.id),
+            f"run('{a.id}')",
+            a.label,
+            id=a.id,
+            show=a.footer > 0,
+            priority=True,
+            tooltip=a.help,
         )
         for a in ACTIONS
-        if a.keys
     ]
     jumps = [
-        Binding(f"alt+{n}", f"jump({n})", f"Agent {n}", show=False, priority=True)
-        for n in range(1, 10)
+        Binding(key, f"jump({n})", f"Agent {n}", show=False, priority=True)
+        for key, n in JUMPS.items()
     ]
     return [*made, *jumps]
+
+
+def unbound(action: str) -> str:
+    """A key that no terminal sends: a binding must have one, and `[ui.keys]` may replace it."""
+    return f"unbound_{action}"
+
+
+def own_keymap(config: Config) -> dict[str, str]:
+    """What `[ui.keys]` changes, for `App.set_keymap`. Raises ConfigError."""
+    return {a: keys or unbound(a) for a, keys, _ in key_table(config) if a in config.ui.keys}
 
 
 def slash_commands() -> list[tuple[str, str, str]]:
@@ -190,5 +164,5 @@ def slash_commands() -> list[tuple[str, str, str]]:
 
 def key_table(config: Config) -> list[tuple[str, str, str]]:
     """(action, keys, help) with the user's own keys in place."""
-    keys = effective_keys({a.id: a.keys for a in ACTIONS}, config.ui.keys)
+    keys = effective_keys({a.id: a.keys for a in ACTIONS}, config.ui.keys, RESERVED)
     return [(a.id, keys[a.id], a.help) for a in ACTIONS]

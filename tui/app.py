@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import logging
+import os
 import signal
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from textual.app import App, SystemCommand
 from textual.screen import Screen
+from textual.worker import WorkerFailed
 
 from agents.events import WorkspaceEvent
 from agents.workspace import Client, Workspace
 from engine.config import Config
 from engine.errors import HaloError
-from tui.actions import ACTIONS, key_table
+from tui import faults, palette
+from tui.actions import own_keymap
+from tui.screens.fault import FaultScreen
 from tui.screens.main import MainScreen
 from tui.themes import THEMES
 
@@ -24,39 +33,56 @@ class HaloApp(App[int]):
     TITLE = "halo-tui"
     CSS_PATH = "app.tcss"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal"), (150, "-wide")]  # noqa: RUF012
-    ENABLE_COMMAND_PALETTE = True
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-tall")]  # noqa: RUF012
+    COMMANDS = App.COMMANDS | {palette.Models}
 
-    def __init__(self, config: Config, data_dir: Path, client: Client) -> None:
+    def __init__(
+        self,
+        config: Config,
+        data_dir: Path,
+        client: Client,
+        *,
+        make_client: Callable[[Config], Client] | None = None,
+        first_start: bool = False,
+    ) -> None:
+        """`make_client` makes the clients of restarts; `first_start` opens the model picker."""
         super().__init__()
         self.config = config
-        self.workspace = Workspace(config, client, data_dir)
+        self.first_start = first_start
+        self.farewell = ""  # one sentence for the terminal, when the app could not go on
+        self.workspace = Workspace(config, client, data_dir, make_client)
         self.main = MainScreen(self.workspace)
+        self._stopped = False
         for theme in THEMES:
             self.register_theme(theme)
-        self.set_keymap({a: k for a, k, _ in key_table(config) if a in config.ui.keys})
+        self.set_keymap(own_keymap(config))
 
     async def on_mount(self) -> None:
         if self.config.ui.theme in self.available_themes:
             self.theme = self.config.ui.theme
         else:
             self.notify(
-                f"There is no theme '{self.config.ui.theme}'; the palette lists all of them.",
-                severity="warning",
-            )
+                f"There is no theme '{self.config.ui.theme}'; /theme lists all of them.",
+                severity="warning", markup=False,
+            )  # fmt: skip
             self.theme = THEMES[0].name
         self.workspace.subscribe(self._on_workspace)
         try:
             await self.workspace.start()
         except HaloError as error:
-            self.exit(1, message=f"halo-tui: {error}")
+            self._stopped = True
+            self.farewell = str(error)
+            self.exit(return_code=1)
             return
         await self.push_screen(self.main)
+        if not self.is_headless:
+            self.call_after_refresh(calm_collector)
         self._catch_signals()
+        if self.first_start:
+            self.main.controller.start("welcome")
 
     def _catch_signals(self) -> None:
         """A closed terminal or `kill` saves and restores the screen like Quit does."""
-        import asyncio
-
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGHUP):
             try:
@@ -64,44 +90,83 @@ class HaloApp(App[int]):
             except (NotImplementedError, RuntimeError, ValueError):
                 return  # not the main thread: tests
 
-    async def action_quit(self) -> None:
-        """Textual's own Ctrl+Q: asks first when agents are busy."""
-        self.main.controller.start("quit")
-
     async def leave(self) -> None:
         """Save everything, stop the core, end the app."""
         if self.main.is_mounted:
             self.main.keep_draft()
         try:
-            await self.workspace.stop()
+            await self.stop_workspace()
         finally:
             self.exit(0)
+
+    async def stop_workspace(self) -> None:
+        """Write everything and end the core; once is enough."""
+        if not self._stopped:
+            self._stopped = True
+            await self.workspace.stop()
+
+    async def action_quit(self) -> None:
+        """Ctrl+Q, also while a dialog is open."""
+        if self.main.is_mounted:
+            self.main.controller.start("quit")
+        else:
+            await self.leave()
 
     def _on_workspace(self, event: WorkspaceEvent) -> None:
         if self.main.is_mounted:
             self.main.on_workspace(event)
 
+    def action_command_palette(self) -> None:
+        """The palette belongs to the main screen; dialogs are answered first."""
+        if self.screen is self.main:
+            super().action_command_palette()
+
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """The palette: every action of the table, every agent, and the themes."""
-        main = self.main
-        for action in ACTIONS:
-            if action.palette:
-                label = f"{action.label}" + (f"  (/{action.slash})" if action.slash else "")
-                yield SystemCommand(
-                    label, action.help, lambda name=action.id: main.controller.start(name)
-                )
-        for name in self.workspace.names:
-            yield SystemCommand(
-                f"Go to {name}",
-                "Show this agent.",
-                lambda n=name: main.controller.start("go_agent", n),
+        return palette.commands(self)
+
+    def watch_title(self, title: str) -> None:
+        """The app's title is the terminal's, so that a hidden window shows who is busy."""
+        driver = self._driver
+        if driver is not None and not self.is_headless and not self.is_web:
+            driver.write(f"\x1b]0;{title}\x07")
+
+    # --- faults ----------------------------------------------------------------------------------
+
+    def _handle_exception(self, error: Exception) -> None:
+        """A worker's fault becomes a dialog; with a widget's the screen cannot go on."""
+        if self.is_headless or _debugging():
+            super()._handle_exception(error)
+        elif isinstance(error, WorkerFailed) and self.main.is_mounted:
+            self.push_screen(FaultScreen(error.error))
+        else:
+            self._return_code = 1
+            file = faults.record(error)
+            self.farewell = (
+                f"halo-tui stopped because of a fault of its own: {faults.sentence(error)}. "
+                "Your conversations are saved; start it again."
+                + (f" The details are in {file}." if file else "")
             )
-        for theme in sorted(self.available_themes):
-            yield SystemCommand(
-                f"Theme: {theme}",
-                "Use this theme.",
-                lambda t=theme: main.controller.start("theme", t),
-            )
+            self._close_messages_no_wait()
+
+
+def _debugging() -> bool:
+    return os.environ.get("HALO_DEBUG", "") not in ("", "0")
+
+
+async def _run(app: HaloApp) -> int:
+    try:
+        code = await app.run_async(mouse=app.config.ui.mouse)
+    finally:
+        await app.stop_workspace()
+    return app.return_code or code or 0
+
+
+def calm_collector() -> None:
+    """Keep the garbage collector from walking what is there for good: each walk through Textual and
+    all modules took up to 100 ms, in which no key was answered."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(5_000, 20, 20)
 
 
 def run(config: Config, data_dir: Path) -> int:
@@ -109,10 +174,41 @@ def run(config: Config, data_dir: Path) -> int:
     from engine import paths
     from engine.client import EngineClient
     from tui.stderr_guard import guarded_stderr
+    from tui.terminal_keys import read_alt_digits
 
+    read_alt_digits()
     state = paths.state_dir()
-    client = EngineClient(config, log_path=state / "core.log")
-    app = HaloApp(config, data_dir, client)
+    first = not config.file and not (data_dir / "workspace.json").exists()
+    _log_to(state / "app.log")
     with guarded_stderr(state / "app-native.log"):
-        code = app.run(mouse=config.ui.mouse)
-    return app.return_code or code or 0
+        client = EngineClient(config, log_path=state / "core.log")
+        app = HaloApp(config, data_dir, client, first_start=first)
+        _titles("\x1b[22;0t")  # the terminal keeps its title for us ...
+        try:
+            code = asyncio.run(_run(app))
+        finally:
+            _titles("\x1b[23;0t")  # ... and gets it back
+    if app.farewell:
+        print(f"halo-tui: {app.farewell}", file=sys.stderr)
+    return code
+
+
+def _titles(sequence: str) -> None:
+    terminal = sys.__stderr__
+    try:
+        if terminal is not None and terminal.isatty():
+            terminal.write(sequence)
+            terminal.flush()
+    except OSError:
+        pass  # the terminal has gone
+
+
+def _log_to(file: Path) -> None:
+    """What the app logs goes to a file; Textual would swallow it."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handler = RotatingFileHandler(file, maxBytes=1024 * 1024, backupCount=1, delay=True)
+    except OSError:
+        return
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agents.agent import Agent
+from agents.workspace import Workspace
 from engine.errors import HaloError
 from tui.actions import BY_SLASH
 from tui.screens.dialogs import AgentEditor, AgentForm, AskText, Confirm
+from tui.widgets.marks import doing
 
 if TYPE_CHECKING:
     from tui.screens.main import MainScreen
@@ -21,25 +25,32 @@ class Controller:
         self.screen = screen
 
     @property
-    def space(self) -> Any:
+    def space(self) -> Workspace:
         return self.screen.workspace
 
     @property
     def agent(self) -> Agent:
         """The agent the person looks at."""
-        found: Agent = self.space.get(self.screen.current)
-        return found
+        return self.space.get(self.screen.current)
 
     def start(self, action: str, argument: str = "") -> None:
         """Run an action in a worker, so that it may open dialogs and wait."""
-        self.screen.run_worker(self.run(action, argument), group="actions")
+        self.begin(getattr(self, action)(argument.strip()))
 
-    async def run(self, action: str, argument: str = "") -> None:
-        """Run an action; what cannot be done is told, never raised."""
+    def begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run `work` in a worker; what cannot be done is told, never raised."""
+        self.screen.run_worker(self._told(work), group="actions")
+
+    async def _told(self, work: Coroutine[Any, Any, None]) -> None:
         try:
-            await getattr(self, action)(argument.strip())
+            await work
         except HaloError as error:
             self.tell(str(error), "error")
+        except Exception as error:
+            # A fault of ours or of a library must not take the conversations with it.
+            from tui.screens.fault import FaultScreen
+
+            self.screen.app.push_screen(FaultScreen(error))
 
     def slash(self, name: str, argument: str) -> None:
         """Run a slash command."""
@@ -58,6 +69,9 @@ class Controller:
 
         await self.ask(HelpScreen(self.space.config))
 
+    async def palette(self, _: str) -> None:
+        self.screen.app.action_command_palette()
+
     async def quit(self, _: str) -> None:
         busy = [a.name for a in self.space.agents if a.busy]
         if busy and not await self.ask(
@@ -70,24 +84,57 @@ class Controller:
             return
         await self.screen.app.leave()  # type: ignore[attr-defined]
 
+    async def welcome(self, _: str) -> None:
+        """The first start: halo-mini is loading already, Enter takes it."""
+        await self._pick(first=True)
+
     async def models(self, _: str) -> None:
+        await self._pick(first=False)
+
+    async def _pick(self, first: bool) -> None:
         from tui.screens.models import ModelsScreen
 
-        chosen = await self.ask(ModelsScreen(self.space.config))
-        if chosen is not None:
+        chosen = await self.ask(ModelsScreen(self.space.config, first))
+        if chosen is not None and not (first and chosen == self.space.config.model.path):
             await self.use_model(chosen)
 
+    async def model(self, name: str) -> None:
+        from engine import models
+
+        if not name:
+            await self._pick(first=False)
+            return
+        path = await asyncio.to_thread(models.resolve, name, self.space.config)
+        await self.use_model("" if path == models.MINI else str(path))
+
     async def use_model(self, path: str) -> None:
-        """Load another model; conversations go on with it. "" = halo-mini."""
-        from engine import paths
-        from engine.client import EngineClient
+        """Load another model ("" = halo-mini) and keep it as a setting once it has loaded.
+
+        Conversations go on with it. One that cannot be loaded is given up for the one before.
+        """
+        space, before = self.space, self.space.config.model.path
+        if path == before and space.engine_state == "ready":
+            self.tell(f"{_label(path)} is loaded already.")
+            return
+        busy = [agent.name for agent in space.agents if agent.busy]
+        if busy and not await self.ask(
+            Confirm(f"This stops the answers of {', '.join(busy)}. Load {_label(path)}?", "Load")
+        ):
+            return
+        space.config.model.path = path
+        await space.restart_engine()
+        try:
+            ready = await space.wait_ready()
+        except HaloError as error:
+            space.config.model.path = before
+            if path != before:
+                self.tell(f"{error} Going back to {_label(before)}.", "error")
+                await space.restart_engine()
+            return
         from engine.config_edit import save_value
 
-        self.space.config.model.path = path
-        file = save_value("model.path", path)
-        self.tell(f"Loading {path or 'halo-mini'}; saved in {file}.")
-        client = EngineClient(self.space.config, log_path=paths.state_dir() / "core.log")
-        await self.space.restart_engine(client)
+        file = await asyncio.to_thread(save_value, "model.path", path)
+        self.tell(f"{ready.model} is loaded and will be next time (saved in {file}).")
 
     async def restart(self, _: str) -> None:
         await self.space.restart_engine()
@@ -166,27 +213,43 @@ class Controller:
         if 1 <= number <= len(self.space.names):
             await self.screen.show_agent(self.space.names[number - 1])
 
+    async def agents(self, _: str) -> None:
+        """A searchable list of the agents."""
+        found = [
+            (name, lambda n=name: self.start("go_agent", n), doing(self.space.get(name)))
+            for name in self.space.names
+        ]
+        await self.screen.app.search_commands(found, "Go to agent…")
+
     async def new_agent(self, name: str) -> None:
+        async def create(form: AgentForm) -> None:
+            made.append(await self.space.create(form.name, form.system, form.colour, form.sampling))
+
+        made: list[Agent] = []
         if name:
-            agent = await self.space.create(name)
+            made.append(await self.space.create(name))
         else:
-            form = await self.ask(AgentEditor(None, f"agent{len(self.space.agents) + 1}"))
-            if form is None:
-                return
-            agent = await self.space.create(form.name, form.system, form.colour, form.sampling)
-        await self.screen.show_agent(agent.name)
+            await self.ask(AgentEditor(None, create, self._new_name(), self.space.config.sampling))
+        if made:
+            await self.screen.show_agent(made[0].name)
+
+    def _new_name(self) -> str:
+        taken = {name.casefold() for name in self.space.names}
+        numbers = range(len(taken) + 1, 2 * len(taken) + 3)
+        return next(f"agent{n}" for n in numbers if f"agent{n}" not in taken)
 
     async def edit_agent(self, _: str) -> None:
         agent = self.agent
-        form: AgentForm | None = await self.ask(AgentEditor(agent))
-        if form is None:
-            return
-        if form.name != agent.name:
-            await self.space.rename(agent.name, form.name)
-        await self.space.change(
-            agent.name, system=form.system, colour=form.colour, sampling=form.sampling
-        )
-        await self.screen.show_agent(agent.name)
+
+        async def change(form: AgentForm) -> None:
+            await self.space.change(
+                agent.name, system=form.system, colour=form.colour, sampling=form.sampling
+            )
+            if form.name != agent.name:
+                await self.space.rename(agent.name, form.name)
+
+        if await self.ask(AgentEditor(agent, change, defaults=self.space.config.sampling)):
+            await self.screen.show_agent(agent.name)
 
     async def rename(self, name: str) -> None:
         agent = self.agent
@@ -205,8 +268,14 @@ class Controller:
         self.tell(f"{name} is closed. /undo brings it back.")
         await self.screen.show_agent(self.space.focused or self.space.names[0])
 
-    async def undo_close(self, _: str) -> None:
-        agent = await self.space.reopen()
+    async def move_up(self, _: str) -> None:
+        await self.space.move(self.agent.name, -1)
+
+    async def move_down(self, _: str) -> None:
+        await self.space.move(self.agent.name, 1)
+
+    async def undo_close(self, name: str) -> None:
+        agent = await self.space.reopen(name.lstrip("@") or None)
         await self.screen.show_agent(agent.name)
 
     async def system(self, text: str) -> None:
@@ -231,10 +300,20 @@ class Controller:
         try:
             value = kind(text)
         except ValueError:
-            raise HaloError(f"'{text}' is not a number.", f"For example: /{key[:4]} 0") from None
+            why = f"'{text}' is not a number." if text else f"Say which {key}."
+            raise HaloError(why, f"For example: /{key[:4]} 0") from None
         agent = self.agent
         await self.space.change(agent.name, sampling={**agent.spec.sampling, key: value})
         self.tell(f"{agent.name}: {key} = {value}.")
+
+    async def think(self, text: str) -> None:
+        chat = self.space.config.chat
+        words = {"on": True, "off": False, "": not chat.thinking}
+        if text.lower() not in words:
+            raise HaloError(f"'{text}' is neither on nor off.", "For example: /think off")
+        chat.thinking = words[text.lower()]
+        await asyncio.to_thread(_save, "chat.thinking", chat.thinking)
+        self.tell(f"Models that can {'think first' if chat.thinking else 'answer at once'}.")
 
     # --- view ---
 
@@ -255,12 +334,16 @@ class Controller:
             app.search_themes()
         elif name in app.available_themes:
             app.theme = name
-            await asyncio.to_thread(_save_theme, name)
+            await asyncio.to_thread(_save, "ui.theme", name)
         else:
             raise HaloError(f"There is no theme '{name}'.", "/theme alone lists them.")
 
 
-def _save_theme(name: str) -> None:
+def _save(key: str, value: Any) -> None:
     from engine.config_edit import save_value
 
-    save_value("ui.theme", name)
+    save_value(key, value)
+
+
+def _label(path: str) -> str:
+    return Path(path).name if path else "halo-mini"

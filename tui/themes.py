@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textual.color import Color, ColorParseError
 from textual.theme import Theme
 
 THEMES = (
@@ -34,6 +35,9 @@ KEPT = "#64748b"
 
 def agent_colour(colour: str, index: int) -> str:
     """Hex colour of an agent: its own, or the palette's by its place in the list."""
-    if colour.startswith("#"):
-        return colour
-    return NAMED.get(colour.lower(), PALETTE[index % len(PALETTE)])
+    if not colour:
+        return PALETTE[index % len(PALETTE)]
+    try:
+        return NAMED.get(colour.lower()) or Color.parse(colour).hex6
+    except ColorParseError:
+        return PALETTE[index % len(PALETTE)]

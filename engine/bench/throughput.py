@@ -23,7 +23,7 @@ import msgspec
 
 from engine import paths
 from engine.bench import make_model
-from engine.client import EngineClient
+from engine.client import SPIN_COUNT, EngineClient
 from engine.config import Config
 from engine.core.model import thread_count
 from engine.models import MINI, resolve
@@ -136,7 +136,7 @@ def _rate(sessions: dict[str, _Session]) -> float:
 
 
 def _peer(job: dict[str, Any], kind: str) -> dict[str, float]:
-    environment = {**os.environ, "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive")}
+    environment = {"GOMP_SPINCOUNT": SPIN_COUNT, **os.environ}  # as the client does for the core
     done = subprocess.run(
         [sys.executable, "-m", "engine.bench.contender"], input=json.dumps({**job, "kind": kind}),
         capture_output=True, text=True, env=environment, check=False,
@@ -153,6 +153,7 @@ async def _model(
     own: Config = msgspec.convert(msgspec.to_builtins(config), Config)
     own.model.path = str(path)
     own.engine.n_ctx = 8192
+    own.engine.threads = thread_count(config.engine.threads)  # fixed: peers do not adapt theirs
     own.engine.keep_closed = False  # every prompt is computed
     rows = []
     for count in agents:

@@ -56,7 +56,9 @@ class Context:
         params.n_ctx = config.n_ctx or self.model.n_ctx_train
         params.n_batch = config.n_batch
         params.n_ubatch = min(config.n_ubatch, config.n_batch)
-        params.n_seq_max = min(config.max_sessions, int(api.llama_max_parallel_sequences()))
+        params.n_seq_max = min(
+            config.max_sessions, config.n_batch, int(api.llama_max_parallel_sequences())
+        )
         params.n_outputs_max = min(params.n_seq_max, config.n_batch)  # one row each at most
         params.n_threads = params.n_threads_batch = self.threads
         params.type_k = _CACHE_TYPES[config.type_k]

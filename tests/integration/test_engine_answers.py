@@ -8,6 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from engine.client import EngineClient
+from engine.config import Config
 from engine.core.cells import Cells
 from engine.core.model import Model
 from engine.core.runner import Context
@@ -338,3 +340,20 @@ async def test_the_map_agrees_with_what_done_says(tmp_path: Path) -> None:
         cells = await talk.cache()
     assert cells.cells == {"ada": done.cells}
     assert cells.used == done.cells == sum(r.length for r in cells.runs if r.owner == "ada")
+
+
+async def test_without_a_setting_it_is_halo_mini(tmp_path: Path) -> None:
+    config = Config()
+    config.engine.threads = 2
+    client = EngineClient(config, log_path=tmp_path / "core.log")
+    talk = Talk(client)
+    ready = await client.start()
+    try:
+        assert Path(ready.path).name == "halo-mini.gguf"
+        assert ready.load_seconds < 10
+        done = await talk.answer("ada", "Hi, I'm Ada.", sampling=GREEDY)
+        assert done.text.strip()
+        assert "<|im" not in done.text
+        assert done.text == talk.streamed("ada")
+    finally:
+        await client.stop()

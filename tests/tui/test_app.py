@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from textual.command import CommandList, CommandPalette
 from textual.pilot import Pilot
 from textual.widgets import Input, Static, TextArea
 
@@ -14,13 +15,13 @@ from engine.config import Config
 from engine.protocol import CacheMap, CellRun
 from tests.support.scripted import ScriptedClient
 from tests.support.waiting import until
-from tui.actions import ACTIONS, BY_ID, bindings, key_table, slash_commands
 from tui.app import HaloApp
 from tui.controller import Controller
 from tui.screens.dialogs import AgentEditor, AskText, Confirm
+from tui.screens.fault import FaultScreen
 from tui.screens.help import HelpScreen
 from tui.screens.log import LogScreen
-from tui.widgets.agent_list import AgentRow
+from tui.widgets.agent_list import AgentRow, AgentTabs
 from tui.widgets.cache_pane import CachePane
 from tui.widgets.chat.conversation import Conversation
 from tui.widgets.chat.grid import ChatGrid
@@ -31,10 +32,13 @@ SIZES = [(80, 24), (120, 40), (200, 60)]
 
 @asynccontextmanager
 async def running(
-    folder: Path, size: tuple[int, int] = (120, 40), client: ScriptedClient | None = None
+    folder: Path,
+    size: tuple[int, int] = (120, 40),
+    client: ScriptedClient | None = None,
+    config: Config | None = None,
 ) -> AsyncIterator[tuple[HaloApp, ScriptedClient, Pilot[int]]]:
     client = client or ScriptedClient()
-    app = HaloApp(Config(), folder, client)
+    app = HaloApp(config or Config(), folder, client, make_client=lambda _: client)
     async with app.run_test(size=size) as pilot:
         await until(lambda: app.main.is_mounted and app.main.current, what="for the main screen")
         await pilot.pause()
@@ -76,15 +80,6 @@ async def test_several_agents_answer_one_prompt(tmp_path: Path) -> None:
         await until(lambda: "hello" in toasts(app), what="for the toast of the hidden agent")
 
 
-async def test_every_action_has_a_method_and_ids_are_unique() -> None:
-    assert len({a.id for a in ACTIONS}) == len(ACTIONS)
-    assert len({a.slash for a in ACTIONS if a.slash}) == len(slash_commands())
-    for action in ACTIONS:
-        assert callable(getattr(Controller, action.id)), action.id
-    keys = [k for b in bindings() for k in b.key.split(",")]
-    assert len(keys) == len(set(keys)), "a key is bound twice"
-
-
 async def test_slash_commands_create_rename_duplicate_close_and_undo(tmp_path: Path) -> None:
     async with running(tmp_path) as (app, _, pilot):
         space = app.workspace
@@ -122,8 +117,13 @@ async def test_editor_creates_an_agent_and_refuses_a_taken_name(tmp_path: Path) 
         await until(lambda: isinstance(app.screen, AgentEditor))
         app.screen.query_one("#name", Input).value = "ada"
         await pilot.press("ctrl+s")
-        await until(lambda: "ada" in toasts(app))
-        assert "kim" in app.workspace.names
+        fault = app.screen.query_one("#fault", Static)
+        await until(lambda: "already an agent called 'ada'" in str(fault.render()))
+        assert app.screen.query_one("#system", TextArea).text == "You are Kim.", "the form stays"
+        app.screen.query_one("#name", Input).value = "kim2"
+        await pilot.press("ctrl+s")
+        await until(lambda: app.main.current == "kim2")
+        assert "kim" not in app.workspace.names
 
 
 async def test_escape_stops_the_answer_and_what_was_said_stays(tmp_path: Path) -> None:
@@ -234,6 +234,7 @@ async def test_a_dead_engine_says_so_and_keeps_the_chats(tmp_path: Path) -> None
         client.start_error = None
         app.main.controller.start("restart")
         await until(lambda: not banner.has_class("-shown"))
+        assert client.ready is not None
 
 
 async def test_too_small_says_what_is_needed(tmp_path: Path) -> None:
@@ -256,20 +257,16 @@ async def test_the_cell_map_shows_owners(tmp_path: Path) -> None:
 
 async def test_user_keys_replace_those_of_the_table(tmp_path: Path) -> None:
     config = Config()
-    config.ui.keys = {"grid": "f11"}
-    assert {a: k for a, k, _ in key_table(config)}["grid"] == "f11"
-    app = HaloApp(config, tmp_path, ScriptedClient())
-    async with app.run_test(size=(120, 40)) as pilot:
-        await until(lambda: app.main.is_mounted and app.main.current)
+    config.ui.keys = {"grid": "f11", "undo_close": "ctrl+g", "log": ""}
+    async with running(tmp_path, config=config) as (app, _, pilot):
         await pilot.press("f11")
         await until(lambda: app.main.grid_shown)
-        await app.workspace.stop()
-
-
-def test_the_key_page_is_made_from_the_table() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "keys.md").read_text()
-    for action in BY_ID.values():
-        assert action.help in page, f"docs/keys.md lacks {action.id}: run scripts/keys_page.py"
+        await pilot.press("f6")  # taken away
+        app.main.controller.start("close_agent")
+        await until(lambda: len(app.workspace.names) == 2)
+        await pilot.press("ctrl+g")  # an action without a key of its own
+        await until(lambda: len(app.workspace.names) == 3)
+        assert app.screen is app.main
 
 
 async def test_switching_agents_keeps_their_conversations_mounted(tmp_path: Path) -> None:
@@ -278,3 +275,117 @@ async def test_switching_agents_keeps_their_conversations_mounted(tmp_path: Path
             await pilot.press(key)
         await until(lambda: app.main.current == "ada")
         assert len(app.main.query(Conversation)) == 3
+
+
+async def test_what_is_in_sight_makes_no_toast(tmp_path: Path) -> None:
+    async with running(tmp_path, client=ScriptedClient(lambda _: "hello")) as (app, _, pilot):
+        await write(pilot, app, "hi")
+        ada = app.workspace.get("ada")
+        await until(lambda: len(ada.turns) == 2 and not ada.busy)
+        await pilot.pause()
+        assert toasts(app) == ""
+        await pilot.press("f5")
+        await until(lambda: app.main.grid_shown)
+        await app.workspace.send("hi", "grace")
+        grace = app.workspace.get("grace")
+        await until(lambda: len(grace.turns) == 2 and not grace.busy)
+        await pilot.pause()
+        assert toasts(app) == ""
+        assert not grace.state.unread
+
+
+async def test_the_title_says_who_is_busy_and_what_is_new(tmp_path: Path) -> None:
+    async with running(tmp_path) as (app, client, _pilot):
+        await app.workspace.send("go", "grace")
+        grace = app.workspace.get("grace")
+        await until(lambda: app.title == "● 1 busy · halo-tui")
+        await until(lambda: grace.id in client.generations)
+        client.finish(grace.id, text="done")
+        await until(lambda: app.title == "✉ 1 new · halo-tui")
+
+
+async def test_a_fault_becomes_a_dialog_and_the_app_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(self: Controller, _: str) -> None:
+        raise KeyError("no such thing")
+
+    monkeypatch.setenv("HALO_TUI_HOME", str(tmp_path))
+    monkeypatch.setattr(Controller, "regenerate", broken)
+    async with running(tmp_path / "data") as (app, _, pilot):
+        await pilot.press("f7")
+        await until(lambda: isinstance(app.screen, FaultScreen))
+        what = app.screen.query_one("#what", Static)
+        await until(lambda: "KeyError: 'no such thing'" in str(what.render()))
+        assert "in broken" in (tmp_path / "state" / "faults.log").read_text()
+        await pilot.press("escape")
+        await until(lambda: app.screen is app.main)
+        await pilot.press("alt+2")
+        await until(lambda: app.main.current == "grace")
+
+
+async def test_quit_works_from_a_dialog_too(tmp_path: Path) -> None:
+    async with running(tmp_path) as (app, client, pilot):
+        await pilot.press("f1")
+        await until(lambda: isinstance(app.screen, HelpScreen))
+        await pilot.press("ctrl+q")
+        await until(lambda: client.stopped)
+
+
+async def test_the_palette_finds_agents_and_stays_away_from_dialogs(tmp_path: Path) -> None:
+    async with running(tmp_path) as (app, _, pilot):
+        await pilot.press("ctrl+p")
+        await until(lambda: isinstance(app.screen, CommandPalette))
+        await pilot.press(*"go to gra")
+        options = app.screen.query_one(CommandList)
+        await until(lambda: options.option_count and options.highlighted is not None)
+        await pilot.press("enter")
+        await until(lambda: app.main.current == "grace" and app.screen is app.main)
+        await pilot.press("f1")
+        await until(lambda: isinstance(app.screen, HelpScreen))
+        await pilot.press("ctrl+p")
+        await pilot.pause()
+        assert isinstance(app.screen, HelpScreen)
+
+
+async def test_more_tabs_than_fit_show_the_one_in_use(tmp_path: Path) -> None:
+    async with running(tmp_path, (80, 24)) as (app, _, pilot):
+        for n in range(12):
+            await app.workspace.create(f"helper-{n}")
+        tabs = app.main.query_one(AgentTabs)
+        for wanted in ("helper-6", "helper-11", "ada"):
+            await app.main.show_agent(wanted)
+            await pilot.pause()
+            await until(lambda w=wanted: w in str(tabs.render()))
+            assert tabs.render().cell_len <= 80
+        start, _, name = tabs._spans[1]
+        await pilot.click(AgentTabs, offset=(start + 2, 0))
+        await until(lambda: app.main.current == name)
+
+
+async def test_cells_that_changed_out_of_sight_are_right_when_shown(tmp_path: Path) -> None:
+    async with running(tmp_path, (80, 24)) as (app, client, pilot):
+        client.cells({app.workspace.get("ada").id: 777})
+        await pilot.pause(0.6)  # the timer that draws comes round and finds nothing to draw on
+        await pilot.press("f4")
+        fill = app.main.query_one(CachePane).query_one("#fill", Static)
+        await until(lambda: "777/8,192" in str(fill.render()))
+
+
+async def test_moving_thinking_and_words_that_are_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HALO_TUI_HOME", str(tmp_path))
+    async with running(tmp_path / "data") as (app, _, pilot):
+        await write(pilot, app, "/movedown")
+        await until(lambda: app.workspace.names == ["grace", "ada", "alan"])
+        await until(
+            lambda: [r.agent.name for r in app.main.query(AgentRow)][:2] == ["grace", "ada"]
+        )
+        await write(pilot, app, "/think off")
+        await until(lambda: "thinking = false" in (tmp_path / "config.toml").read_text())
+        assert app.workspace.config.chat.thinking is False
+        await write(pilot, app, "/think perhaps")
+        await until(lambda: "neither on nor off" in toasts(app))
+        await write(pilot, app, "/theme nosuch")
+        await until(lambda: "There is no theme 'nosuch'" in toasts(app))

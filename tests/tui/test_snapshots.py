@@ -92,3 +92,36 @@ def test_without_colour(snap_compare: Any, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("NO_COLOR", "1")
     app = app_of(tmp_path)
     assert snap_compare(app, terminal_size=(120, 40), run_before=scene(app))
+
+
+def test_cells_on_a_narrow_screen(snap_compare: Any, tmp_path: Path) -> None:
+    app = app_of(tmp_path)
+    assert snap_compare(app, terminal_size=(80, 24), run_before=scene(app, "f4"))
+
+
+def test_editor_on_a_narrow_screen(snap_compare: Any, tmp_path: Path) -> None:
+    app = app_of(tmp_path)
+    assert snap_compare(app, terminal_size=(80, 24), run_before=scene(app, "f2"))
+
+
+def test_light(snap_compare: Any, tmp_path: Path) -> None:
+    app = app_of(tmp_path)
+    app.config.ui.theme = "halo-light"
+    assert snap_compare(app, terminal_size=(120, 40), run_before=scene(app))
+
+
+def test_dead_engine(snap_compare: Any, tmp_path: Path) -> None:
+    from engine.errors import ModelError
+
+    client = ScriptedClient()
+    client.start_error = ModelError("The file /models/x.gguf is cut off.", "Download it again.")
+    app = HaloApp(Config(), tmp_path, client)
+
+    async def play(pilot: Any) -> None:
+        await until(lambda: app.main.is_mounted and app.main.current)
+        await until(lambda: app.workspace.engine_state == "dead")
+        app.main.query_one(Prompt).query("TextArea").first().cursor_blink = False  # type: ignore[attr-defined]
+        app.clear_notifications()
+        await pilot.pause(0.6)
+
+    assert snap_compare(app, terminal_size=(80, 24), run_before=play)

@@ -15,8 +15,11 @@ os.write(2, b"before\\n")
 with guarded_stderr(Path(sys.argv[1])):
     os.write(2, b"python noise\\n")
     libc.write(2, b"native noise\\n", 13)
+    libc.write(1, b"native output\\n", 14)
+    print("printed", flush=True)
     sys.__stderr__.write("drawn by the app\\n")
     sys.__stderr__.flush()
+    sys.__stdout__.write("asked by the app\\n")
 os.write(2, b"after\\n")
 """
 
@@ -27,7 +30,8 @@ def test_noise_goes_to_the_log_and_the_app_to_the_terminal(tmp_path: Path) -> No
         [sys.executable, "-c", CODE, str(log)], capture_output=True, text=True, check=True
     )
     assert done.stderr == "before\ndrawn by the app\nafter\n"
-    assert log.read_text() == "python noise\nnative noise\n"
+    assert done.stdout == "asked by the app\n", "the terminal's own stdout can still be asked"
+    assert log.read_text() == "python noise\nnative noise\nnative output\nprinted\n"
 
 
 def test_a_log_that_cannot_be_opened_does_not_stop_the_app(tmp_path: Path) -> None:

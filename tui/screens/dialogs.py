@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Container, Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label, Static, TextArea
 
 from agents.agent import Agent
+from engine.errors import HaloError
+from engine.protocol import Sampling
 
 
 class Confirm(ModalScreen[bool]):
@@ -25,7 +28,7 @@ class Confirm(ModalScreen[bool]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
-            yield Static(self.question)
+            yield Static(self.question, markup=False)
             with Horizontal(classes="buttons"):
                 yield Button("Cancel", id="no")
                 yield Button(self.yes, id="yes", variant="primary")
@@ -54,7 +57,7 @@ class AskText(ModalScreen[str | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
-            yield Static(self.heading, markup=False)
+            yield Static(self.heading, classes="title", markup=False)
             yield TextArea(self.text) if self.multiline else Input(self.text)
             with Horizontal(classes="buttons"):
                 yield Button("Cancel (Esc)", id="cancel")
@@ -94,45 +97,63 @@ class AgentForm:
     sampling: dict[str, Any]
 
 
-class AgentEditor(ModalScreen[AgentForm | None]):
-    """Name, system prompt, colour and sampling of an agent."""
+class AgentEditor(ModalScreen[bool]):
+    """Name, system prompt, colour and sampling of an agent.
+
+    `save` does what the form says; what it refuses is told in the form, which stays as it is.
+    The result says whether something was saved.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "cancel", "Cancel"),
         Binding("ctrl+s", "save", "Save"),
     ]
     NUMBERS: ClassVar[tuple[tuple[str, type], ...]] = (
-        ("temperature", float), ("top_p", float), ("max_tokens", int), ("seed", int),
+        ("temperature", float), ("top_p", float), ("top_k", int), ("min_p", float),
+        ("repeat_penalty", float), ("max_tokens", int), ("seed", int),
     )  # fmt: skip
+    DEFAULT_CSS = """
+    AgentEditor #numbers { layout: grid; grid-size: 4; grid-gutter: 0 1; height: auto; }
+    AgentEditor #numbers Vertical { height: auto; }
+    AgentEditor #fault { color: $text-error; height: auto; }
+    .-short AgentEditor TextArea { height: 3; }
+    """
 
-    def __init__(self, agent: Agent | None, name: str = "") -> None:
+    def __init__(
+        self,
+        agent: Agent | None,
+        save: Callable[[AgentForm], Awaitable[None]],
+        name: str = "",
+        defaults: Sampling | None = None,
+    ) -> None:
         super().__init__()
-        self.agent = agent
+        self.agent, self.save = agent, save
         self.given = agent.name if agent else name
+        self.defaults = defaults or Sampling()
 
     def compose(self) -> ComposeResult:
         spec = self.agent.spec if self.agent else None
         sampling = spec.sampling if spec else {}
         with VerticalScroll(classes="dialog"):
-            yield Static(f"Edit {self.given}" if self.agent else "New agent", markup=False)
-            yield Label("Name (you call it with @name)")
-            yield Input(self.given, id="name")
-            yield Label("System prompt")
-            yield TextArea(spec.system if spec else "", id="system")
-            yield Label("Colour (a name or #rrggbb; empty = by place)")
-            yield Input(spec.colour if spec else "", id="colour")
-            yield Label("temperature, top_p, max_tokens, seed (empty = as configured)")
-            with Horizontal(classes="buttons"):
+            title = f"Edit {self.given}" if self.agent else "New agent"
+            yield Static(f"{title} · ^S saves · Esc cancels", classes="title", markup=False)
+            yield Label("Name: you call it with @name")
+            yield Input(self.given, id="name", compact=True)
+            yield Label("System prompt: what it is told before every conversation")
+            yield TextArea(spec.system if spec else "", id="system", tab_behavior="focus")
+            yield Label("Colour: a name or #rrggbb; empty = by its place in the list")
+            yield Input(spec.colour if spec else "", id="colour", compact=True)
+            yield Label("Sampling: empty = as configured (shown in grey)")
+            with Container(id="numbers"):
                 for key, kind in self.NUMBERS:
-                    field = Input(
-                        str(sampling.get(key, "")),
-                        id=key,
-                        placeholder=key,
-                        type="number" if kind is float else "integer",
-                    )
-                    field.styles.width = "1fr"
-                    yield field
-            yield Static("", id="fault")
+                    with Vertical():
+                        yield Static(key)
+                        yield Input(
+                            str(sampling.get(key, "")), id=key, compact=True,
+                            placeholder=str(getattr(self.defaults, key)),
+                            type="number" if kind is float else "integer",
+                        )  # fmt: skip
+            yield Static("", id="fault", markup=False)
             with Horizontal(classes="buttons"):
                 yield Button("Cancel (Esc)", id="cancel")
                 yield Button("Save (^S)", id="ok", variant="primary")
@@ -140,19 +161,29 @@ class AgentEditor(ModalScreen[AgentForm | None]):
     def on_mount(self) -> None:
         self.query_one("#name").focus()
 
-    def on_button_pressed(self, event: Button.Pressed) -> None:
+    async def on_button_pressed(self, event: Button.Pressed) -> None:
         if event.button.id == "ok":
-            self.action_save()
+            await self.action_save()
         else:
-            self.dismiss(None)
+            self.dismiss(False)
 
-    def on_input_submitted(self) -> None:
-        self.action_save()
+    async def on_input_submitted(self) -> None:
+        await self.action_save()
 
     def action_cancel(self) -> None:
-        self.dismiss(None)
+        self.dismiss(False)
 
-    def action_save(self) -> None:
+    async def action_save(self) -> None:
+        try:
+            await self.save(self._form())
+        except HaloError as error:
+            fault = self.query_one("#fault", Static)
+            fault.update(f"✗ {error}")
+            fault.scroll_visible(animate=False)
+        else:
+            self.dismiss(True)
+
+    def _form(self) -> AgentForm:
         sampling = dict(self.agent.spec.sampling) if self.agent else {}
         for key, kind in self.NUMBERS:
             text = self.query_one(f"#{key}", Input).value.strip()
@@ -161,13 +192,10 @@ class AgentEditor(ModalScreen[AgentForm | None]):
                 try:
                     sampling[key] = kind(text)
                 except ValueError:
-                    self.query_one("#fault", Static).update(f"{key} is not a number: {text}")
-                    return
-        self.dismiss(
-            AgentForm(
-                self.query_one("#name", Input).value.strip(),
-                self.query_one("#system", TextArea).text.strip(),
-                self.query_one("#colour", Input).value.strip(),
-                sampling,
-            )
+                    raise HaloError(f"{key}: '{text}' is not a number.") from None
+        return AgentForm(
+            self.query_one("#name", Input).value.strip(),
+            self.query_one("#system", TextArea).text.strip(),
+            self.query_one("#colour", Input).value.strip(),
+            sampling,
         )

@@ -14,6 +14,7 @@ from textual.widgets import Static
 
 from engine.config import Config
 from tui.actions import BY_ID, key_table
+from tui.keymap import nice
 
 PROMPT_HELP = (
     ("Enter", "send"),
@@ -22,27 +23,19 @@ PROMPT_HELP = (
     ("Ctrl+R", "search earlier prompts"),
     ("@name text", "send to that agent; several names work, @all is everyone"),
     ("/command", "slash commands, completed as you type"),
-    ("Alt+1 … Alt+9", "go to the first … ninth agent"),
-    ("Alt+Up / Alt+Down", "choose a message: c copies, e edits, r answers anew"),
+    ("Alt+1 … Alt+9", "go to the first … ninth agent (Ctrl+1 … where the terminal sends it)"),
+    ("Alt+↑ / Alt+↓", "choose a message: c copies, e edits, r answers anew"),
+    ("PgUp / PgDn", "scroll; drag with the mouse to select, Ctrl+C copies"),
 )
-
-
-def nice(keys: str) -> str:
-    """ctrl+pagedown,alt+right -> Ctrl+PgDn / Alt+Right."""
-    names = {"pagedown": "PgDn", "pageup": "PgUp", "escape": "Esc"}
-    shown = []
-    for key in filter(None, keys.split(",")):
-        parts = key.strip().split("+")
-        shown.append("+".join(names.get(part, part.capitalize()) for part in parts))
-    return " / ".join(shown)
 
 
 def tables(config: Config) -> list[tuple[str, Table]]:
     """(title, table) of each group."""
     groups: dict[str, Table] = {}
-    prompt = _table()
+    prompt = Table.grid(padding=(0, 2))
+    prompt.add_column(min_width=20, no_wrap=True)
     for key, text in PROMPT_HELP:
-        prompt.add_row(Text(key, "bold"), "", text)
+        prompt.add_row(Text(key, "bold"), text)
     groups["Writing"] = prompt
     for action_id, keys, text in key_table(config):
         action = BY_ID[action_id]
@@ -64,7 +57,7 @@ class HelpScreen(ModalScreen[None]):
     """Everything that can be done, with its key and slash command."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,f1,q", "dismiss", "Close"),
+        Binding("escape,f1,q,enter", "dismiss", "Close"),
     ]
 
     def __init__(self, config: Config) -> None:
@@ -73,8 +66,8 @@ class HelpScreen(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(classes="dialog help") as box:
-            box.styles.width = 96
-            yield Static(Text("Help — Esc closes", "bold"))
+            box.styles.width = 100
+            yield Static("Help · Esc closes · ^P finds any command by typing", classes="title")
             for title, table in tables(self.config):
                 yield Static(Text(f"\n{title.upper()}", "dim"))
                 yield Static(table)

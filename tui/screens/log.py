@@ -7,7 +7,7 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from agents.events import LogEntry
 from tui.widgets.event_log import EventLog
@@ -23,9 +23,8 @@ class LogScreen(Screen[None]):
         self.entries = entries
 
     def compose(self) -> ComposeResult:
-        yield Static(" EVENT LOG — Esc goes back")
+        yield Static("EVENT LOG · newest at the bottom · Esc goes back", classes="title")
         yield EventLog(self.entries, wide=True)
-        yield Footer()
 
     def add(self, entry: LogEntry) -> None:
         """A new entry while the screen is open."""

@@ -6,14 +6,17 @@ frame; messages of the widgets become calls of the controller.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from textual import events, on
+from textual.actions import SkipAction
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
+from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import ContentSwitcher, Footer, Static
+from textual.widgets import ContentSwitcher, Static
 
 from agents.events import (
     AgentChanged,
@@ -30,7 +33,7 @@ from agents.events import (
 )
 from agents.workspace import Workspace
 from engine.errors import HaloError
-from tui.actions import bindings, slash_commands
+from tui.actions import bindings, key_table, slash_commands
 from tui.clipboard import copy
 from tui.controller import Controller
 from tui.screens.log import LogScreen
@@ -40,9 +43,10 @@ from tui.widgets.chat.conversation import Conversation
 from tui.widgets.chat.grid import ChatGrid
 from tui.widgets.chat.prompt import Prompt
 from tui.widgets.event_log import EventLog
+from tui.widgets.key_hints import KeyHints
 from tui.widgets.status_line import StatusLine
 
-SMALLEST = (50, 14)
+SMALLEST = (60, 16)
 FRAME = 1 / 15  # the list and the tabs are drawn at most that often
 
 
@@ -58,9 +62,8 @@ class MainScreen(Screen[None]):
         self.controller = Controller(self)
         self.current = ""  # name of the agent shown
         self.grid_shown = False
+        self.chats: dict[str, Conversation] = {}  # by agent id
         self._dirty: set[str] = set()
-        self._chats: dict[str, Conversation] = {}  # by agent id
-        self._titled = ""
 
     # --- parts -----------------------------------------------------------------------------------
 
@@ -69,7 +72,7 @@ class MainScreen(Screen[None]):
         with Horizontal(id="body"):
             yield _id(AgentList(self.workspace), "agents")
             with Vertical(id="centre"):
-                yield Static("", id="banner", markup=False)
+                yield Static("", id="banner")
                 yield ContentSwitcher(id="chats")
                 yield Prompt(slash_commands(), lambda: self.workspace.names)
             with Vertical(id="side"):
@@ -77,27 +80,24 @@ class MainScreen(Screen[None]):
                 yield EventLog(list(self.workspace.log))
         yield Static("", id="small")
         yield StatusLine(self.workspace)
-        yield Footer(show_command_palette=True)
+        keys = {action: keys for action, keys, _ in key_table(self.workspace.config)}
+        yield KeyHints(keys, self._hint_words)
 
     async def on_mount(self) -> None:
         ui = self.workspace.config.ui
         self.set_interval(FRAME, self._flush)
         self.set_interval(1.0, self.query_one(CachePane).sample)
-        self._cell_period = 1 / ui.cell_map_hz
-        self.set_interval(self._cell_period, self._draw_cells)
+        self.set_interval(1 / ui.cell_map_hz, self._draw_cells)
         wanted = self.workspace.config.chat.default_agent or self.workspace.focused
         names = self.workspace.names
         await self.show_agent(wanted if wanted in names else names[0])
         self._show_engine()
-        self.query_one(AgentList).refresh_rows()
+        self._dirty |= {"roster", "cells", "stats"}
 
     @property
     def conversation(self) -> Conversation:
         """The conversation of the agent shown."""
-        return self._conversations()[self.workspace.get(self.current).id]
-
-    def _conversations(self) -> dict[str, Conversation]:
-        return self._chats
+        return self.chats[self.workspace.get(self.current).id]
 
     async def show_agent(self, name: str) -> None:
         """Look at another agent."""
@@ -106,13 +106,13 @@ class MainScreen(Screen[None]):
         prompt = self.query_one(Prompt)
         switcher = self.query_one("#chats", ContentSwitcher)
         chat_id = f"chat-{agent.id}"
-        if agent.id not in self._chats:
+        if agent.id not in self.chats:
             ui = self.workspace.config.ui
             chat = Conversation(
                 self.workspace, agent.name, fps=ui.markdown_fps, window=ui.history_window
             )
             chat.id = chat_id
-            self._chats[agent.id] = chat
+            self.chats[agent.id] = chat
             await switcher.mount(chat)
         self.current = agent.name
         self.grid_shown = False
@@ -121,7 +121,7 @@ class MainScreen(Screen[None]):
         prompt.set_draft(agent.draft)
         prompt.set_agent(agent)
         await self.workspace.focus(agent.name)
-        self._dirty.add("roster")
+        self._dirty.add("agents")
         self._flush()
         prompt.focus_input()
 
@@ -141,6 +141,9 @@ class MainScreen(Screen[None]):
         await switcher.mount(grid)
         switcher.current = "grid"
         self.grid_shown = True
+        for agent in self.workspace.agents:
+            self.workspace.mark_read(agent.name)
+        self._dirty.add("agents")
 
     def _drop_grid(self) -> None:
         for grid in self.query(ChatGrid):
@@ -149,20 +152,19 @@ class MainScreen(Screen[None]):
     def toggle_side(self) -> None:
         """Show or hide cells and events; on narrow screens they are hidden at first."""
         side = self.query_one("#side")
-        side.toggle_class(
-            "-asked" if self.app.has_class("-narrow") or self.has_class("-narrow") else "-hidden"
-        )
-        self._draw_cells()
+        side.toggle_class("-asked" if self.has_class("-narrow") else "-hidden")
+        self._dirty.add("cells")
+        self.call_after_refresh(self._draw_cells)
 
     def close_something(self) -> bool:
         """Close the completion, the search or the grid. False when nothing was open."""
         prompt = self.query_one(Prompt)
         if prompt.close_popup():
             return True
-        if self.grid_shown:
+        if self.grid_shown and not self.workspace.get(self.current).busy:
             self.run_worker(self.show_agent(self.current))
             return True
-        if self.conversation.close_find():
+        if not self.grid_shown and self.conversation.close_find():
             prompt.focus_input()
             return True
         return False
@@ -173,13 +175,35 @@ class MainScreen(Screen[None]):
         self.controller.start(action)
 
     def action_jump(self, number: int) -> None:
-        self.run_worker(self.controller.agent_number(number))
+        self.controller.start("go_agent", str(number))
+
+    def action_copy_text(self) -> None:
+        """Ctrl+C: what is selected with the mouse, by every way to the clipboard there is."""
+        selected = self.get_selected_text()
+        if not selected:
+            raise SkipAction
+        self.notify(copy(self.app, selected, "Selection"), markup=False)
+
+    def _hint_words(self) -> Mapping[str, str]:
+        """Words of the key hints that depend on what goes on."""
+        words: dict[str, str] = {}
+        if self.current in self.workspace.names and self.workspace.get(self.current).busy:
+            words["stop"] = "Stop"
+        elif self.grid_shown:
+            words["stop"] = "Back"
+        if self.grid_shown:
+            words["grid"] = "Chat"
+        return words
 
     # --- messages of widgets ---------------------------------------------------------------------
 
     @on(AgentSelected)
     async def _selected(self, event: AgentSelected) -> None:
         await self.show_agent(event.agent)
+
+    @on(KeyHints.Pressed)
+    def _hint(self, event: KeyHints.Pressed) -> None:
+        self.controller.start(event.action)
 
     @on(ChatGrid.Selected)
     async def _grid_selected(self, event: ChatGrid.Selected) -> None:
@@ -202,7 +226,10 @@ class MainScreen(Screen[None]):
 
     @on(Prompt.Unqueue)
     def _unqueue(self, event: Prompt.Unqueue) -> None:
-        text = self.workspace.unqueue(self.current, event.index)
+        try:
+            text = self.workspace.unqueue(self.current, event.index)
+        except HaloError:
+            return  # it was sent a moment ago
         if event.edit:
             self.query_one(Prompt).set_draft(text)
 
@@ -225,7 +252,7 @@ class MainScreen(Screen[None]):
 
     @on(Conversation.EditRequested)
     def _edit(self, event: Conversation.EditRequested) -> None:
-        self.run_worker(self.controller.edit_turn(event.agent, event.turn_id, event.text))
+        self.controller.begin(self.controller.edit_turn(event.agent, event.turn_id, event.text))
 
     @on(Conversation.RegenerateRequested)
     def _regenerate(self) -> None:
@@ -263,25 +290,35 @@ class MainScreen(Screen[None]):
 
     def _to_chats(self, event: WorkspaceEvent) -> None:
         """Conversations pick out what concerns their agent."""
-        for chat in self._conversations().values():
+        for chat in self.chats.values():
             chat.apply(event)
 
     def _tell_finished(self, event: TurnFinished) -> None:
-        visible = event.agent == self.current or self.grid_shown
-        if event.turn.role != "assistant" or event.turn.status == "cancelled":
+        """A toast for what is out of sight, a bell when the person looks elsewhere."""
+        turn, notify = event.turn, self.workspace.config.ui.notify
+        if turn.role != "assistant" or turn.status == "cancelled":
             return
-        if not visible and self.workspace.config.ui.notify:
-            words = event.turn.text.strip().replace("\n", " ")[:60]
-            self.notify(words or event.turn.detail, title=event.agent, markup=False, timeout=4)
-        elif visible and not self.app.app_focus and self.workspace.config.ui.notify:
+        if self.grid_shown:
+            self.workspace.mark_read(event.agent)
+        elif event.agent != self.current and notify:
+            words = turn.text.strip().replace("\n", " ")
+            self.notify(
+                (words[:60] + "…" if len(words) > 60 else words) or turn.detail,
+                title=event.agent, markup=False, timeout=4,
+                severity="error" if turn.status == "error" else "information",
+            )  # fmt: skip
+        if notify and not self.app.app_focus:
             self.app.bell()
 
     def _logged(self, event: Logged) -> None:
-        self.query_one(EventLog).add(event.entry)
+        entry = event.entry
+        self.query_one(EventLog).add(entry)
         if isinstance(self.app.screen, LogScreen):
-            self.app.screen.add(event.entry)
-        if event.entry.level == "error":
-            self.notify(event.entry.text, severity="error", markup=False)
+            self.app.screen.add(entry)
+        # The banner tells of the engine, the conversation of its agent.
+        seen = entry.kind == "engine" or (entry.agent and entry.agent == self.current)
+        if entry.level == "error" and not seen:
+            self.notify(entry.text, severity="error", markup=False)
 
     def _show_engine(self, event: EngineChanged | None = None) -> None:
         state = self.workspace.engine_state
@@ -290,12 +327,15 @@ class MainScreen(Screen[None]):
         if state == "starting":
             share = f" {event.fraction:.0%}" if event and event.fraction else ""
             step = f": {event.what}" if event and event.what else ""
-            banner.update(f"◔ The model is loading{share}{step}. You can write already.")
+            banner.update(Content(f"◔ The model is loading{share}{step}. You can write already."))
         elif state == "restarting":
             said = event.what if event and event.what else "The engine core died."
-            banner.update(f"◔ {said} It starts again; answers go on where they were.")
+            banner.update(Content(f"◔ {said} It starts again; answers go on where they were."))
         elif state == "dead":
-            banner.update(f"✗ {what} {remedy} /restart starts it again; your chats are safe.")
+            buttons = ("  ", ("[ Restart ]", "reverse @click=screen.run('restart')"),
+                       "  ", ("[ Models ]", "reverse @click=screen.run('models')"))  # fmt: skip
+            text = f"✗ {what} {remedy} Your chats are safe; /restart or /models."
+            banner.update(Content.assemble(" ".join(text.split()), *buttons))
         banner.set_class(state != "ready", "-shown")
         banner.set_class(state == "dead", "-error")
         self._dirty |= {"agents", "stats", "cells"}
@@ -308,31 +348,33 @@ class MainScreen(Screen[None]):
             return
         dirty, self._dirty = self._dirty, self._dirty & {"cells"}
         if "roster" in dirty:
-            self.run_worker(self._rebuild, group="roster", exclusive=True)  # type: ignore[arg-type]
+            self.run_worker(self._rebuild(), group="roster", exclusive=True)
         elif "agents" in dirty:
             self.query_one(AgentList).refresh_rows()
         if dirty & {"agents", "roster"}:
             self.query_one(AgentTabs).refresh()
+            self.query_one(KeyHints).refresh()
             self._show_queue()
             self._show_title()
         if dirty & {"stats", "agents"}:
             self.query_one(StatusLine).refresh()
 
     def _draw_cells(self) -> None:
-        if "cells" in self._dirty:
+        """The cell map, if it can be seen; what cannot waits until it is shown."""
+        pane = self.query_one(CachePane)
+        if "cells" in self._dirty and pane.is_on_screen:
             self._dirty.discard("cells")
-            pane = self.query_one(CachePane)
-            if pane.is_on_screen:
-                pane.draw()
-            self.query_one(StatusLine).refresh()
+            pane.draw()
+        self.query_one(StatusLine).refresh()
 
     async def _rebuild(self) -> None:
         known = {agent.id for agent in self.workspace.agents}
-        for agent_id in [old for old in self._chats if old not in known]:
-            await self._chats.pop(agent_id).remove()
+        for agent_id in [i for i in self.chats if i not in known]:
+            await self.chats.pop(agent_id).remove()
         if self.current not in self.workspace.names and self.workspace.names:
-            await self.show_agent(self.workspace.names[0])
-        await self.query_one(AgentList).rebuild()
+            await self.show_agent(self.workspace.focused or self.workspace.names[0])
+        await self.query_one(AgentList).sync()
+        self._dirty.add("cells")
 
     def _show_queue(self) -> None:
         if self.current in self.workspace.names:
@@ -340,11 +382,12 @@ class MainScreen(Screen[None]):
             self.query_one(Prompt).set_agent(agent)
 
     def _show_title(self) -> None:
-        busy = sum(agent.busy for agent in self.workspace.agents)
-        title = f"{'● ' if busy else ''}halo-tui{f' ({busy})' if busy else ''}"
-        if title != self._titled and self.app.is_web is False:
-            self._titled = title
-            self.app.title = title
+        """The terminal's title: who is busy, what is new."""
+        agents = self.workspace.agents
+        busy = sum(agent.busy for agent in agents)
+        news = sum(agent.state.unread for agent in agents)
+        mark = f"● {busy} busy · " if busy else f"✉ {news} new · " if news else ""
+        self.app.title = f"{mark}halo-tui"
 
     def on_resize(self, event: events.Resize) -> None:
         small = event.size.width < SMALLEST[0] or event.size.height < SMALLEST[1]
@@ -354,6 +397,7 @@ class MainScreen(Screen[None]):
                 f"{event.size.width}×{event.size.height} is too small: halo-tui needs "
                 f"{SMALLEST[0]}×{SMALLEST[1]}. Make the window larger; nothing is lost."
             )
+        self._dirty |= {"cells", "agents"}
 
 
 def _id[W: Static | AgentTabs | AgentList](widget: W, name: str) -> W:

@@ -21,6 +21,13 @@ from engine.errors import HaloError
 from engine.models import MINI_NAME, ModelFile
 from engine.recommend import Recommendation
 
+WELCOME = (
+    "Welcome to halo-tui: many agents, one model, one KV cache.\n"
+    "[b]Enter[/b] starts with halo-mini, a tiny model that is here already and shows how "
+    "everything works. For real conversations choose one of yours or download one; "
+    "/models comes back here."
+)
+
 
 class _Cancelled(Exception):
     """The person left while a download ran."""
@@ -31,26 +38,37 @@ class ModelsScreen(ModalScreen[str | None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Cancel")]
     DEFAULT_CSS = """
-    ModelsScreen OptionList { height: auto; max-height: 20; margin-top: 1; }
+    ModelsScreen OptionList { height: auto; max-height: 16; margin-top: 1; border: none;
+                              text-wrap: nowrap; text-overflow: ellipsis; }
+    ModelsScreen .dialog { width: 88; }
     ModelsScreen #progress { display: none; margin-top: 1; }
     ModelsScreen.-pulling #progress { display: block; }
     ModelsScreen #said { margin-top: 1; height: auto; color: $text-muted; }
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, first: bool = False) -> None:
+        """`first`: greet a person who starts halo-tui for the first time."""
         super().__init__()
-        self.config = config
+        self.config, self.first = config, first
         self.files: list[ModelFile] = []
         self.offers: list[Recommendation] = []
+        self._pulling = ""  # title of what is downloaded
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
-            yield Static(Text("Models — Enter chooses or downloads, Esc goes back", "bold"))
-            yield OptionList()
+            if self.first:
+                yield Static(WELCOME)
+            else:
+                yield Static("Models · Enter loads or downloads · Esc goes back", classes="title")
+            # Here from the first moment: Enter must never have to wait for the disk.
+            yield OptionList(Option("○ halo-mini", id="mini"))
             yield ProgressBar(id="progress", show_eta=True)
             yield Static("Looking for models…", id="said", markup=False)
 
     def on_mount(self) -> None:
+        options = self.query_one(OptionList)
+        options.focus()
+        options.highlighted = 0
         self._look()
 
     @work(exclusive=True, group="look")
@@ -58,50 +76,65 @@ class ModelsScreen(ModalScreen[str | None]):
         from engine import models, recommend
         from engine.core.preflight import available_bytes
 
-        self.files = await asyncio.to_thread(models.list_models, self.config)
-        self.offers = recommend.recommend(available_bytes())
+        try:
+            self.files = await asyncio.to_thread(models.list_models, self.config)
+        except OSError as error:
+            self._say(f"The folders cannot be read: {error.strerror}.")
+            return
+        memory = available_bytes()
+        here = {file.path.name for file in self.files}
+        self.offers = [o for o in recommend.recommend(memory) if o.file not in here]
         options = self.query_one(OptionList)
         options.clear_options()
+        options.add_option(Option(Text("On this machine", "dim"), disabled=True))
         for i, file in enumerate(self.files):
             options.add_option(
                 Option(self._line(file), id=f"file-{i}", disabled=bool(file.problem))
             )
         if self.offers:
-            options.add_option(
-                Option(Text("Worth downloading for this machine", "dim"), disabled=True)
-            )
+            title = f"Downloads that fit into {memory / 1e9:.0f} GB of free memory"
+            options.add_option(Option(Text(title, "dim"), disabled=True))
         for i, offer in enumerate(self.offers):
             text = Text.assemble(
-                ("↓ ", "bold"),
-                offer.title,
-                (f"  {offer.size / 1e9:.1f} GB  {offer.good_for}", "dim"),
-            )
+                ("↓ ", "bold"), f"{offer.title:22}",
+                (f" {offer.size / 1e9:5.1f} GB  {offer.good_for}", "dim"), no_wrap=True,
+            )  # fmt: skip
             options.add_option(Option(text, id=f"offer-{i}"))
-        self.query_one("#said", Static).update(
-            f"Also looked into: {', '.join(self.config.model.folders) or 'no folders'}. "
+        current = next((i for i, f in enumerate(self.files) if self._is_current(f)), 0)
+        options.highlighted = current + 1
+        self._say(
+            f"Looked into {', '.join(self.config.model.folders) or 'no folders'}"
+            f"{' and the Hugging Face cache' if self.config.model.hf_cache else ''}. "
             "`halo-tui models pull owner/name` downloads any other."
         )
-        options.focus()
+
+    def _is_current(self, file: ModelFile) -> bool:
+        chosen = self.config.model.path
+        return chosen == str(file.path) or (not chosen and file.name == MINI_NAME)
 
     def _line(self, file: ModelFile) -> Text:
-        current = self.config.model.path == str(file.path) or (
-            not self.config.model.path and file.name == MINI_NAME
-        )
-        line = Text("● " if current else "○ ", "bold")
-        line.append(file.name)
-        line.append(f"  {file.size / 1e9:.2f} GB  {file.source}", "dim")
+        line = Text("● " if self._is_current(file) else "○ ", "bold", no_wrap=True)
+        line.append(f"{file.name:22}", "not bold")
+        size = f"{file.size / 1e9:.1f} GB" if file.size > 1e8 else f"{file.size / 1e6:.0f} MB"
+        line.append(f" {size:>8}  {file.source}", "dim not bold")
         if file.problem:
-            line.append(f"  {file.problem}", "red")
+            line.append(f"  ✗ {file.problem}", "red not bold")
         return line
 
     @on(OptionList.OptionSelected)
     def _chosen(self, event: OptionList.OptionSelected) -> None:
         kind, _, number = (event.option_id or "").partition("-")
-        if kind == "file":
+        if kind == "mini":
+            self.dismiss("")
+        elif kind == "file":
             file = self.files[int(number)]
             self.dismiss("" if file.name == MINI_NAME else str(file.path))
-        elif kind == "offer":
-            self._pull(self.offers[int(number)])
+        elif kind == "offer" and not self._pulling:
+            offer = self.offers[int(number)]
+            self._pulling = offer.title
+            self.add_class("-pulling")
+            self._say(f"Asking the hub for {offer.title}…")
+            self._pull(offer)
 
     @work(thread=True, exclusive=True, group="pull", exit_on_error=False)
     def _pull(self, offer: Recommendation) -> None:
@@ -115,27 +148,39 @@ class ModelsScreen(ModalScreen[str | None]):
                 raise _Cancelled
             if time.monotonic() - drawn > 0.1 or done >= total:
                 drawn = time.monotonic()
-                self.app.call_from_thread(self._show, done, total, offer.title)
+                self.app.call_from_thread(self._show, done, total)
 
         try:
             path = hub.pull(offer.repo, offer.file, progress)
-        except HaloError as error:
+        except Exception as error:  # whatever a download can raise is told, never a crash
             if not worker.is_cancelled:
-                self.app.call_from_thread(self._failed, str(error))
+                told = error if isinstance(error, HaloError) else f"The download failed: {error}."
+                self.app.call_from_thread(self._failed, str(told))
             return
-        self.app.call_from_thread(self.dismiss, str(path))
+        if not worker.is_cancelled:
+            self.app.call_from_thread(self.dismiss, str(path))
 
-    def _show(self, done: int, total: int, title: str) -> None:
-        self.add_class("-pulling")
-        self.query_one(ProgressBar).update(total=total, progress=done)
-        self.query_one("#said", Static).update(
-            f"Downloading {title}. Esc stops; it can go on later."
-        )
+    def _show(self, done: int, total: int) -> None:
+        if self.is_attached:
+            self.query_one(ProgressBar).update(total=total, progress=done)
+            sizes = f"{done / 1e9:.2f} of {total / 1e9:.2f} GB"
+            self._say(f"Downloading {self._pulling}: {sizes}. Esc stops; it can go on later.")
 
     def _failed(self, text: str) -> None:
-        self.remove_class("-pulling")
+        if self.is_attached:
+            self._pulling = ""
+            self.remove_class("-pulling")
+            self._say(f"✗ {text}")
+
+    def _say(self, text: str) -> None:
         self.query_one("#said", Static).update(text)
 
     def action_leave(self) -> None:
+        """Esc stops a download first; then it leaves."""
         self.workers.cancel_group(self, "pull")
-        self.dismiss(None)
+        if self._pulling:
+            self._pulling = ""
+            self.remove_class("-pulling")
+            self._say("Stopped. What was downloaded is kept; choosing it again goes on from there.")
+        else:
+            self.dismiss(None)

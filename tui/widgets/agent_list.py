@@ -13,7 +13,8 @@ from textual.widgets import Static
 from agents.agent import Agent
 from agents.workspace import Workspace
 from tui.themes import agent_colour
-from tui.widgets.marks import MARKS, doing, short
+from tui.widgets.chat.colours import readable
+from tui.widgets.marks import MARKS, bar, doing, short
 
 
 class AgentSelected(Message):
@@ -22,6 +23,32 @@ class AgentSelected(Message):
     def __init__(self, agent: str) -> None:
         super().__init__()
         self.agent = agent
+
+
+def row_text(agent: Agent, index: int, width: int, ground: str = "#000000") -> Text:
+    """Two lines: number, mark, name, news and cells; then what the agent does."""
+    state = agent.state
+    colour = readable(agent_colour(agent.spec.colour, index), ground)
+    number = f"{index + 1} " if index < 9 else "  "
+    cells = short(state.cells) if state.cells else ""
+    news = (" ✉" if state.unread else "") + (f" +{len(agent.queue)}" if agent.queue else "")
+    room = max(3, width - len(number) - 2 - len(news) - len(cells) - 1)
+    name = agent.name if len(agent.name) <= room else agent.name[: room - 1] + "…"
+    line = Text(no_wrap=True, overflow="ellipsis")
+    line.append(number, "dim")
+    line.append(f"{MARKS[state.kind]} ", colour)
+    line.append(name, f"bold {colour}")
+    line.append(news, "bold")
+    line.append(" " * max(1, width - line.cell_len - len(cells)))
+    line.append(cells, "dim")
+    line.append("\n    ")
+    if state.kind == "prefill" and state.total:
+        line.append("prefill ")
+        line.append(bar(state.done / state.total, max(3, width - 18)), colour)
+        line.append(f" {100 * state.done // state.total}%")
+    else:
+        line.append(doing(agent), "" if agent.busy else "dim")
+    return line
 
 
 class AgentRow(Static):
@@ -34,31 +61,20 @@ class AgentRow(Static):
     """
 
     def __init__(self, agent: Agent, index: int) -> None:
-        super().__init__()
+        super().__init__(markup=False)
         self.agent, self.index = agent, index
         self._line = Text()  # as drawn
 
-    def draw(self, focused: bool, total: int) -> None:
-        """Show the agent's state now; `total` = cells of the engine."""
-        agent, state = self.agent, self.agent.state
-        colour = agent_colour(agent.spec.colour, self.index)
-        line = Text(no_wrap=True, overflow="ellipsis")
-        line.append(f"{MARKS[state.kind]} ", colour)
-        line.append(agent.name, f"bold {colour}")
-        if state.unread:
-            line.append(" ✉", "bold")
-        if agent.queue:
-            line.append(f" +{len(agent.queue)}", "bold")
-        line.append("\n  ")
-        line.append(doing(agent), "" if agent.busy else "dim")
-        if state.cells:
-            line.append(f" · {short(state.cells)} cells", "dim")
+    def draw(self, focused: bool) -> None:
+        """Show the agent's state now; nothing is repainted when nothing changed."""
         self.set_class(focused, "-focused")
+        ground = self.app.theme_variables.get("panel", "#000000")
+        line = row_text(self.agent, self.index, max(12, self.size.width), ground)
         if line == self._line:
             return  # most rows are the same most of the time, and drawing is what costs
         self._line = line
         self.update(line, layout=False)
-        self.tooltip = state.reason or None
+        self.tooltip = self.agent.state.reason or None
 
     def on_click(self) -> None:
         self.post_message(AgentSelected(self.agent.name))
@@ -69,7 +85,8 @@ class AgentList(VerticalScroll):
 
     can_focus = False
     DEFAULT_CSS = """
-    AgentList { width: 25; height: 1fr; background: $surface; padding: 1 0; scrollbar-size-vertical: 1; }
+    AgentList { width: 25; height: 1fr; background: $surface; padding: 1 0;
+                scrollbar-size-vertical: 1; }
     AgentList > .heading { color: $text-muted; padding: 0 1; margin-bottom: 1; }
     AgentList > .hint { color: $text-muted; padding: 1 1; }
     """
@@ -79,26 +96,33 @@ class AgentList(VerticalScroll):
         self.workspace = workspace
 
     def compose(self) -> ComposeResult:
-        yield Static("AGENTS", classes="heading")
+        yield Static("AGENTS · cells", classes="heading")
         yield from (AgentRow(a, i) for i, a in enumerate(self.workspace.agents))
-        yield Static("^N new · F2 edit", classes="hint")
+        yield Static("Alt+1…9 goes there\n@name asks one\n@all asks everyone", classes="hint")
 
-    async def rebuild(self) -> None:
-        """The roster changed: rows anew."""
-        await self.query(AgentRow).remove()
-        rows = [AgentRow(a, i) for i, a in enumerate(self.workspace.agents)]
-        await self.mount(*rows, before=self.query_one(".hint"))
+    async def sync(self) -> None:
+        """Have a row for each agent of the workspace, in its order; rows are made anew only then."""
+        wanted = self.workspace.agents
+        rows = list(self.query(AgentRow))
+        if [row.agent for row in rows] != wanted:
+            async with self.batch():
+                await self.query(AgentRow).remove()
+                made = [AgentRow(agent, i) for i, agent in enumerate(wanted)]
+                await self.mount(*made, before=self.query_one(".hint"))
+        self.call_after_refresh(self.refresh_rows)
         self.refresh_rows()
 
     def refresh_rows(self) -> None:
         """Show all states now."""
-        total = self.workspace.ready.n_ctx if self.workspace.ready else 0
         for row in self.query(AgentRow):
-            row.draw(row.agent.name == self.workspace.focused, total)
+            focused = row.agent.name == self.workspace.focused
+            if focused and not row.has_class("-focused"):
+                row.scroll_visible(animate=False)
+            row.draw(focused)
 
 
 class AgentTabs(Widget):
-    """All agents in one line."""
+    """All agents in one line; when they do not fit, those around the focused one."""
 
     DEFAULT_CSS = "AgentTabs { height: 1; background: $surface; }"
 
@@ -107,23 +131,45 @@ class AgentTabs(Widget):
         self.workspace = workspace
         self._spans: list[tuple[int, int, str]] = []
 
+    def _tab(self, agent: Agent, index: int) -> Text:
+        state = agent.state
+        mark = "✉" if state.unread else MARKS[state.kind]
+        label = f" {mark} {agent.name}"
+        if state.kind == "prefill" and state.total:
+            label += f" {100 * state.done // state.total}%"
+        elif state.kind in ("decode", "thinking") and state.tok_s:
+            label += f" {state.tok_s:.0f}/s"
+        if agent.queue:
+            label += f" +{len(agent.queue)}"
+        ground = self.app.theme_variables.get("surface", "#000000")
+        colour = readable(agent_colour(agent.spec.colour, index), ground)
+        focused = agent.name == self.workspace.focused
+        return Text(label + " ", f"bold {colour} reverse" if focused else colour)
+
     def render(self) -> Text:
-        line = Text(no_wrap=True, overflow="ellipsis")
+        agents = self.workspace.agents
+        tabs = [self._tab(agent, i) for i, agent in enumerate(agents)]
+        focus = next((i for i, a in enumerate(agents) if a.name == self.workspace.focused), 0)
+        first = last = min(focus, max(0, len(tabs) - 1))
+        room = self.size.width - 4 - (tabs[focus].cell_len if tabs else 0)
+        while True:  # take neighbours in turn while they fit
+            if last + 1 < len(tabs) and tabs[last + 1].cell_len <= room:
+                last += 1
+                room -= tabs[last].cell_len
+            elif first > 0 and tabs[first - 1].cell_len <= room:
+                first -= 1
+                room -= tabs[first].cell_len
+            else:
+                break
+        line = Text(no_wrap=True)
+        line.append("‹ " if first > 0 else "", "dim")
         self._spans = []
-        for i, agent in enumerate(self.workspace.agents):
-            colour = agent_colour(agent.spec.colour, i)
-            focused = agent.name == self.workspace.focused
+        for agent, tab in list(zip(agents, tabs, strict=True))[first : last + 1]:
             start = line.cell_len
-            mark = "✉" if agent.state.unread else MARKS[agent.state.kind]
-            label = f" {mark} {agent.name}"
-            if agent.state.kind == "prefill" and agent.state.total:
-                label += f" {100 * agent.state.done // agent.state.total}%"
-            elif agent.state.kind in ("decode", "thinking") and agent.state.tok_s:
-                label += f" {agent.state.tok_s:.0f}/s"
-            if agent.queue:
-                label += f" +{len(agent.queue)}"
-            line.append(label + " ", f"bold {colour} reverse" if focused else colour)
+            line.append_text(tab)
             self._spans.append((start, line.cell_len, agent.name))
+        if last + 1 < len(tabs):
+            line.append(" ›", "dim")
         return line
 
     def on_click(self, event: events.Click) -> None:

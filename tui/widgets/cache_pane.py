@@ -1,4 +1,4 @@
-"""The cache pane: cell map, fill in total and per agent, and its history."""
+"""The cache pane: cell map, fill in total and for each agent, and its history."""
 
 from __future__ import annotations
 
@@ -10,18 +10,14 @@ from textual.containers import Vertical
 from textual.widgets import Static
 
 from agents.workspace import Workspace
+from engine.protocol import CacheMap
 from tui.themes import KEPT, SHARED, agent_colour
-from tui.widgets.cell_map import CellMap
-from tui.widgets.marks import short
+from tui.widgets.cell_map import HIGHEST, CellMap
+from tui.widgets.chat.colours import readable
+from tui.widgets.marks import KEPT_LETTER, SHARED_LETTER, bar, letters, short
 
 HISTORY = 180  # seconds
-
-
-def bar(fraction: float, width: int) -> str:
-    """A bar in eighths of a column."""
-    eighths = round(max(0.0, min(1.0, fraction)) * width * 8)
-    full, rest = divmod(eighths, 8)
-    return ("█" * full + (" ▏▎▍▌▋▊▉"[rest] if rest else "")).ljust(width)
+NAME = 11  # columns of a name in the legend
 
 
 def history(shares: list[float], width: int) -> Text:
@@ -34,13 +30,64 @@ def history(shares: list[float], width: int) -> Text:
     return Text(f"{upper}\n{lower}", no_wrap=True)
 
 
+def fill_text(cache: CacheMap, width: int) -> Text:
+    """How full it is, as numbers and as a bar with words for what is nearly full."""
+    share = cache.used / cache.total if cache.total else 0.0
+    text = Text(no_wrap=True, overflow="ellipsis")
+    text.append(f"{short(cache.used)}/{short(cache.total)} used · {share:.0%}", "bold")
+    word, style = (
+        ("full", "bold red") if share > 0.95 else ("nearly full", "bold yellow")
+        if share > 0.85 else ("", "green")
+    )  # fmt: skip
+    text.append(f"  {word}\n" if word else "\n", style)
+    text.append(bar(share, width), style)
+    text.append(f"\n{HIGHEST} attention reads {short(cache.highest)}", "dim")
+    return text
+
+
+def legend_text(
+    cache: CacheMap,
+    colours: dict[str, str],
+    signs: dict[str, str],
+    rows: int,
+    width: int,
+    shared: str = SHARED,
+) -> Text:
+    """One line for each agent, those with most cells when there is no room for all."""
+    names = list(colours)
+    hidden = 0
+    if len(names) > rows:
+        names = sorted(names, key=lambda n: -cache.cells.get(n, 0))[: max(1, rows - 1)]
+        hidden = len(colours) - len(names)
+    text = Text(no_wrap=True, overflow="ellipsis")
+    room = width - NAME - 18  # what is left for a bar
+    for name in names:
+        held = cache.cells.get(name, 0)
+        share = held / cache.total if cache.total else 0.0
+        text.append(f" {signs[name]} ", f"bold black on {colours[name]}")
+        text.append(f" {name[:NAME]:{NAME}} {short(held):>7} {share:4.0%}")
+        if room >= 4:
+            text.append(f" {bar(share, room)}", colours[name])
+        text.append("\n")
+    if hidden:
+        text.append(f"    and {hidden} more\n", "dim")
+    for sign, label, count, colour in (
+        (SHARED_LETTER, "shared", cache.shared, shared),
+        (KEPT_LETTER, "kept prefix", cache.kept, KEPT),
+    ):
+        text.append(f" {sign} ", f"bold {readable('#000000', colour)} on {colour}")
+        text.append(f" {label:{NAME}} {short(count):>7}\n", "dim")
+    text.rstrip()
+    return text
+
+
 class CachePane(Vertical):
     """Who holds which KV cells, and how full the cache is."""
 
     DEFAULT_CSS = """
     CachePane { height: 2fr; background: $surface; padding: 1 1 0 1; }
     CachePane > .heading { color: $text-muted; }
-    CachePane > #fill { margin-bottom: 1; }
+    CachePane > #fill { margin-bottom: 1; height: 3; }
     CachePane > #legend { height: auto; margin-top: 1; }
     CachePane > #history { height: 2; color: $primary; }
     CachePane > #past { margin-top: 1; }
@@ -49,15 +96,15 @@ class CachePane(Vertical):
     def __init__(self, workspace: Workspace) -> None:
         super().__init__()
         self.workspace = workspace
-        self._rows = 0  # agents in the legend
+        self._legend_lines = -1
         self.history: deque[float] = deque([0.0] * HISTORY, maxlen=HISTORY)
 
     def compose(self) -> ComposeResult:
         yield Static("KV CELLS", classes="heading")
-        yield Static(id="fill")
+        yield Static("no cells yet: the model is loading", id="fill")
         yield CellMap()
         yield Static(id="legend")
-        yield Static("fill over the last minutes", classes="heading", id="past")
+        yield Static(f"fill over the last {HISTORY // 60} minutes", classes="heading", id="past")
         yield Static(id="history")
 
     def sample(self) -> None:
@@ -75,31 +122,16 @@ class CachePane(Vertical):
         cache = self.workspace.cache
         if cache is None:
             return
-        names = self.workspace.names
-        colours = {
-            name: agent_colour(agent.spec.colour, i)
-            for i, (name, agent) in enumerate(zip(names, self.workspace.agents, strict=True))
-        }
-        letters = {name: name[0].upper() for name in names}
-        self.query_one(CellMap).show(cache, {**colours, "*": SHARED, "~": KEPT}, letters)
-        width = max(10, self.size.width - 4)
-        share = cache.used / cache.total if cache.total else 0.0
-        fill = Text(no_wrap=True)
-        fill.append(f"{short(cache.used)}/{short(cache.total)} used · {share:.0%}\n", "bold")
-        style = "red" if share > 0.95 else "yellow" if share > 0.85 else "green"
-        fill.append(bar(share, width), style)
-        fill.append(f"\nattention reads up to {short(cache.highest)}", "dim")
-        self.query_one("#fill", Static).update(fill, layout=not self._rows)
-        legend = Text(no_wrap=True, overflow="ellipsis")
-        for name in names:
-            held = cache.cells.get(name, 0)
-            part = held / cache.total if cache.total else 0.0
-            legend.append(letters[name], f"bold reverse {colours[name]}")
-            legend.append(f" {name[:11]:11} {short(held):>7} {part:4.0%}\n")
-        legend.append("=", f"reverse {SHARED}")
-        legend.append(f" {'shared':11} {short(cache.shared):>7}\n", "dim")
-        legend.append("~", f"reverse {KEPT}")
-        legend.append(f" {'kept prefix':11} {short(cache.kept):>7}", "dim")
+        agents = self.workspace.agents
+        colours = {a.name: agent_colour(a.spec.colour, i) for i, a in enumerate(agents)}
+        signs = letters(colours)
+        shared = readable(SHARED, self.app.theme_variables.get("panel", "#000000"))
+        self.query_one(CellMap).show(cache, {**colours, "*": shared, "~": KEPT}, signs)
+        width = max(10, self.size.width - 2)
+        self.query_one("#fill", Static).update(fill_text(cache, width), layout=False)
+        rows = max(3, self.size.height - 17)
+        legend = legend_text(cache, colours, signs, rows, width, shared)
         # Laying out the whole screen for each new map would cost more than the map.
-        self.query_one("#legend", Static).update(legend, layout=len(names) != self._rows)
-        self._rows = len(names)
+        grown = legend.plain.count("\n") != self._legend_lines
+        self._legend_lines = legend.plain.count("\n")
+        self.query_one("#legend", Static).update(legend, layout=grown)

@@ -1,17 +1,29 @@
-"""The map of the real KV cells: one picture element for a few neighbouring cells."""
+"""The map of the real KV cells: each picture element stands for a few neighbouring cells.
+
+It reads like text, from top left to bottom right, two elements (halves) in each column. Letters
+stand in the runs so that owners can be told apart without colour; ◂ marks the highest used cell,
+beyond which attention need not read.
+"""
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
+from rich.color import Color
 from rich.segment import Segment
 from rich.style import Style
+from textual.color import Color as Paint
 from textual.strip import Strip
 from textual.widget import Widget
 
 from engine.protocol import CacheMap
+from tui.widgets.marks import KEPT_LETTER, SHARED_LETTER
 
 FREE, SHARED, KEPT = "", "*", "~"
+HIGHEST = "◂"
+LETTER_RUN = 2  # columns a run must have to carry its letter
 
 
 def owner_grid(cache: CacheMap, points: int) -> tuple[NDArray[np.int32], list[str]]:
@@ -42,7 +54,7 @@ def owner_grid(cache: CacheMap, points: int) -> tuple[NDArray[np.int32], list[st
 
 
 class CellMap(Widget):
-    """Cells from top left to bottom right, two rows of picture elements in each line."""
+    """Draws a CacheMap into whatever box it is given."""
 
     DEFAULT_CSS = "CellMap { height: 1fr; min-height: 3; background: $background; }"
 
@@ -51,8 +63,7 @@ class CellMap(Widget):
         self.cache: CacheMap | None = None
         self.colours: dict[str, str] = {}
         self.letters: dict[str, str] = {}
-        self._grid: NDArray[np.int32] = np.zeros(0, np.int32)
-        self._owners: list[str] = [FREE]
+        self._strips: list[Strip] = []
         self._key: object = None
 
     def show(self, cache: CacheMap, colours: dict[str, str], letters: dict[str, str]) -> None:
@@ -61,42 +72,96 @@ class CellMap(Widget):
         self._key = None
         self.refresh()
 
-    @property
-    def plain(self) -> bool:
-        """Without colour, letters stand for owners and each line is one row."""
-        return self.app.no_color
-
-    def _prepare(self) -> None:
-        rows = self.size.height * (1 if self.plain else 2)
-        key = (id(self.cache), self.size, self.plain)
-        if self.cache is None or key == self._key:
-            return
-        self._key = key
-        self._grid, self._owners = owner_grid(self.cache, rows * self.size.width)
+    def notify_style_update(self) -> None:
+        self._key = None
+        super().notify_style_update()
 
     def render_line(self, y: int) -> Strip:
-        width = self.size.width
+        width, height = self.size
         if self.cache is None:
             text = "waiting for the engine…" if y == 0 else ""
             return Strip([Segment(text[:width].ljust(width), Style(dim=True))], width)
-        self._prepare()
-        if self.plain:
-            row = self._grid[y * width : (y + 1) * width]
-            text = "".join(self._letter(self._owners[i]) for i in row)
-            return Strip([Segment(text.ljust(width), Style())], width)
-        top = self._grid[2 * y * width : (2 * y + 1) * width]
-        bottom = self._grid[(2 * y + 1) * width : (2 * y + 2) * width]
-        free = self.app.theme_variables.get("panel", "#222222")
-        colours = [self.colours.get(owner, free) if owner else free for owner in self._owners]
-        # Equal neighbours become one segment: a full map is a handful of them.
-        pairs = top.astype(np.int64) * len(self._owners) + bottom
-        borders = np.flatnonzero(np.diff(pairs)) + 1
-        segments = []
-        for part in np.split(np.arange(len(pairs)), borders):
-            if len(part):
-                above, below = colours[top[part[0]]], colours[bottom[part[0]]]
-                segments.append(Segment("▀" * len(part), Style.parse(f"{above} on {below}")))
-        return Strip(segments, width)
+        key = (id(self.cache), width, height, self.app.no_color)
+        if key != self._key:
+            self._key = key
+            self._strips = self._draw(self.cache, width, height)
+        return self._strips[y] if y < len(self._strips) else Strip.blank(width)
+
+    def _draw(self, cache: CacheMap, width: int, height: int) -> list[Strip]:
+        """All lines at once: the grid is one bincount over the cells."""
+        halves = 2 * width
+        grid, owners = owner_grid(cache, halves * height)
+        # Where the mark of the highest cell goes: the first column that lies wholly beyond it.
+        end = -(-cache.highest * width * height // cache.total) if cache.total else 0
+        read = np.arange(width * height) < end
+        end = end or -1  # an empty cache has no highest cell
+        if self.app.no_color:
+            return [
+                self._plain(grid[2 * a : 2 * a + halves : 2], owners, read[a : a + width], end - a)
+                for a in range(0, width * height, width)
+            ]
+        free, ground = self._free_colours()
+        colours = [Color.parse(self.colours.get(o) or free) for o in owners]
+        unread = Color.parse(ground)
+        return [
+            self._coloured(
+                grid[2 * a : 2 * a + halves : 2], grid[2 * a + 1 : 2 * a + halves : 2],
+                read[a : a + width], owners, colours, unread, end - a,
+            )
+            for a in range(0, width * height, width)
+        ]  # fmt: skip
+
+    def _free_colours(self) -> tuple[str, str]:
+        """Free cells that attention reads over, and those beyond the highest one."""
+        variables = self.app.theme_variables
+        ground = Paint.parse(variables.get("panel", "#222222"))
+        text = Paint.parse(variables.get("foreground", "#dddddd"))
+        return ground.blend(text, 0.22).hex6, ground.hex6
+
+    def _coloured(
+        self, left: NDArray[np.int32], right: NDArray[np.int32], read: NDArray[np.bool_],
+        owners: list[str], colours: list[Color], unread: Color, mark: int,
+    ) -> Strip:  # fmt: skip
+        code = (left.astype(np.int64) * len(owners) + right) * 2 + read
+        if 0 <= mark < len(code):  # else it stands in another line
+            code = code.copy()
+            code[mark] = -1  # a run of its own
+        borders = np.flatnonzero(np.diff(code)) + 1
+        segments: list[Segment] = []
+        starts = [0, *borders.tolist(), len(code)]
+        for begin, end in pairwise(starts):
+            a, b = int(left[begin]), int(right[begin])
+            seen = bool(read[begin])
+            fore = colours[a] if a or seen else unread
+            back = colours[b] if b or seen else unread
+            text = "▌" * (end - begin)
+            if begin == mark:
+                text, fore = HIGHEST, Color.parse("default")
+            elif a == b:
+                text = " " * (end - begin)
+                if a and end - begin >= LETTER_RUN:
+                    text = self._letter(owners[a]) + text[1:]
+                    fore = _ink(back)
+            segments.append(Segment(text, Style(color=fore, bgcolor=back)))
+        return Strip(segments, len(code))
+
+    def _plain(
+        self, row: NDArray[np.int32], owners: list[str], read: NDArray[np.bool_], mark: int
+    ) -> Strip:
+        """Without colour each column shows the letter of its owner."""
+        text = [
+            HIGHEST if x == mark else self._letter(owners[i]) if i else "·" if seen else " "
+            for x, (i, seen) in enumerate(zip(row, read, strict=True))
+        ]
+        return Strip([Segment("".join(text), Style())], len(text))
 
     def _letter(self, owner: str) -> str:
-        return {FREE: "·", SHARED: "=", KEPT: "~"}.get(owner) or self.letters.get(owner, "?")
+        special = {SHARED: SHARED_LETTER, KEPT: KEPT_LETTER}
+        return special.get(owner) or self.letters.get(owner, "?")
+
+
+def _ink(ground: Color) -> Color:
+    """Black or white, whichever reads better on `ground`."""
+    triplet = ground.get_truecolor()
+    light = 0.299 * triplet.red + 0.587 * triplet.green + 0.114 * triplet.blue
+    return Color.parse("#000000" if light > 120 else "#ffffff")

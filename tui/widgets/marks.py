@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from agents.agent import Agent
 
 MARKS = {
@@ -12,11 +14,19 @@ MARKS = {
     "decode": "●",
     "error": "✗",
 }
+SHARED_LETTER, KEPT_LETTER = "=", "~"
 
 
 def short(number: float) -> str:
     """1234 -> 1,234; 123456 -> 123k."""
     return f"{number:,.0f}" if number < 100_000 else f"{number / 1000:,.0f}k"
+
+
+def bar(fraction: float, width: int) -> str:
+    """A bar in eighths of a column."""
+    eighths = round(max(0.0, min(1.0, fraction)) * width * 8)
+    full, rest = divmod(eighths, 8)
+    return ("█" * full + (" ▏▎▍▌▋▊▉"[rest] if rest else "")).ljust(width)
 
 
 def doing(agent: Agent) -> str:
@@ -30,3 +40,16 @@ def doing(agent: Agent) -> str:
     if state.kind == "idle":
         return "new answer" if state.unread else "idle"
     return state.kind
+
+
+def letters(names: Iterable[str]) -> dict[str, str]:
+    """One letter for each name, all different: its first that is free, else any that is."""
+    taken: set[str] = set()
+    given: dict[str, str] = {}
+    spare = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789abcdefghijklmnopqrstuvwxyz"
+    for name in names:
+        wanted = [c for c in name.upper() if c.isalnum() and c.isascii()] + list(spare)
+        letter = next((c for c in wanted if c not in taken), "?")
+        taken.add(letter)
+        given[name] = letter
+    return given

@@ -13,7 +13,7 @@ STYLE = {"starting": "yellow", "ready": "green", "restarting": "yellow", "dead":
 
 
 class StatusLine(Widget):
-    """One line, drawn from the workspace; what does not fit is left out from the right."""
+    """One line, drawn from the workspace; in short words where there is no room for long ones."""
 
     DEFAULT_CSS = "StatusLine { height: 1; background: $panel; padding: 0 1; }"
 
@@ -23,25 +23,37 @@ class StatusLine(Widget):
 
     def render(self) -> Text:
         space = self.workspace
-        state, ready, stats, cache = space.engine_state, space.ready, space.stats, space.cache
-        parts = []
-        if ready:
-            parts.append(f"{ready.model} · {ready.backend}")
-        if stats:
-            parts.append(f"decode {stats.decode_tok_s:,.0f} tok/s")
-            parts.append(f"prefill {stats.prefill_tok_s:,.0f} tok/s")
-        if cache and cache.total:
-            parts.append(
-                f"cells {short(cache.used)}/{short(cache.total)} {cache.used / cache.total:.0%}"
-            )
-        if stats:
-            running = stats.running + stats.prefilling
-            parts.append(f"{running} running, {stats.queued} queued")
+        mark = ENGINE[space.engine_state]
+        for parts in (self._parts(long=True), self._parts(long=False)):
+            if len(mark) + sum(len(part) + 3 for part in parts) - 2 <= self.size.width:
+                break
         line = Text(no_wrap=True, overflow="ellipsis")
-        line.append(ENGINE[state], STYLE[state])
-        for part in parts:
+        line.append(mark, STYLE[space.engine_state])
+        for index, part in enumerate(parts):
             if line.cell_len + len(part) + 3 > self.size.width:
                 break
-            line.append(" │ " if line.cell_len > 1 else " ", "dim")
+            line.append(" │ " if index or len(mark) > 1 else " ", "dim")
             line.append(part)
         return line
+
+    def _parts(self, long: bool) -> list[str]:
+        space = self.workspace
+        ready, stats, cache = space.ready, space.stats, space.cache
+        parts = []
+        if ready:
+            name = ready.model if long or len(ready.model) <= 16 else ready.model[:15] + "…"
+            parts.append(f"{name} · {ready.backend}")
+        if stats:
+            decode, prefill = stats.decode_tok_s, stats.prefill_tok_s
+            parts.append(f"decode {decode:,.0f} tok/s" if long else f"{decode:,.0f} tok/s")
+            parts.append(f"prefill {prefill:,.0f} tok/s" if long else f"prefill {prefill:,.0f}")
+        if cache and cache.total:
+            share = f"{short(cache.used)}/{short(cache.total)} {cache.used / cache.total:.0%}"
+            parts.append(f"cells {share}" if long else share)
+        if stats:
+            running = stats.running + stats.prefilling
+            parts.append(
+                f"{running} running, {stats.queued} queued" if long
+                else f"{running} run {stats.queued} wait"
+            )  # fmt: skip
+        return parts

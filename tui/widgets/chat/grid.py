@@ -1,22 +1,28 @@
 """The grid: what several agents are saying at once, a tile each.
 
-A tile shows the tail of its agent's last answer as plain lines, so that eight of them at full
-speed cost no more than one conversation.
+A tile shows the tail of its agent's last answer as plain lines and draws its frame itself: eight
+of them at full speed have to cost no more than one conversation.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, ClassVar
 
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+from rich.style import Style as RichStyle
 from textual import events
+from textual._wrap import compute_wrap_offsets
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.content import Content
+from textual.geometry import Region
 from textual.message import Message
+from textual.strip import Strip
+from textual.style import Style
 from textual.widget import Widget
 
 from tui.widgets.chat.colours import author_style
-from tui.widgets.chat.layout import wrap
 from tui.widgets.chat.markdown import clean
 from tui.widgets.chat.message import waiting
 
@@ -25,7 +31,9 @@ if TYPE_CHECKING:
     from agents.workspace import Workspace
 
 SMALLEST_TILE = (28, 6)
-MARKS = {"idle": "·", "queued": "◌", "prefill": "◔", "thinking": "◑", "decode": "●", "error": "✗"}
+MARKS = {"idle": "○", "queued": "◌", "prefill": "◔", "thinking": "◑", "decode": "●", "error": "✗"}
+ROUND, HEAVY = "╭─╮│╰╯", "┏━┓┃┗┛"
+Row = list[tuple[str, str]]  # text and style, left to right
 
 
 class Tile(Widget, can_focus=True):
@@ -33,19 +41,28 @@ class Tile(Widget, can_focus=True):
 
     DEFAULT_CSS = """
     Tile {
-        border: round $foreground 25%;
-        padding: 0 1;
         background: $background;
+        color: $foreground;
         height: 1fr;
         width: 1fr;
 
-        &:hover { border: round $foreground-muted; }
-        &:focus { border: heavy $primary; }
-        &.-busy { border: round $primary 60%; }
-        &.-busy:focus { border: heavy $primary; }
-        &.-error { border: round $error; }
+        & > .tile--text { color: $foreground; }
+        & > .tile--dim { color: $foreground-muted; }
+        & > .tile--asked { color: $foreground-muted; text-style: italic; }
+        & > .tile--cursor { color: $text-accent; }
+        & > .tile--new { color: $text-accent; text-style: bold; }
+        & > .tile--fault { color: $text-warning; }
+        & > .tile--frame { color: $foreground 35%; }
+        & > .tile--frame-busy { color: $primary 70%; }
+        & > .tile--frame-hover { color: $foreground-muted; }
+        & > .tile--frame-focus { color: $accent; text-style: bold; }
     }
     """
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "tile--text", "tile--dim", "tile--asked", "tile--cursor", "tile--new", "tile--fault",
+        "tile--frame", "tile--frame-busy", "tile--frame-hover", "tile--frame-focus",
+    }  # fmt: skip
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter,space", "choose", "Open"),
@@ -57,35 +74,83 @@ class Tile(Widget, can_focus=True):
         super().__init__()
         self.workspace = workspace
         self.agent = agent
-        self.shown: object = None  # what is drawn now
+        self._shown: object = None  # what is drawn now
+        self._rows: list[Row] = []
+        self._strips: list[Strip] = []
+        self._styles: dict[str, RichStyle] = {}
+
+    # --- what is shown ---------------------------------------------------------------------------
 
     def look(self) -> None:
-        """Draw again if anything changed."""
+        """Draw again what has changed."""
         agent = self.agent
         state = agent.state
         turn = agent.turns[-1] if agent.turns else None
         now = (
             agent.name, state.kind, round(state.tok_s), state.cells, state.done, state.unread,
             len(agent.queue), turn and turn.id, turn and turn.status, turn and len(turn.text),
-            turn and len(turn.thinking), self.size,
+            turn and len(turn.thinking), self.size, self.has_focus, self.mouse_hover,
         )  # fmt: skip
-        if now == self.shown:
+        if now == self._shown:
             return
-        self.shown = now
-        busy = state.kind not in ("idle", "error")
-        self.set_class(busy, "-busy")
-        self.set_class(state.kind == "error", "-error")
-        self._draw_border()
-        self.refresh()
+        self._shown = now
+        width, height = self.size
+        if width < 8 or height < 3:
+            return
+        side = (HEAVY if self.has_focus else ROUND)[3]
+        rows = [
+            self._top(width),
+            *([(side, self._frame), (" ", ""), *row, (side, self._frame)]
+              for row in self._body(width - 4, height - 2)),
+            self._bottom(width),
+        ]  # fmt: skip
+        if len(rows) != len(self._rows):
+            self._rows, self._strips = rows, [self._strip(row, width) for row in rows]
+            self.refresh()
+            return
+        for y, (old, new) in enumerate(zip(self._rows, rows, strict=True)):
+            if old != new:
+                self._strips[y] = self._strip(new, width)
+                self.refresh(Region(0, y, width, 1))
+        self._rows = rows
 
-    def _draw_border(self) -> None:
+    @property
+    def _frame(self) -> str:
+        """Style of the frame."""
+        if self.has_focus:
+            return "tile--frame-focus"
+        if self.mouse_hover:
+            return "tile--frame-hover"
+        return "tile--frame-busy" if self.agent.busy else "tile--frame"
+
+    def _top(self, width: int) -> Row:
         agent, state = self.agent, self.agent.state
-        style = author_style(self.app, self.workspace, agent.name)
-        style = "bold $text-primary" if style.startswith(".") else style
-        title = Content.styled(f"{MARKS[state.kind]} {agent.name}", style)
-        if state.unread:
-            title = title + Content.styled(" new", "bold $text-accent")
-        self.border_title = title.markup
+        marks = HEAVY if self.has_focus else ROUND
+        left, line, right = marks[0], marks[1], marks[2]
+        name = set_cell_size(agent.name, min(cell_len(agent.name), max(1, width - 10)))
+        title: Row = [(f"{MARKS[state.kind]} {name}", "name")]
+        if state.unread and width > 24:
+            title.append((" ✉", "tile--new"))
+        used = sum(cell_len(text) for text, _ in title)
+        rule = line * max(0, width - used - 5)
+        return [(left + line + " ", self._frame), *title, (" " + rule + right, self._frame)]
+
+    def _bottom(self, width: int) -> Row:
+        marks = HEAVY if self.has_focus else ROUND
+        line, left, right = marks[1], marks[4], marks[5]
+        words = self._doing()
+        if cell_len(words) > width - 6:
+            words = words.partition(" · ")[0][: max(0, width - 6)]
+        rule = line * max(0, width - cell_len(words) - 5)
+        return [
+            (left + rule + " ", self._frame),
+            (words, "tile--dim"),
+            (" " + line + right, self._frame),
+        ]
+
+    def _doing(self) -> str:
+        """State in words, cells, and prompts that wait."""
+        state = self.agent.state
         words = {"idle": "idle", "queued": "queued", "thinking": "thinking", "error": "error"}
         doing = words.get(state.kind, "")
         if state.kind == "prefill":
@@ -95,52 +160,82 @@ class Tile(Widget, can_focus=True):
         parts = [doing]
         if state.cells:
             parts.append(f"{state.cells:,} cells")
-        if agent.queue:
-            parts.append(f"{len(agent.queue)} waiting")
-        self.border_subtitle = " · ".join(filter(None, parts))
+        if self.agent.queue:
+            parts.append(f"{len(self.agent.queue)} waiting")
+        return " · ".join(filter(None, parts))
 
-    def render(self) -> Content:
-        width, height = self.content_size
-        if not width or not height:
-            return Content.empty()
-        return Content("\n").join(self._lines(width, height))
-
-    def _lines(self, width: int, height: int) -> list[Content]:
+    def _body(self, width: int, height: int) -> list[Row]:
         """The newest lines that fit: the last answer, and before it what was asked."""
-        dim = "$foreground-muted"
-        lines: list[Content] = []
+        rows: list[Row] = []
         for turn in reversed(self.agent.turns):
-            part: list[Content] = []
+            part: list[Row] = []
             if turn.role == "assistant":
                 if turn.status == "waiting":
-                    part = [Content.styled(waiting(self.agent.state), dim)]
+                    part = [[(waiting(self.agent.state), "tile--dim")]]
                 elif not turn.text and turn.thinking:
-                    part = [
-                        Content.styled("thinking…", dim + " italic"),
-                        *(c.stylize(dim) for c in tail(turn.thinking, width, height)),
-                    ]
+                    part = [[("thinking…", "tile--asked")]]
+                    part += [[(line, "tile--dim")] for line in tail(turn.thinking, width, height)]
                 else:
-                    part = tail(turn.text, width, height)
-                    if turn.status == "streaming":
-                        part = part or [Content.empty()]
-                        if part[-1].cell_length < width:
-                            part[-1] = part[-1] + Content.styled("▍", "$text-accent")
-                    elif turn.status in ("cancelled", "error", "length"):
-                        said = {"cancelled": "■ stopped", "length": "✂ cut"}
-                        word = said.get(turn.status, f"✗ {turn.detail or 'failed'}")
-                        part.append(
-                            Content.styled(word, "$text-warning").truncate(width, ellipsis=True)
-                        )
+                    part = [[(line, "tile--text")] for line in tail(turn.text, width, height)]
+                if turn.status == "streaming":
+                    part = part or [[]]
+                    if sum(cell_len(text) for text, _ in part[-1]) < width:
+                        part[-1].append(("▍", "tile--cursor"))
+                elif turn.status in ("cancelled", "error", "length"):
+                    words = {"cancelled": "■ stopped", "length": "✂ cut"}
+                    fault = words.get(turn.status) or f"✗ {clean(turn.detail) or 'failed'}"
+                    part.append([(fault, "tile--fault")])
             elif turn.role == "user":
                 who = "you" if turn.author in ("", "you") else turn.author
-                words = f"{who}: {' '.join(clean(turn.text[:400]).split())}"
-                part = [Content(words).truncate(width, ellipsis=True).stylize(f"{dim} italic")]
-            lines = [*part, *lines]
-            if len(lines) >= height or (turn.role == "user" and len(lines) >= height - 2):
+                part = [[(f"{who}: {' '.join(clean(turn.text[:400]).split())}", "tile--asked")]]
+            rows = [*part, *rows]
+            if len(rows) >= height or (turn.role == "user" and len(rows) >= height - 2):
                 break
-        if not lines:
-            lines = [Content.styled("nothing said yet", dim)]
-        return lines[-height:]
+        rows = (rows or [[("nothing said yet", "tile--dim")]])[-height:]
+        return [_fit(row, width) for row in rows + [[] for _ in range(height - len(rows))]]
+
+    # --- drawing ---------------------------------------------------------------------------------
+
+    def _strip(self, row: Row, width: int) -> Strip:
+        return Strip([Segment(text, self._rich(name)) for text, name in row], width)
+
+    def _rich(self, name: str) -> RichStyle:
+        known = self._styles.get(name)
+        if known is None:
+            base = self.visual_style
+            if name == "name":
+                style = author_style(self.app, self.workspace, self.agent.name)
+                known = (base + Style.parse(style)).rich_style
+            else:
+                known = (self.get_visual_style(name) if name else base).rich_style
+            self._styles[name] = known
+        return known
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._styles.clear()
+        self._rows = []
+        self._shown = None
+
+    def render_line(self, y: int) -> Strip:
+        if y < len(self._strips):
+            return self._strips[y]
+        return Strip.blank(self.size.width, self._rich(""))
+
+    def on_resize(self) -> None:
+        self.look()
+
+    def on_focus(self) -> None:
+        self.look()
+
+    def on_blur(self) -> None:
+        self.look()
+
+    def on_enter(self) -> None:
+        self.look()
+
+    def on_leave(self) -> None:
+        self.look()
 
     def on_click(self) -> None:
         self.action_choose()
@@ -152,13 +247,31 @@ class Tile(Widget, can_focus=True):
         (self.screen.focus_next if step > 0 else self.screen.focus_previous)(Tile)
 
 
-def tail(text: str, width: int, height: int) -> list[Content]:
+def _fit(row: Row, width: int) -> Row:
+    """The row cut or filled to exactly `width` cells and a blank."""
+    out: Row = []
+    room = width
+    for text, style in row:
+        size = cell_len(text)
+        if size > room:
+            text = set_cell_size(text, max(0, room - 1)) + "…" if room else ""
+            size = room
+        out.append((text, style))
+        room -= size
+    out.append((" " * (room + 1), ""))
+    return out
+
+
+def tail(text: str, width: int, height: int) -> list[str]:
     """The last `height` lines of a text wrapped at `width`; costs no more for a long text."""
-    end = clean(text[-(width * height + 200) :])
-    lines: list[Content] = []
-    for line in reversed(end.rstrip("\n").split("\n")):
-        pieces = [piece for _, piece in wrap(Content(line.expandtabs(4)), width)]
-        lines = pieces + lines
+    end = clean(text[-(width * height + 200) :]).rstrip("\n")
+    lines: list[str] = []
+    for line in reversed(end.expandtabs(4).split("\n")):
+        if cell_len(line) <= width:
+            lines.insert(0, line)
+        else:
+            cuts = [0, *compute_wrap_offsets(line, width, tab_size=4), len(line)]
+            lines[:0] = [line[a:b].rstrip() for a, b in pairwise(cuts)]
         if len(lines) >= height:
             break
     return lines[-height:]

@@ -1,0 +1,71 @@
+"""What the command palette offers: actions, agents and themes at once, models when listed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING
+
+from textual.app import SystemCommand
+from textual.command import DiscoveryHit, Hit, Hits, Provider
+
+from tui.actions import ACTIONS, key_table
+from tui.keymap import brief
+from tui.widgets.marks import doing
+
+if TYPE_CHECKING:
+    from engine.models import ModelFile
+    from tui.app import HaloApp
+
+
+def commands(app: HaloApp) -> Iterator[SystemCommand]:
+    """Actions with their keys and slash commands, then agents, then themes."""
+    run = app.main.controller.start
+    keys = {action: keys for action, keys, _ in key_table(app.config)}
+    for action in ACTIONS:
+        if action.palette:
+            ways = [brief(keys[action.id]), f"/{action.slash}" if action.slash else ""]
+            hint = " ".join(filter(None, ways))
+            title = f"{action.label}  ({hint})" if hint else action.label
+            yield SystemCommand(title, action.help, partial(run, action.id))
+    for agent in app.workspace.agents:
+        yield SystemCommand(
+            f"Go to {agent.name}", f"{doing(agent)}.", partial(run, "go_agent", agent.name)
+        )
+    for theme in sorted(app.available_themes):
+        yield SystemCommand(f"Theme: {theme}", "Use this theme.", partial(run, "theme", theme))
+
+
+class Models(Provider):
+    """The models on this machine; looking for them is done in a thread."""
+
+    files: list[ModelFile]
+
+    async def startup(self) -> None:
+        from engine import models
+
+        app: HaloApp = self.app  # type: ignore[assignment]
+        found = await asyncio.to_thread(models.list_models, app.config)
+        self.files = [file for file in found if not file.problem]
+
+    async def discover(self) -> Hits:
+        for file in self.files:
+            yield DiscoveryHit(self._title(file), self._load(file), help=self._help(file))
+
+    async def search(self, query: str) -> Hits:
+        matcher = self.matcher(query)
+        for file in self.files:
+            if (score := matcher.match(self._title(file))) > 0:
+                title = matcher.highlight(self._title(file))
+                yield Hit(score, title, self._load(file), help=self._help(file))
+
+    def _title(self, file: ModelFile) -> str:
+        return f"Model: {file.name}"
+
+    def _help(self, file: ModelFile) -> str:
+        return f"Load it ({file.size / 1e9:.2f} GB, {file.source})."
+
+    def _load(self, file: ModelFile) -> partial[None]:
+        app: HaloApp = self.app  # type: ignore[assignment]
+        return partial(app.main.controller.start, "model", str(file.path))
