@@ -142,7 +142,7 @@ class HaloApp(App[int]):
             self._return_code = 1
             file = faults.record(error)
             self.farewell = (
-                f"halo-tui stopped because of a fault of its own: {faults.sentence(error)}. "
+                f"The app stopped because of a fault of its own: {faults.sentence(error)}. "
                 "Your conversations are saved; start it again."
                 + (f" The details are in {file}." if file else "")
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -227,12 +228,13 @@ async def test_a_dead_engine_says_so_and_keeps_the_chats(tmp_path: Path) -> None
 
     client = ScriptedClient()
     client.start_error = EngineError("The model file is missing.", "Choose another with /models.")
-    async with running(tmp_path, client=client) as (app, _, _pilot):
+    async with running(tmp_path, (200, 60), client) as (app, _, pilot):
         banner = app.main.query_one("#banner", Static)
         await until(lambda: banner.has_class("-error"))
         assert "The model file is missing." in str(banner.render())
         client.start_error = None
-        app.main.controller.start("restart")
+        column = str(banner.render()).index("[ /restart ]") + 3
+        assert await pilot.click("#banner", offset=(column, 0))
         await until(lambda: not banner.has_class("-shown"))
         assert client.ready is not None
 
@@ -266,7 +268,7 @@ async def test_user_keys_replace_those_of_the_table(tmp_path: Path) -> None:
         await until(lambda: len(app.workspace.names) == 2)
         await pilot.press("ctrl+g")  # an action without a key of its own
         await until(lambda: len(app.workspace.names) == 3)
-        assert app.screen is app.main
+        assert app.screen is app.main, app.screen_stack
 
 
 async def test_switching_agents_keeps_their_conversations_mounted(tmp_path: Path) -> None:
@@ -292,6 +294,16 @@ async def test_what_is_in_sight_makes_no_toast(tmp_path: Path) -> None:
         await pilot.pause()
         assert toasts(app) == ""
         assert not grace.state.unread
+
+
+async def test_many_answers_at_once_are_one_toast(tmp_path: Path) -> None:
+    async with running(tmp_path, client=ScriptedClient(lambda _: "hello")) as (app, _, pilot):
+        for n in range(4):
+            await app.workspace.create(f"extra{n}")
+        await write(pilot, app, "@all hi")
+        await until(lambda: all(len(a.turns) == 2 and not a.busy for a in app.workspace.agents))
+        await until(lambda: "grace, alan, extra0 and 3 more have answered." in toasts(app))
+        assert len(app._notifications) == 1
 
 
 async def test_the_title_says_who_is_busy_and_what_is_new(tmp_path: Path) -> None:
@@ -389,3 +401,27 @@ async def test_moving_thinking_and_words_that_are_wrong(
         await until(lambda: "neither on nor off" in toasts(app))
         await write(pilot, app, "/theme nosuch")
         await until(lambda: "There is no theme 'nosuch'" in toasts(app))
+
+
+async def test_hurried_keys_break_nothing(tmp_path: Path) -> None:
+    rng = random.Random(7)
+    keys = ("f5", "f4", "alt+1", "alt+2", "alt+3", "alt+right", "escape", "f3", "f12")
+    async with running(tmp_path, client=ScriptedClient(lambda _: "one two three")) as (
+        app,
+        _,
+        pilot,
+    ):
+        for round in range(12):
+            await app.workspace.send("go", rng.choice(app.workspace.names))
+            for action in rng.sample(("close_agent", "undo_close", "duplicate", "move_up"), 2):
+                if action != "close_agent" or len(app.workspace.names) > 2:
+                    app.main.controller.start(action)
+            await pilot.press(*rng.choices(keys, k=4))
+            if round % 4 == 0:
+                await pilot.resize_terminal(rng.randint(40, 200), rng.randint(10, 60))
+        await pilot.press("escape", "escape")
+        await pilot.pause()
+        assert app.screen is app.main, app.screen
+        await app.main.show_agent("ada" if "ada" in app.workspace.names else app.workspace.names[0])
+        await until(lambda: [r.agent for r in app.main.query(AgentRow)] == app.workspace.agents)
+        assert set(app.main.chats) <= {agent.id for agent in app.workspace.agents}

@@ -59,7 +59,9 @@ async def stream(room: Chat) -> None:
 
 
 @pytest.mark.parametrize("act", [focus_change, append, stream])
-@pytest.mark.parametrize(("many", "few"), [(100, 10), (1000, 10)])
+@pytest.mark.parametrize(
+    ("many", "few"), [(100, 10), pytest.param(1000, 10, marks=pytest.mark.slow)]
+)
 async def test_long_conversations_are_as_fast_as_short_ones(
     tmp_path: Path, act: Callable[[Chat], Awaitable[None]], many: int, few: int
 ) -> None:
@@ -103,6 +105,7 @@ async def grown(path: Path, window: int) -> int:
         return end - start
 
 
+@pytest.mark.slow
 async def test_memory_is_bounded_by_the_window(tmp_path: Path) -> None:
     """Messages that were read and left again cost next to nothing."""
     everything = await grown(tmp_path / "all", 10_000)

@@ -83,6 +83,13 @@ def core_of(app: str) -> psutil.Process:
     raise AssertionError("no engine core runs")
 
 
+def first_start(terminal: Terminal) -> None:
+    """Enter takes halo-mini; then the prompt is there."""
+    terminal.wait(lambda s: "Welcome to halo-tui" in s and "halo-mini" in s, "the picker")
+    terminal.press("Enter")
+    terminal.wait(lambda s: "Message ada" in s and "Welcome" not in s, "the app")
+
+
 def test_chat_survive_a_dead_core_and_leave_a_sane_terminal(
     terminal: Terminal, tmp_path: Path
 ) -> None:
@@ -91,11 +98,16 @@ def test_chat_survive_a_dead_core_and_leave_a_sane_terminal(
         f"stty -a > {tmp_path}/before; {command}; echo code $?; stty -a > {tmp_path}/after; echo over"
     )
     terminal.press("Enter")
-    terminal.wait(lambda s: "Message ada" in s and "halo-mini" in s, "the app")
+    first_start(terminal)
 
     terminal.type("Hi, I'm Ada and I work at Halo Labs.")
     terminal.press("Enter")
     terminal.wait(lambda s: "tok/s · first" in s, "an answer")
+
+    terminal.press("M-2")  # as terminals send it: ESC and 2
+    terminal.wait(lambda s: "Message grace" in s, "the second agent")
+    terminal.press("M-1")
+    terminal.wait(lambda s: "Message ada" in s, "the first agent")
 
     core = core_of(str(tmp_path))
     core.kill()
@@ -121,7 +133,7 @@ def test_a_closed_terminal_leaves_no_process_and_loses_nothing(tmp_path: Path) -
         command = Path(sys.executable).parent / "halo-tui"
         terminal.type(f"exec {command}")
         terminal.press("Enter")
-        terminal.wait(lambda s: "Message ada" in s and "halo-mini" in s, "the app")
+        first_start(terminal)
         terminal.type("My name is Ada.")
         terminal.press("Enter")
         terminal.wait(lambda s: "tok/s · first" in s, "an answer")
@@ -141,3 +153,61 @@ def test_the_app_refuses_to_start_without_a_terminal(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 2
     assert "needs a terminal" in done.stderr
+
+
+BROKEN = """
+import sys
+from engine import config, paths
+from tui.app import run
+from tui.widgets.status_line import StatusLine
+
+orig, drawn = StatusLine.render, []
+
+def render(self):
+    drawn.append(1)
+    if any(a.turns and not a.busy for a in self.workspace.agents):
+        raise ValueError("boom in a widget")
+    return orig(self)
+
+StatusLine.render = render
+sys.exit(run(config.load(), paths.data_dir()))
+"""
+
+
+def test_a_fault_of_the_app_ends_in_a_sentence_and_loses_nothing(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path, 100, 30)
+    script = tmp_path / "broken.py"
+    script.write_text(BROKEN)
+    root = Path(__file__).parents[2]
+    try:
+        terminal.type(f"cd {root}; PYTHONPATH=. {sys.executable} {script}; echo code $?")
+        terminal.press("Enter")
+        first_start(terminal)
+        terminal.type("My name is Ada.")
+        terminal.press("Enter")
+        seen = terminal.wait(lambda s: "code 1" in s, "the end")
+        assert "ValueError: boom in a widget" in seen and "Traceback" not in seen
+        assert "ValueError: boom in a widget" in (tmp_path / "state" / "faults.log").read_text()
+        history = list(tmp_path.rglob("*.jsonl"))
+        assert any("My name is Ada." in file.read_text() for file in history)
+    finally:
+        terminal.close()
+
+
+async def test_a_folder_in_use_is_told_on_the_terminal(tmp_path: Path) -> None:
+    from agents.workspace import Workspace
+    from engine.config import Config
+    from tests.support.scripted import ScriptedClient
+
+    space = Workspace(Config(), ScriptedClient(), tmp_path / "data")
+    await space.start()
+    terminal = Terminal(tmp_path, 100, 30)
+    try:
+        command = Path(sys.executable).parent / "halo-tui"
+        terminal.type(f"{command}; echo code $?")
+        terminal.press("Enter")
+        seen = terminal.wait(lambda s: "code 1" in s, "the end")
+        assert "Another halo-tui" in seen and "--data" in seen
+    finally:
+        terminal.close()
+        await space.stop()

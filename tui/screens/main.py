@@ -6,6 +6,7 @@ frame; messages of the widgets become calls of the controller.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -25,6 +26,7 @@ from agents.events import (
     Logged,
     RosterChanged,
     StatsChanged,
+    Turn,
     TurnAdded,
     TurnDelta,
     TurnFinished,
@@ -47,7 +49,8 @@ from tui.widgets.key_hints import KeyHints
 from tui.widgets.status_line import StatusLine
 
 SMALLEST = (60, 16)
-FRAME = 1 / 15  # the list and the tabs are drawn at most that often
+GATHER = 0.8  # seconds in which news are gathered into one toast
+FRAME = 1 / 6  # the list and the tabs are drawn at most that often: meters need no more
 
 
 class MainScreen(Screen[None]):
@@ -64,6 +67,9 @@ class MainScreen(Screen[None]):
         self.grid_shown = False
         self.chats: dict[str, Conversation] = {}  # by agent id
         self._dirty: set[str] = set()
+        self._rebuilding = asyncio.Lock()
+        self._mounted = 0
+        self._news: dict[str, Turn] = {}  # answers finished out of sight, not told yet
 
     # --- parts -----------------------------------------------------------------------------------
 
@@ -105,18 +111,19 @@ class MainScreen(Screen[None]):
         self.keep_draft()
         prompt = self.query_one(Prompt)
         switcher = self.query_one("#chats", ContentSwitcher)
-        chat_id = f"chat-{agent.id}"
         if agent.id not in self.chats:
             ui = self.workspace.config.ui
             chat = Conversation(
                 self.workspace, agent.name, fps=ui.markdown_fps, window=ui.history_window
             )
-            chat.id = chat_id
+            # Of its own each time: an agent may come back while its old chat is being taken down.
+            self._mounted += 1
+            chat.id = f"chat-{self._mounted}"
             self.chats[agent.id] = chat
             await switcher.mount(chat)
         self.current = agent.name
         self.grid_shown = False
-        switcher.current = chat_id
+        switcher.current = self.chats[agent.id].id
         self._drop_grid()
         prompt.set_draft(agent.draft)
         prompt.set_agent(agent)
@@ -137,10 +144,13 @@ class MainScreen(Screen[None]):
             return
         switcher = self.query_one("#chats", ContentSwitcher)
         grid = ChatGrid(self.workspace, self.workspace.config.ui.grid_columns)
-        grid.id = "grid"
+        self._mounted += 1
+        grid.id = f"grid-{self._mounted}"
+        self.grid_shown = True  # before waiting: the key may be pressed again meanwhile
         await switcher.mount(grid)
-        switcher.current = "grid"
-        self.grid_shown = True
+        if not self.grid_shown:
+            return
+        switcher.current = grid.id
         for agent in self.workspace.agents:
             self.workspace.mark_read(agent.name)
         self._dirty.add("agents")
@@ -294,21 +304,37 @@ class MainScreen(Screen[None]):
             chat.apply(event)
 
     def _tell_finished(self, event: TurnFinished) -> None:
-        """A toast for what is out of sight, a bell when the person looks elsewhere."""
+        """Note an answer that was finished out of sight; the bell, when the app is."""
         turn, notify = event.turn, self.workspace.config.ui.notify
         if turn.role != "assistant" or turn.status == "cancelled":
             return
         if self.grid_shown:
             self.workspace.mark_read(event.agent)
         elif event.agent != self.current and notify:
-            words = turn.text.strip().replace("\n", " ")
-            self.notify(
-                (words[:60] + "…" if len(words) > 60 else words) or turn.detail,
-                title=event.agent, markup=False, timeout=4,
-                severity="error" if turn.status == "error" else "information",
-            )  # fmt: skip
+            if not self._news:
+                self.set_timer(GATHER, self._tell_news)
+            self._news[event.agent] = turn
         if notify and not self.app.app_focus:
             self.app.bell()
+
+    def _tell_news(self) -> None:
+        """One toast for all answers of the last moment that were not read since."""
+        news, self._news = self._news, {}
+        news = {n: t for n, t in news.items() if n != self.current and not self.grid_shown}
+        names = list(news)
+        if len(names) > 1:
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            who = ", ".join(names[:3]) + more
+            self.notify(f"{who} have answered.", markup=False, timeout=4)
+        for name, turn in news.items() if len(names) == 1 else ():
+            words = " ".join(turn.text.split()) or turn.detail
+            self.notify(
+                words[:60] + ("…" if len(words) > 60 else ""),
+                title=name,
+                markup=False,
+                timeout=4,
+                severity="error" if turn.status == "error" else "information",
+            )
 
     def _logged(self, event: Logged) -> None:
         entry = event.entry
@@ -332,9 +358,9 @@ class MainScreen(Screen[None]):
             said = event.what if event and event.what else "The engine core died."
             banner.update(Content(f"◔ {said} It starts again; answers go on where they were."))
         elif state == "dead":
-            buttons = ("  ", ("[ Restart ]", "reverse @click=screen.run('restart')"),
-                       "  ", ("[ Models ]", "reverse @click=screen.run('models')"))  # fmt: skip
-            text = f"✗ {what} {remedy} Your chats are safe; /restart or /models."
+            buttons = ("  ", ("[ /restart ]", "reverse @click=screen.run('restart')"),
+                       "  ", ("[ /models ]", "reverse @click=screen.run('models')"))  # fmt: skip
+            text = f"✗ {what} {remedy} Your chats are safe."
             banner.update(Content.assemble(" ".join(text.split()), *buttons))
         banner.set_class(state != "ready", "-shown")
         banner.set_class(state == "dead", "-error")
@@ -348,12 +374,12 @@ class MainScreen(Screen[None]):
             return
         dirty, self._dirty = self._dirty, self._dirty & {"cells"}
         if "roster" in dirty:
-            self.run_worker(self._rebuild(), group="roster", exclusive=True)
+            self.run_worker(self._rebuild(), group="roster")
         elif "agents" in dirty:
             self.query_one(AgentList).refresh_rows()
         if dirty & {"agents", "roster"}:
             self.query_one(AgentTabs).refresh()
-            self.query_one(KeyHints).refresh()
+            self.query_one(KeyHints).look()
             self._show_queue()
             self._show_title()
         if dirty & {"stats", "agents"}:
@@ -368,6 +394,12 @@ class MainScreen(Screen[None]):
         self.query_one(StatusLine).refresh()
 
     async def _rebuild(self) -> None:
+        # One after the other and never cancelled: a removal that is cut off leaves widgets that
+        # cannot be closed.
+        async with self._rebuilding:
+            await self._sync_agents()
+
+    async def _sync_agents(self) -> None:
         known = {agent.id for agent in self.workspace.agents}
         for agent_id in [i for i in self.chats if i not in known]:
             await self.chats.pop(agent_id).remove()

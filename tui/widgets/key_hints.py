@@ -50,6 +50,14 @@ class KeyHints(Widget):
         super().__init__()
         self.keys, self.words = dict(keys), words
         self._spans: list[tuple[int, int, str]] = []
+        self._drawn: dict[str, str] = {}
+
+    def look(self) -> None:
+        """Draw again if the words are others."""
+        words = dict(self.words())
+        if words != self._drawn:
+            self._drawn = words
+            self.refresh()
 
     def render(self) -> Text:
         width = self.size.width

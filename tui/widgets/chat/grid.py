@@ -302,6 +302,7 @@ class ChatGrid(Widget):
         self.workspace = workspace
         self.columns = columns or workspace.config.ui.grid_columns
         self._shape: object = None
+        self._rebuilding = False
 
     def compose(self) -> ComposeResult:
         for agent in self.workspace.agents:
@@ -317,7 +318,10 @@ class ChatGrid(Widget):
             return
         tiles = list(self.query(Tile))
         if [tile.agent for tile in tiles] != self.workspace.agents:
-            self.run_worker(self._rebuild(), group="tiles", exclusive=True)
+            if not self._rebuilding:
+                # Never cancelled: a removal that is cut off leaves widgets that cannot be closed.
+                self._rebuilding = True
+                self.run_worker(self._rebuild, group="tiles")  # type: ignore[arg-type]
             return
         self._arrange(len(tiles))
         with self.app.batch_update():
@@ -339,6 +343,7 @@ class ChatGrid(Widget):
             key=lambda tile: order.get(tile.agent.id, 0) if isinstance(tile, Tile) else 0
         )
         self._shape = None
+        self._rebuilding = False
         self.look()
 
     def on_resize(self, event: events.Resize) -> None:

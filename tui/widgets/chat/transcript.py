@@ -138,6 +138,7 @@ class Transcript(ScrollView, can_focus=True):
         self._styles: dict[object, Style] = {}
         self._colouring: dict[int, Leaf] = {}  # long code blocks being highlighted
         self._preparing = False
+        self._thumb: object = None  # the scrollbar as drawn
         self._pressed_at: Offset | None = None
 
     def on_mount(self) -> None:
@@ -211,7 +212,8 @@ class Transcript(ScrollView, can_focus=True):
         if (self.scroll_y, self._tops[index]) == place and before and view.lines:
             first = view.keep_lines(before)
             row = self._tops[index] + first - round(self.scroll_y)
-            self.refresh(Region(0, max(0, row), self.size.width, self.size.height))
+            width, height = self.scrollable_content_region.size
+            self.refresh(Region(0, max(0, row), width, height))
         else:
             self.refresh()
         self.post_message(self.Moved())
@@ -291,6 +293,7 @@ class Transcript(ScrollView, can_focus=True):
             if self.following:
                 self._go_to(self.max_scroll_y)
             self._release_far()
+            self._show_scrollbar()
         finally:
             self._preparing = False
 
@@ -347,14 +350,20 @@ class Transcript(ScrollView, can_focus=True):
             # Setting it the plain way lays out the whole screen, ten times a second while text
             # streams. Here nothing but the scrollbar depends on it.
             self.set_reactive(Transcript.virtual_size, size)  # type: ignore[arg-type]
-            self._scroll_update(size)
 
     def _go_to(self, y: float) -> None:
         y = max(0, min(y, self.max_scroll_y))
-        if y != self.scroll_y:
-            self.set_reactive(Transcript.scroll_y, y)  # type: ignore[arg-type]
-            self.vertical_scrollbar.position = y
+        self.set_reactive(Transcript.scroll_y, y)  # type: ignore[arg-type]
         self.set_reactive(Transcript.scroll_target_y, y)  # type: ignore[arg-type]
+
+    def _show_scrollbar(self) -> None:
+        """Bring the scrollbar up to date, when that can be seen: drawing it is not cheap."""
+        page, total = self.scrollable_content_region.height, max(1, self._tops[-1])
+        thumb = (page, 8 * page * page // total, round(8 * page * self.scroll_y / total))
+        if thumb != self._thumb:
+            self._thumb = thumb
+            self._scroll_update(self.virtual_size)
+            self.vertical_scrollbar.position = self.scroll_y
 
     def _look(self, index: int) -> Look:
         view = self.views[index]

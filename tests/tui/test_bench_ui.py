@@ -1,0 +1,99 @@
+"""`bench ui`: what it measures is what happens at the other end of the terminal."""
+
+from __future__ import annotations
+
+import math
+import os
+import pty
+import threading
+import tty
+from collections.abc import Callable
+
+import pytest
+
+from engine.config import Config
+from tests.support.waiting import until_sync
+from tui import bench_ui
+from tui.bench_ui import _FRAME_END, _QUERY_SYNC, _Terminal, percentile
+
+
+class FakeApp:
+    """The app's end of a pseudo-terminal: `answer` says what to draw for what was typed."""
+
+    def __init__(self, answer: Callable[[bytes], bytes]) -> None:
+        self.master, self.slave = pty.openpty()
+        tty.setraw(self.slave)
+        self.typed: list[bytes] = []
+        self._answer = answer
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                data = os.read(self.slave, 1024)
+            except OSError:
+                return
+            if not data:
+                return
+            self.typed.append(data)
+            os.write(self.slave, self._answer(data))
+
+    def close(self) -> None:
+        os.close(self.master)
+
+
+def test_it_times_the_echo_and_counts_frames() -> None:
+    app = FakeApp(lambda data: b"\x1b[1;1H" + data + _FRAME_END)
+    terminal = _Terminal(app.master)
+    terminal.stream(True)
+    until_sync(lambda: bool(terminal.tick() or app.typed))
+    terminal.read()
+    assert len(terminal.latencies) == 1 and 0 < terminal.latencies[0] < 2000
+    assert terminal.frames == 1 and terminal.lost == 0
+    terminal.stream(False)
+    assert terminal.seconds > 0
+    app.close()
+
+
+def test_nothing_is_typed_while_nothing_streams() -> None:
+    app = FakeApp(lambda data: data)
+    terminal = _Terminal(app.master)
+    terminal.tick()
+    assert terminal._waiting == b""
+    app.close()
+
+
+def test_a_key_that_never_comes_back_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench_ui, "LOST", 0.0)
+    app = FakeApp(lambda data: b"something else")
+    terminal = _Terminal(app.master)
+    terminal.stream(True)
+    until_sync(lambda: bool(terminal.tick() or terminal.lost))
+    assert terminal.lost == 1 and terminal.latencies == [0.0]
+    app.close()
+
+
+def test_it_answers_the_question_for_synchronised_output() -> None:
+    app = FakeApp(lambda data: b"")
+    terminal = _Terminal(app.master)
+    os.write(app.slave, _QUERY_SYNC)
+    terminal.read()
+    until_sync(lambda: app.typed == [b"\x1b[?2026;1$y"])
+    app.close()
+
+
+def test_percentiles() -> None:
+    assert percentile([3.0, 1.0, 2.0], 50) == 2.0
+    assert percentile(list(map(float, range(100))), 95) == 95.0
+    assert math.isnan(percentile([], 50))
+
+
+@pytest.mark.slow
+def test_the_whole_bench_on_the_real_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench_ui, "ROUNDS", 1)
+    result = bench_ui.run(Config(), agents=2, tokens=24, messages=100, streaming=0.5)
+    assert result["tok_s"] > 0 and result["tok_s_headless"] > 0
+    assert result["tok_s_ratio_to_headless"] > 0.2
+    assert result["keys"] > 0 and result["latency_ms_p50"] <= result["latency_ms_p95"]
+    assert result["fps"] > 0 and result["rss_growth_mb"] < 100
