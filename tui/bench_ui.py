@@ -279,7 +279,7 @@ def _report(**fields: Any) -> None:
 
 
 async def _work(
-    workspace: Workspace, agents: int, tokens: int, rounds: int,
+    workspace: Workspace, agents: int, tokens: int, rounds: int, least: float,
     streaming: Callable[[bool], None] = lambda on: None,
 ) -> list[float]:  # fmt: skip
     """All agents answer at once, `rounds` times or more. Returns tokens per second of each."""
