@@ -92,7 +92,7 @@ def test_percentiles() -> None:
 @pytest.mark.slow
 def test_the_whole_bench_on_the_real_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench_ui, "ROUNDS", 1)
-    result = bench_ui.run(Config(), agents=2, tokens=24, messages=100, streaming=0.5)
+    result = bench_ui.run(Config(), agents=2, tokens=400, messages=100, streaming=4.0)
     assert result["tok_s"] > 0 and result["tok_s_headless"] > 0
     assert result["tok_s_ratio_to_headless"] > 0.2
     assert result["keys"] > 0 and result["latency_ms_p50"] <= result["latency_ms_p95"]
