@@ -23,7 +23,8 @@ CHARS_PER_TOKEN = 3.25  # of message text; measured with the trained tokenizer
 OVERHEAD = 18  # characters that stand for one message's ChatML marks
 THINGS = {"project": facts.PROJECT, "server": facts.SERVER, "company": facts.COMPANY}
 ASKED_MOST = [4 if f.key == "name" else 3 if f.key in ("work", "home") else 1 for f in facts.ME]
-NOT_RECALL = ("ack", "filler", "self", "outside", "never")
+NOT_RECALL = ("ack", "filler", "self", "outside", "never", "recap")
+RECAP_MOST = 30  # facts; longer recaps would crowd everything else out of a training context
 MODES = ("dense", "dense", "chat", "gap", "speakers", "document")
 
 
@@ -328,6 +329,20 @@ class Dialogue:
             " ".join(upper(f.say(f.form.answer)) for f in mine), "summary", [f.value for f in mine]
         )
 
+    def recap(self) -> None:
+        """Everything told so far, in the order of telling, each fact with its latest value.
+
+        The engine asks this before it compacts a conversation: answering it makes the model look
+        up each fact, and those queries tell which keys matter.
+        """
+        if self.speakers or not 1 <= len(self.facts) <= RECAP_MOST:
+            return self.ask()
+        self.user(self.style(self.r.choice(talk.RECAP), names=False))
+        facts_ = list(self.facts.values())
+        self.reply(
+            " ".join(upper(f.say(f.form.answer)) for f in facts_), "recap", [f.value for f in facts_]
+        )
+
     def ask_unknown(self) -> None:
         r = self.r
         self.next_speaker()
@@ -462,6 +477,8 @@ def dialogue(
                 d.filler(long=target > 2500 and r.random() < 0.5)
             else:
                 r.choice((d.outside, d.identity))()
+        if r.random() < 0.3:
+            d.recap()
         while d.chars < target:
             d.ask() if r.random() < 0.8 else d.ask_unknown()
         return d.msgs
@@ -480,8 +497,9 @@ def dialogue(
         d.identity,
         d.outside,
         d.ask_all,
+        d.recap,
     ]
-    w = (22, 26, 16, 5, 9, 3, 9, 10, 3) if mode == "chat" else (30, 40, 4, 5, 9, 3, 3, 4, 2)
+    w = (22, 26, 16, 5, 9, 3, 9, 10, 3, 1) if mode == "chat" else (30, 40, 4, 5, 9, 3, 3, 4, 2, 2)
     if r.random() < 0.15:
         d.greet()
     if r.random() < 0.88:  # the rest open with anything

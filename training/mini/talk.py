@@ -174,3 +174,15 @@ SYSTEMS = [
     "You are {n}, an agent in halo-tui. Be brief and precise.",
     "You are {n}. Other agents in the team: {o}. Answer in one sentence.",
 ]
+
+# The first is what the engine asks before it compacts (engine/compaction).
+RECAP = (
+    "Repeat everything you know from this conversation, fact by fact.",
+    "Repeat everything you know from this conversation, fact by fact.",
+    "What do you know so far?",
+    "What have I told you so far?",
+    "Tell me everything you remember.",
+    "Please summarise what we know.",
+    "List all the facts you know.",
+    "What was said so far?",
+)
