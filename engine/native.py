@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from engine.errors import HaloError
 
-ABI = 1
+ABI = 2
 FREE = -1
 SHARED = -2
 
@@ -151,6 +151,9 @@ def _declare(lib: Any) -> None:
     for name, (result, arguments) in signatures.items():
         function = getattr(lib, name)
         function.restype, function.argtypes = result, arguments
+    from engine import seam  # it needs this module's helpers
+
+    seam.declare(lib)
 
 
 def _lib() -> Any:

@@ -30,7 +30,7 @@ extern "C" {
 
 struct llama_context;
 
-#define HALO_ABI 1
+#define HALO_ABI 2
 
 typedef enum halo_status {
     HALO_OK                =  0,
@@ -115,6 +115,93 @@ HALO_API halo_status halo_cells(
         const struct llama_context * ctx, int32_t cache, int32_t stream,
         int32_t * pos, int32_t * owner, int32_t * first, int32_t * count,
         int32_t capacity, halo_cells_summary * out);
+
+/* --- cells: data ---------------------------------------------------------------------------- */
+
+/* The functions below act on one stream of one cache and must be called between two llama_decode()
+ * calls; they wait for the device first. `cells` are indices within the stream. */
+
+typedef struct halo_layer_info {
+    int32_t layer;     /* index in the model */
+    int32_t n_head;    /* query heads */
+    int32_t n_head_kv; /* KV heads; n_head / n_head_kv query heads share one */
+    int32_t d_k;       /* width of one head's key */
+    int32_t d_v;       /* width of one head's value */
+    int32_t type_k;    /* enum ggml_type of the stored keys */
+    int32_t type_v;
+    bool    rotated_k; /* stored Hadamard-rotated (quantised caches); captured queries are too */
+    bool    rotated_v;
+    float   scale;     /* of the attention scores, 0 when the graph was not built yet */
+    float   softcap;   /* 0 = none */
+    bool    alibi;     /* biases cannot be used */
+} halo_layer_info;
+
+/* The `i`-th of the cache's n_layers layers. */
+HALO_API halo_status halo_layer_describe(const struct llama_context * ctx, int32_t cache, int32_t i, halo_layer_info * out);
+
+/* Keys and values of n cells of the i-th layer as float32, de-quantised.
+ *   keys   [n, n_head_kv, d_k], values [n, n_head_kv, d_v]; either may be NULL */
+HALO_API halo_status halo_cells_read(
+        const struct llama_context * ctx, int32_t cache, int32_t i, int32_t stream,
+        const int32_t * cells, int32_t n, float * keys, float * values);
+
+/* Writes keys and values in the cache's types (quantised where it is). HALO_ERR_ARGUMENT, and nothing
+ * written, when a number is not finite or too large for the type. */
+HALO_API halo_status halo_cells_write(
+        struct llama_context * ctx, int32_t cache, int32_t i, int32_t stream,
+        const int32_t * cells, int32_t n, const float * keys, const float * values);
+
+/* Frees cells that belong to sequence `seq` alone. HALO_ERR_ARGUMENT, and nothing freed, when one is
+ * empty, has another owner too, or is the sequence's last: the next decode continues from it. */
+HALO_API halo_status halo_cells_evict(
+        struct llama_context * ctx, int32_t cache, int32_t stream, int32_t seq, const int32_t * cells, int32_t n);
+
+/* Moves the highest used cells into the lowest free ones, at most `most` of them, so that `highest`
+ * and with it what attention reads goes down. Positions, sequences and biases move along.
+ * Returns how many were moved, or a negative halo_status. 0 while a position shift is pending. */
+HALO_API int32_t halo_cells_defragment(struct llama_context * ctx, int32_t cache, int32_t stream, int32_t most);
+
+/* --- bias (beta) ---------------------------------------------------------------------------- */
+
+/* A bias is added to the attention score of one cell, for one layer and KV head (all query heads of
+ * its group): log(2) makes a cell count twice, -INFINITY hides it. It belongs to what the cell holds:
+ * a cell that is freed or overwritten loses it. Until the first bias is set the graph is that of
+ * unmodified llama.cpp.
+ *
+ * Sets the biases of n cells of the i-th layer: beta [n_head_kv, n]. HALO_ERR_UNSUPPORTED for ALiBi. */
+HALO_API halo_status halo_bias_set(
+        struct llama_context * ctx, int32_t cache, int32_t i, int32_t stream,
+        const int32_t * cells, int32_t n, const float * beta);
+
+HALO_API halo_status halo_bias_get(
+        const struct llama_context * ctx, int32_t cache, int32_t i, int32_t stream,
+        const int32_t * cells, int32_t n, float * beta);
+
+/* Cells with a bias other than 0 in any layer or head of a cache; -1 for all caches. */
+HALO_API int32_t halo_bias_count(const struct llama_context * ctx, int32_t cache);
+
+/* How the bias enters flash attention: 0 = by the shape at hand (heads become streams where one stream
+ * is computed, else a mask per head), 1 = always a mask per head, 2 = heads become streams. For tests. */
+HALO_API halo_status halo_bias_mode(struct llama_context * ctx, int32_t mode);
+
+/* --- queries -------------------------------------------------------------------------------- */
+
+/* Keeps the queries (after RoPE, in the basis of the stored keys) of the newest `capacity` tokens
+ * computed for a sequence, in cache 0's layers. 0 forgets them and stops. While no sequence is tracked the graph
+ * is that of unmodified llama.cpp. Memory: capacity * sum(n_head * d_k) * 4 bytes a sequence. */
+HALO_API halo_status halo_queries_track(struct llama_context * ctx, int32_t seq, int32_t capacity);
+
+/* How many tokens' queries a sequence has whose position is at least `from`, or a negative status. */
+HALO_API int32_t halo_queries_count(struct llama_context * ctx, int32_t seq, int32_t from);
+
+/* The queries of the i-th layer of cache 0, oldest first: pos [capacity], queries [capacity, n_head, d_k]; either may
+ * be NULL. Returns how many were written, or a negative status. */
+HALO_API int32_t halo_queries_read(
+        struct llama_context * ctx, int32_t i, int32_t seq, int32_t from, int32_t * pos, float * queries, int32_t capacity);
+
+/* Tells the kept queries that their sequence's positions were shifted (llama_memory_seq_add): those with
+ * position >= p0 are forgotten, since their rotation is stale. */
+HALO_API halo_status halo_queries_forget(struct llama_context * ctx, int32_t seq, int32_t p0);
 
 /* --- bench --------------------------------------------------------------------------------- */
 

@@ -4,23 +4,6 @@
 #include "llama-hparams.h"
 #include "llama-kv-cache.h"
 
-namespace {
-
-halo_status pick(const llama_context * ctx, int32_t cache, llama_kv_cache ** out) {
-    const auto * state = halo::find(ctx);
-    if (!state) {
-        return ctx ? HALO_ERR_NOT_ATTACHED : HALO_ERR_ARGUMENT;
-    }
-    if (cache < 0 || cache >= (int32_t) state->caches.size()) {
-        return halo::fail(HALO_ERR_ARGUMENT, "cache " + std::to_string(cache) + " is not one of the context's " +
-                                                 std::to_string(state->caches.size()));
-    }
-    *out = state->caches[cache];
-    return HALO_OK;
-}
-
-} // namespace
-
 extern "C" {
 
 int32_t halo_cache_count(const llama_context * ctx) {
@@ -33,10 +16,12 @@ int32_t halo_cache_count(const llama_context * ctx) {
 
 halo_status halo_cache_describe(const llama_context * ctx, int32_t cache, halo_cache_info * out) {
     return halo::guarded([&] {
-        llama_kv_cache * kv = nullptr;
-        if (const auto status = pick(ctx, cache, &kv); status != HALO_OK) {
+        halo_status status = HALO_OK;
+        const auto * state = halo::pick_cache(ctx, cache, &status);
+        if (!state) {
             return status;
         }
+        const auto * kv = state->kv;
         if (!out) {
             return halo::fail(HALO_ERR_ARGUMENT, "out is NULL");
         }
@@ -51,10 +36,12 @@ halo_status halo_cache_describe(const llama_context * ctx, int32_t cache, halo_c
 halo_status halo_cells(const llama_context * ctx, int32_t cache, int32_t stream, int32_t * pos, int32_t * owner,
                        int32_t * first, int32_t * count, int32_t capacity, halo_cells_summary * out) {
     return halo::guarded([&] {
-        llama_kv_cache * kv = nullptr;
-        if (const auto status = pick(ctx, cache, &kv); status != HALO_OK) {
+        halo_status status = HALO_OK;
+        const auto * state = halo::pick_cache(ctx, cache, &status);
+        if (!state) {
             return status;
         }
+        const auto * kv = state->kv;
         if (stream < 0 || stream >= (int32_t) kv->get_n_stream()) {
             return halo::fail(HALO_ERR_ARGUMENT, "stream " + std::to_string(stream) + " is not one of the cache's " +
                                                      std::to_string(kv->get_n_stream()));

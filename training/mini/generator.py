@@ -340,7 +340,9 @@ class Dialogue:
         self.user(self.style(self.r.choice(talk.RECAP), names=False))
         facts_ = list(self.facts.values())
         self.reply(
-            " ".join(upper(f.say(f.form.answer)) for f in facts_), "recap", [f.value for f in facts_]
+            " ".join(upper(f.say(f.form.answer)) for f in facts_),
+            "recap",
+            [f.value for f in facts_],
         )
 
     def ask_unknown(self) -> None:
