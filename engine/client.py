@@ -28,7 +28,9 @@ from engine.errors import EngineError, ModelError
 from engine.protocol import (
     AnyEvent,
     Cancel,
+    CancelCompaction,
     Close,
+    Compact,
     Configure,
     Deltas,
     Done,
@@ -192,6 +194,7 @@ class EngineClient:
             "model": str(model_path(self._config)),
             "parent": os.getpid(),
             "engine": msgspec.to_builtins(self._config.engine),
+            "compaction": msgspec.to_builtins(self._config.compaction),
         }
         package_parent = str(Path(__file__).parent.parent)
         environment = dict(os.environ)
@@ -439,6 +442,19 @@ class EngineClient:
     async def configure(self, key: str, value: bool | float | str) -> None:
         """Change a setting of the running core."""
         await self.request(Configure(0, key, value))
+
+    async def compact(self, session: str, ratio: float = 0.0, method: str = "") -> int:
+        """Compact a session's old cells now; how many there are. Zeros mean as configured.
+
+        Raises EngineError when there is nothing to compact. Progress comes as `Compaction` events.
+        """
+        value = await self.request(Compact(0, session, ratio, method))
+        assert isinstance(value, int)
+        return value
+
+    async def cancel_compaction(self, session: str) -> bool:
+        """Give up a compaction that has not landed yet; whether there was one."""
+        return bool(await self.request(CancelCompaction(0, session)))
 
     async def stats(self) -> None:
         """Have a CacheMap and a Stats event sent now."""

@@ -68,6 +68,29 @@ class EngineConfig(msgspec.Struct, forbid_unknown_fields=True):
     restarts: Annotated[int, msgspec.Meta(ge=0, le=60)] = 3
 
 
+class CompactionConfig(msgspec.Struct, forbid_unknown_fields=True):
+    """[compaction]: when old keys and values are replaced by fewer fitted ones, and how."""
+
+    auto: bool = True
+    threshold: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.85
+    session_cells: Whole = 0  # a session's own limit; 0 = none
+    method: Literal["am-attention", "am-omp", "evict-attention", "evict-recent"] = "am-omp"
+    ratio: Annotated[float, msgspec.Meta(ge=0, le=1000)] = 0.0  # 0 = by max_error
+    max_error: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.05
+    warn_error: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.3
+    max_ratio: Annotated[float, msgspec.Meta(ge=1, le=1000)] = 50.0
+    beta: bool = True
+    values: bool = True
+    keep_first: Whole = 4
+    keep_recent: Annotated[int, msgspec.Meta(ge=1)] = 256
+    min_span: Annotated[int, msgspec.Meta(ge=16)] = 256
+    queries: Annotated[int, msgspec.Meta(ge=16, le=65536)] = 512
+    study: Literal["recap", "repeat", "off"] = "recap"
+    study_tokens: Annotated[int, msgspec.Meta(ge=16, le=8192)] = 384
+    threads: Annotated[int, msgspec.Meta(ge=0, le=512)] = 0
+    profile: str = ""  # a file of `halo-tui profile`: which heads need more cells
+
+
 class ChatConfig(msgspec.Struct, forbid_unknown_fields=True):
     """[chat]: how people and agents talk."""
 
@@ -113,6 +136,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True):
     model: ModelConfig = msgspec.field(default_factory=ModelConfig)
     engine: EngineConfig = msgspec.field(default_factory=EngineConfig)
     sampling: Sampling = msgspec.field(default_factory=Sampling)
+    compaction: CompactionConfig = msgspec.field(default_factory=CompactionConfig)
     chat: ChatConfig = msgspec.field(default_factory=ChatConfig)
     agents: list[AgentConfig] = msgspec.field(default_factory=_default_agents)
     ui: UiConfig = msgspec.field(default_factory=UiConfig)
@@ -132,6 +156,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "model": ModelConfig,
     "engine": EngineConfig,
     "sampling": Sampling,
+    "compaction": CompactionConfig,
     "chat": ChatConfig,
     "ui": UiConfig,
 }

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import msgspec
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 
 
@@ -108,6 +108,24 @@ class Configure(Request, tag="configure", omit_defaults=True, frozen=True):
     value: bool | int | float | str
 
 
+class Compact(Request, tag="compact", omit_defaults=True, frozen=True):
+    """Replace old keys and values of a session by fewer fitted ones (engine/compaction).
+
+    Reply: the span's cells when it was accepted, or a refusal (code `nothing`, `busy`, ...);
+    `Compaction` events follow. Zeros and "" mean what is configured.
+    """
+
+    session: str
+    ratio: float = 0.0  # cells before / after; -1 = by the error bound
+    method: str = ""
+
+
+class CancelCompaction(Request, tag="cancel_compaction", frozen=True):
+    """Give up a session's compaction that has not landed yet. Reply: whether there was one."""
+
+    session: str
+
+
 class GetStats(Request, tag="stats", frozen=True):
     """Reply with nothing; a `CacheMap` and a `Stats` event follow at once."""
 
@@ -116,7 +134,10 @@ class Shutdown(Request, tag="shutdown", frozen=True):
     """Finish the step in progress, free the context and exit with code 0."""
 
 
-AnyRequest = Open | Generate | Cancel | Close | Focus | Tokenize | Configure | GetStats | Shutdown
+AnyRequest = (
+    Open | Generate | Cancel | Close | Focus | Tokenize | Configure | Compact | CancelCompaction
+    | GetStats | Shutdown
+)  # fmt: skip
 
 
 # --- events: core -> app ------------------------------------------------------------------------
@@ -251,7 +272,14 @@ class CellRun(msgspec.Struct, array_like=True, frozen=True):
     length: int
 
 
-class CacheMap(Event, tag="cache", frozen=True):
+class Stretch(msgspec.Struct, array_like=True, frozen=True):
+    """`length` neighbouring cells from index `start`."""
+
+    start: int
+    length: int
+
+
+class CacheMap(Event, tag="cache", omit_defaults=True, frozen=True):
     """The real KV cells, run-length coded by index. At most 4 a second, only on change."""
 
     total: int
@@ -261,6 +289,9 @@ class CacheMap(Event, tag="cache", frozen=True):
     kept: int
     cells: dict[str, int]  # session -> cells it refers to (shared ones counted for each)
     runs: tuple[CellRun, ...]
+    solving: tuple[Stretch, ...] = ()  # cells of spans being compacted now
+    compacted: tuple[Stretch, ...] = ()  # cells that hold fitted keys and values
+    folded: dict[str, tuple[int, int]] = {}  # session -> tokens compacted, cells they have now
 
 
 class Stats(Event, tag="core_stats", frozen=True):
@@ -285,4 +316,38 @@ class Note(Event, tag="note", omit_defaults=True, frozen=True):
     session: str = ""
 
 
-AnyEvent = Loading | Ready | Failed | Reply | State | Deltas | Done | CacheMap | Stats | Note
+class Compaction(Event, tag="compaction", omit_defaults=True, frozen=True):
+    """Progress of one compaction; every one ends with done, failed or cancelled.
+
+    phase: started | study (the model is made to look back) | solve | done | failed | cancelled.
+    Errors are relative errors of the attention output on queries the fit has not seen, averaged
+    over heads: 0 = as the full span, 1 = as if it were gone.
+    """
+
+    session: str
+    number: int  # counts the compactions of the core
+    phase: str
+    trigger: str = "manual"  # manual | threshold | session | pressure
+    method: str = ""
+    start: int = 0  # first token of the span
+    end: int = 0  # behind its last
+    cells_before: int = 0  # cells of the span
+    cells_after: int = 0  # known from `solve` on
+    done: int = 0  # heads solved, or tokens studied
+    total: int = 0
+    ratio: float = 0.0  # tokens of the span / cells after: over all rounds
+    error: float = 0.0
+    error_evict: float = 0.0  # of plain eviction to as many cells, on the same queries
+    by_layer: tuple[float, ...] = ()  # error of each attention layer, first to last
+    beta_min: float = 0.0
+    beta_max: float = 0.0
+    norm_ratio: float = 0.0  # largest fitted value / largest value of the span
+    queries: int = 0  # reference queries for each head
+    source: str = ""  # where they came from: later | recap | repeat, joined by +
+    seconds: float = 0.0
+    stall_ms: float = 0.0  # the longest that other sessions' steps were held up
+    what: str = ""  # of a failure
+    remedy: str = ""
+
+
+AnyEvent = Loading | Ready | Failed | Reply | State | Deltas | Done | CacheMap | Stats | Note | Compaction

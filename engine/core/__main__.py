@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from engine.config import EngineConfig
+from engine.config import CompactionConfig, EngineConfig
 from engine.core.loop import EngineCore
 
 _PR_SET_PDEATHSIG = 1
@@ -24,6 +24,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
     model: str
     parent: int
     engine: EngineConfig
+    compaction: CompactionConfig = msgspec.field(default_factory=CompactionConfig)
 
 
 def main() -> int:
@@ -34,7 +35,9 @@ def main() -> int:
     faulthandler.enable()  # a crash leaves its Python stack in the log
     if not _die_with(settings.parent):
         return 0
-    return EngineCore(connection, Path(settings.model), settings.engine).run()
+    return EngineCore(
+        connection, Path(settings.model), settings.engine, settings.compaction
+    ).run()
 
 
 def _die_with(parent: int) -> bool:

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from engine.config import EngineConfig
+from engine.config import CompactionConfig, EngineConfig
 from engine.core import report
 from engine.core.cells import Cells
 from engine.core.facts import ready_event
@@ -56,10 +56,17 @@ COLLECT_SECONDS = 5.0  # between collections of young garbage while there is wor
 class EngineCore:
     """Owns the model, the context and all sequences; `run` until told to stop."""
 
-    def __init__(self, connection: socket.socket, model: Path, config: EngineConfig) -> None:
+    def __init__(
+        self,
+        connection: socket.socket,
+        model: Path,
+        config: EngineConfig,
+        compaction: CompactionConfig | None = None,
+    ) -> None:
         self._port = Port(connection)
         self._path = model
         self._config = config
+        self._compaction = compaction or CompactionConfig()
         self._sessions: dict[str, Sequence] = {}
         self._sent_states: dict[str, tuple[object, ...]] = {}
         self._news: list[Generation] = []  # with text that was not sent yet
