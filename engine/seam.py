@@ -85,7 +85,7 @@ def layers(ctx: Any, n_layers: int, cache: int = 0) -> list[LayerInfo]:
     for index in range(n_layers):
         info = _LayerInfo()
         _check(_lib().halo_layer_describe(ctx, cache, index, ctypes.byref(info)))
-        found.append(LayerInfo(*[getattr(info, name) for name, _ in _LayerInfo._fields_]))
+        found.append(LayerInfo(*[getattr(info, field[0]) for field in _LayerInfo._fields_]))
     return found
 
 

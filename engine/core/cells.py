@@ -7,6 +7,7 @@ scheduler knows before a step whether the step fits.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable
 from typing import Protocol
@@ -99,17 +100,19 @@ class Cells:
         """Take a `grow` back whose step did not happen; llama.cpp never saw those cells."""
         self._release(slot, start)
 
-    def trim(self, slot: int, start: int) -> bool:
-        """Keep the first `start` cells. False when memory cannot continue from there."""
+    def trim(self, slot: int, start: int, position: int = -1) -> bool:
+        """Keep the first `start` cells, those below `position` (which is `start` unless cells were
+        compacted). False when memory cannot continue from there."""
         if start >= len(self._rows[slot]):
             return True
-        kept = self.memory.remove(slot, start)
+        kept = self.memory.remove(slot, start if position < 0 else position)
         self._release(slot, start)
         return kept
 
-    def share(self, source: int, target: int, count: int) -> bool:
-        """Make `target`, which holds nothing, an owner of the first `count` cells of `source`."""
-        if not self.memory.copy(source, target, count):
+    def share(self, source: int, target: int, count: int, position: int = -1) -> bool:
+        """Make `target`, which holds nothing, an owner of the first `count` cells of `source`,
+        those below `position`."""
+        if not self.memory.copy(source, target, count if position < 0 else position):
             return False
         cells = self._rows[source][:count]
         for cell in cells:
@@ -117,6 +120,24 @@ class Cells:
         self._rows[target] = cells
         self.shape += 1
         return True
+
+    def shared_rows(self, slot: int) -> int:
+        """Cells at the beginning of `slot` that others own too."""
+        # Sharing begins at the beginning, so owners only become fewer along a row.
+        row, owners = self._rows[slot], self._owners
+        return bisect_left(row, True, key=lambda cell: owners[cell] == 1)
+
+    def fold(self, slot: int, start: int, end: int, kept: int) -> None:
+        """Cells [start, end) of `slot`, which it owns alone, became `kept`; memory knows already."""
+        row = self._rows[slot]
+        gone = row[start + kept : end]
+        if any(self._owners[cell] != 1 for cell in row[start:end]):
+            raise ValueError("cells that are shared cannot be compacted")
+        for cell in reversed(gone):
+            self._owners[cell] = 0
+            self._free.append(cell)
+        del row[start + kept : end]
+        self.shape += 1
 
     def reclaimable(self, slots: Iterable[int], pinned: tuple[int, int] | None = None) -> int:
         """Cells that dropping all `slots` would free, but for the first n of slot s pinned=(s, n).

@@ -13,6 +13,7 @@ from pathlib import Path
 from engine.config import CompactionConfig, EngineConfig
 from engine.core import report
 from engine.core.cells import Cells
+from engine.core.compactor import METHODS, Compactor
 from engine.core.facts import ready_event
 from engine.core.generation import Generation
 from engine.core.language import Language
@@ -28,7 +29,10 @@ from engine.errors import EngineError, HaloError, ModelError
 from engine.protocol import (
     AnyRequest,
     Cancel,
+    CancelCompaction,
     Close,
+    Compact,
+    Compaction,
     Configure,
     Deltas,
     Event,
@@ -50,6 +54,7 @@ from engine.wire import WireError
 FLUSH_SECONDS = 0.004  # steps shorter than this share a Deltas event
 STATS_SECONDS = 0.5
 MIN_ANSWER = 8  # cells a prompt must leave for its answer
+PUMP_SECONDS = 0.002  # between two looks at a compaction when there is nothing else to do
 COLLECT_SECONDS = 5.0  # between collections of young garbage while there is work
 
 
@@ -77,6 +82,7 @@ class EngineCore:
         self._flushed_at = self._mapped_at = self._stats_at = self._collected_at = 0.0
         self._map_key: object = None
         self._wants_report = False
+        self._wants_map = False  # what is drawn on the map changed, if not the cells
         self._handlers: dict[type[Request], Callable[..., object]] = {
             Open: self._open,
             Generate: self._generate,
@@ -85,6 +91,8 @@ class EngineCore:
             Focus: self._focus,
             Tokenize: self._tokenize,
             Configure: self._configure,
+            Compact: self._compact,
+            CancelCompaction: self._cancel_compaction,
             GetStats: self._get_stats,
             Shutdown: self._shutdown,
         }
@@ -136,6 +144,14 @@ class EngineCore:
             min(self._context.n_ctx, self._model.n_ctx_train or self._context.n_ctx),
             self._config.keep_closed,
         )
+        self._compactor = Compactor(
+            self._compaction,
+            self._context,
+            self._scheduler,
+            self._language,
+            self._compaction_event,
+            self._context.threads,
+        )
         self._speed = report.Speedometer()
         self._port.send(
             ready_event(self._model, self._context, self._config, time.monotonic() - started)
@@ -146,6 +162,7 @@ class EngineCore:
             generation = sequence.payload
             if isinstance(generation, Generation):
                 generation.sampler.close()
+        self._compactor.close()
         self._context.close()
         self._model.close()
 
@@ -160,6 +177,7 @@ class EngineCore:
                     self._handle(request)
                 if self._scheduler.busy:
                     self._step()
+                self._compactor.pump()
                 self._tell()
         finally:
             gc.enable()
@@ -167,6 +185,8 @@ class EngineCore:
 
     def _patience(self) -> float | None:
         """Seconds to wait for requests: none while there is work, else until a report is due."""
+        if self._compactor.pending and (not self._scheduler.busy or self._scheduler.waiting):
+            return PUMP_SECONDS
         if self._scheduler.busy:
             return 0.0
         now = time.monotonic()
@@ -192,6 +212,7 @@ class EngineCore:
         scheduler.overfull.clear()
         if not step:
             return
+        self._compactor.prepare()
         threads = self._threads
         if threads is not None:
             self._context.use_threads(threads.maximum if step.prefill else threads.choose())
@@ -227,9 +248,13 @@ class EngineCore:
                 row += 1
 
     def _sample(self, sequence: Sequence, row: int, position: int) -> None:
+        context, model = self._context, self._model
+        if sequence is self._compactor.branch:
+            token = int(context.logits(row).argmax())
+            self._compactor.studied(token, model.is_eog(token))
+            return
         generation = sequence.payload
         assert isinstance(generation, Generation)
-        context, model = self._context, self._model
         wanted = generation.sampling.logprobs
         if not generation.first_token_at:
             generation.first_token_at = time.monotonic()
@@ -255,7 +280,9 @@ class EngineCore:
     def _check_length(self, sequence: Sequence, generation: Generation) -> None:
         if generation.count >= generation.sampling.max_tokens:
             self._finish(sequence, "length")
-        elif len(sequence.tokens) >= self._scheduler.max_length:
+        elif sequence.position(
+            len(sequence.tokens)
+        ) >= self._scheduler.max_length and not self._compactor.extend(sequence):
             self._finish(
                 sequence,
                 "length",
@@ -282,11 +309,15 @@ class EngineCore:
                 reason,
                 prompt_tokens=sequence.n_prompt,
                 cached_tokens=min(sequence.cached, sequence.n_prompt),
-                cells=sequence.held,
+                cells=self._scheduler.cells.held(sequence.slot) if sequence.slot >= 0 else 0,
                 what=what,
                 remedy=remedy,
             )
         )
+
+    def _compaction_event(self, event: Compaction) -> None:
+        self._wants_map = True
+        self._port.send(event)
 
     def _recover(self, step: Step, code: int) -> None:
         """llama_decode failed: nothing may be lost, so free something, or compute all anew."""
@@ -382,7 +413,7 @@ class EngineCore:
         self._port.send(Note(level, kind, text, session))
 
     def _cells_changed(self) -> bool:
-        return self._scheduler.cells.version != self._map_key
+        return self._wants_map or self._scheduler.cells.version != self._map_key
 
     def _send_map(self, now: float) -> None:
         if not self._cells_changed() and not self._wants_report:
@@ -390,7 +421,10 @@ class EngineCore:
         if self._port.congested and not self._wants_report:
             return
         self._map_key = self._scheduler.cells.version
-        self._port.send(report.cache_map(self._scheduler, self._context.cell_map()))
+        self._wants_map = False
+        self._port.send(
+            report.cache_map(self._scheduler, self._context.cell_map(), self._compactor.stretches)
+        )
         # A scattered map of a large context takes long to describe: never more than 1/50 of
         # the time.
         spent = time.monotonic() - now
@@ -454,6 +488,7 @@ class EngineCore:
                 request.resume, [self._language.piece(token) for token in request.resume]
             )
         sequence.payload = generation
+        sequence.messages = request.messages
         self._scheduler.submit(sequence, tokens, len(prompt))
         if stream.stopped:
             self._finish(sequence, "stop")
@@ -462,6 +497,8 @@ class EngineCore:
 
     def _check_prompt(self, prompt: int, total: int) -> None:
         longest = self._scheduler.max_length
+        if self._compactor.unbounded:
+            return
         if prompt + MIN_ANSWER > longest or total > longest:
             limit = "model was trained on" if longest < self._context.n_ctx else "context holds"
             remedy = (
@@ -488,6 +525,17 @@ class EngineCore:
         del self._sessions[request.session]
         self._sent_states.pop(request.session, None)
 
+    def _compact(self, request: Compact) -> int:
+        method = request.method
+        if method and method not in METHODS:
+            raise EngineError(
+                f"{method!r} is no way to compact.", f"Use one of {', '.join(METHODS)}.", "bad_request"
+            )
+        return self._compactor.compact(self._session(request.session), request.ratio, method)
+
+    def _cancel_compaction(self, request: CancelCompaction) -> bool:
+        return self._compactor.cancel(self._session(request.session))
+
     def _focus(self, request: Focus) -> None:
         self._scheduler.focus = self._session(request.session) if request.session else None
 
@@ -507,6 +555,8 @@ class EngineCore:
             if not isinstance(value, bool):
                 raise EngineError(f"{key} must be true or false.", "", "bad_request")
             self._scheduler.keep_closed = value
+        elif key.startswith("compaction."):
+            self._compactor.configure(key.removeprefix("compaction."), value)
         else:
             raise EngineError(
                 f"{key} cannot be changed while the engine runs.", "Restart it.", "bad_request"

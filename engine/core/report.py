@@ -11,15 +11,20 @@ import numpy.typing as npt
 from engine.core.scheduler import Scheduler
 from engine.core.sequence import Phase, Sequence
 from engine.native import FREE, SHARED, CellMap
-from engine.protocol import CacheMap, CellRun, Stats
+from engine.protocol import CacheMap, CellRun, Stats, Stretch
 
 KEPT = -3  # beside FREE and SHARED, in place of slots
 
 
-def cache_map(scheduler: Scheduler, real: CellMap | None) -> CacheMap:
+Marks = Callable[
+    [CellMap], tuple[tuple[Stretch, ...], tuple[Stretch, ...], dict[str, tuple[int, int]]]
+]
+
+
+def cache_map(scheduler: Scheduler, real: CellMap | None, marks: Marks | None = None) -> CacheMap:
     """Run-length code who owns which cell.
 
-    `real` lists llama.cpp's cells; without it (memories that have none to list) the scheduler's
+    `marks` tells what is and was compacted. `real` lists llama.cpp's cells; without it (memories that have none to list) the scheduler's
     ledger stands in, whose cells are as many but numbered by itself.
     """
     sequences = _with_slots(scheduler)
@@ -30,18 +35,27 @@ def cache_map(scheduler: Scheduler, real: CellMap | None) -> CacheMap:
     code = np.where(np.isin(owner, kept_slots), KEPT, owner) if kept_slots else owner
     starts = np.concatenate(([0], np.flatnonzero(np.diff(code)) + 1))
     lengths = np.diff(np.append(starts, total)).tolist()
-    label = {FREE: "", SHARED: "*", KEPT: "~", **{s.slot: s.name for s in sequences}}
+    names = {s.slot: "~" if s.name.startswith("~") else s.name for s in sequences}
+    label = {FREE: "", SHARED: "*", KEPT: "~", **names}
     codes = code[starts].tolist()
     runs = tuple(map(CellRun, [label.get(c, "~") for c in codes], lengths))
     used = np.flatnonzero(owner != FREE)
+    solving, compacted, folded = marks(real) if marks and real is not None else ((), (), {})
     return CacheMap(
         total=total,
         used=len(used),
         highest=int(used[-1]) + 1 if len(used) else 0,
         shared=int((owner == SHARED).sum()),
         kept=sum(n for c, n in zip(codes, lengths, strict=True) if c == KEPT),
-        cells={s.name: s.held for s in sequences if s not in scheduler.kept},
+        cells={
+            s.name: scheduler.cells.held(s.slot)
+            for s in sequences
+            if s not in scheduler.kept and not s.name.startswith("~")
+        },
         runs=runs,
+        solving=solving,
+        compacted=compacted,
+        folded=folded,
     )
 
 
@@ -83,6 +97,8 @@ class Speedometer:
         self._prefilled += prefilled
         decoded = self._decoded
         for sequence in decode:
+            if sequence.name.startswith("~"):
+                continue  # the engine's own
             decoded[sequence.name] = decoded.get(sequence.name, 0) + 1
 
     def read(self, scheduler: Scheduler) -> Stats:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from engine import native
+from engine import native, seam
 from engine.config import EngineConfig
 from engine.core import llama
 from engine.core.model import Model, thread_count
@@ -126,13 +126,14 @@ class Context:
         n = len(decode)
         if n:
             self._tokens[:n] = [s.tokens[s.held] for s in decode]
-            self._positions[:n] = [s.held for s in decode]
+            self._positions[:n] = [s.position(s.held) for s in decode]
             self._slots[:n] = [s.slot for s in decode]
             self._outputs[:n] = 1
         for sequence, start, count in step.prefill:
             end = n + count
             self._tokens[n:end] = sequence.tokens[start : start + count]
-            self._positions[n:end] = np.arange(start, start + count, dtype=np.int32)
+            first = sequence.position(start)
+            self._positions[n:end] = np.arange(first, first + count, dtype=np.int32)
             self._slots[n:end] = sequence.slot
             self._outputs[n:end] = 0
             if start + count == len(sequence.tokens):
@@ -180,6 +181,34 @@ class Context:
     def cell_map(self) -> native.CellMap | None:
         """The real cells; None for memories that have no attention cells."""
         return native.cell_map(self.pointer) if self._attached else None
+
+    def cannot_compact(self) -> str:
+        """Why this model's cells cannot be compacted, "" if they can."""
+        if not self._attached:
+            return "This model's memory has no attention cells."
+        try:
+            seam.set_bias(self.pointer, 0, [], np.zeros((1, 0), np.float32))
+        except native.NativeError as error:
+            return error.what
+        return ""
+
+    def layers(self) -> list[seam.LayerInfo]:
+        """The attention layers whose cells grow with the conversation (those without a window)."""
+        if not self._attached:
+            return []
+        return seam.layers(self.pointer, native.caches(self.pointer)[0].n_layers)
+
+    @property
+    def can_shift(self) -> bool:
+        """Whether positions can be lowered afterwards (K-shift)."""
+        return bool(self._llama.llama_memory_can_shift(self.memory))
+
+    def shift(self, slot: int, start: int, delta: int) -> bool:
+        """Lower the positions of a sequence's cells from `start` on; False if the model cannot."""
+        if not self.can_shift:
+            return False
+        self._llama.llama_memory_seq_add(self.memory, slot, start, -1, -delta)
+        return True
 
     def clear(self) -> None:
         """Forget every cell."""

@@ -8,13 +8,13 @@ cells of idle sessions, then the youngest running sequence goes back into the qu
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from engine.core.cells import Cells
 from engine.core.radix import RadixIndex, common_prefix
-from engine.core.sequence import Phase, Sequence
+from engine.core.sequence import Fold, Phase, Sequence
 
 RESERVE = 32  # cells a sequence should find free for its answer before it is admitted
 WORTH_WAITING = 16  # prompt tokens another sequence must be about to compute to wait for it
@@ -67,7 +67,7 @@ class Scheduler:
         self.cells = cells
         self.n_batch = n_batch
         self.prefill_chunk = prefill_chunk
-        self.max_length = min(max_length, cells.total)  # tokens one sequence may hold
+        self.max_length = min(max_length, cells.total)  # cells, positions of one sequence
         self.keep_closed = keep_closed
         self.focus: Sequence | None = None
         self.queue: list[Sequence] = []
@@ -76,6 +76,9 @@ class Scheduler:
         self.kept: list[Sequence] = []  # closed, with cells
         self.happenings: list[Happening] = []
         self.overfull: list[Sequence] = []  # cannot go on: alone and out of cells
+        # Asked when cells are short: whether some are about to become free by compaction.
+        self.relief: Callable[[], bool] = lambda: False
+        self.waiting = False  # the last step was cut short by waiting for that
         self._index = RadixIndex()
         self._clock = 0
         self._prefill_order: list[Sequence] = []
@@ -127,6 +130,7 @@ class Scheduler:
     def close(self, sequence: Sequence) -> None:
         """Forget a session; its cells stay as a reusable prefix where that makes sense."""
         self.stop(sequence)
+        sequence.guard = 0
         if self.focus is sequence:
             self.focus = None
         if not sequence.held:
@@ -141,15 +145,66 @@ class Scheduler:
     def busy(self) -> bool:
         return bool(self.running or self.queue)
 
+    # --- compaction -----------------------------------------------------------------------------
+
+    def alive(self) -> Iterable[Sequence]:
+        """Open sessions that hold cells."""
+        yield from (s for s in (*self.running, *self.idle, *self.queue) if s.held)
+
+    def drop_kept(self) -> bool:
+        """Give up the oldest prefix kept of a closed session; False if there is none."""
+        return self._reclaim_kept()
+
+    def keep_to_itself(self, sequence: Sequence, start: int) -> None:
+        """Tokens from `start` on are not offered to others as a prefix (any more)."""
+        self._index.truncate(sequence.slot, sequence.tokens, start)
+
+    def fold(self, sequence: Sequence, fold: Fold) -> None:
+        """The cells behind `fold` became fewer; memory is changed already."""
+        start = sequence.cells_of(fold.start)
+        self.keep_to_itself(sequence, fold.start)
+        self.cells.fold(sequence.slot, start, sequence.cells_of(fold.end), fold.cells)
+        sequence.fold = fold
+        sequence.guard = 0
+        self._tick()
+
+    def branch(self, source: Sequence, branch: Sequence, tokens: list[int], held: int) -> bool:
+        """Start `branch` on the first `held` cells' tokens of `source`, to compute `tokens`.
+
+        Ahead of the queue: it is the engine's own work, not a session's. False when there is no
+        slot, or the memory cannot be continued from there.
+        """
+        slot = self.cells.take_slot()
+        if slot < 0:
+            return False
+        rows, position = source.cells_of(held), source.position(held)
+        if not self.cells.share(source.slot, slot, rows, position):
+            self.cells.drop(slot)
+            return False
+        branch.slot, branch.tokens, branch.held, branch.fold = slot, tokens, held, source.fold
+        branch.n_prompt, branch.cached = len(tokens), held
+        branch.phase = Phase.PREFILL
+        branch.admitted = branch.last_used = self._tick()
+        self.running.append(branch)
+        self._prefill_order.append(branch)
+        return True
+
+    def end_branch(self, branch: Sequence) -> None:
+        """Drop a branch and its cells."""
+        self.stop(branch)
+        if branch.slot >= 0:
+            self._drop(branch)
+
     # --- the step -------------------------------------------------------------------------------
 
     def schedule(self) -> Step:
         """Choose the next step and take its cells. Empty when there is nothing to compute."""
+        self.waiting = False
         if self.queue:
             self._admit()
         while True:
             step = self._plan()
-            if step or not self.running:
+            if step or not self.running or self.waiting:
                 return step
             # Everyone waits for cells that everyone else holds: the youngest makes room.
             if not self._preempt_youngest():
@@ -171,9 +226,9 @@ class Scheduler:
     def rollback(self, step: Step) -> None:
         """The step was not computed; llama.cpp's memory is as it was before."""
         for sequence in step.decode:
-            self.cells.ungrow(sequence.slot, sequence.held)
+            self.cells.ungrow(sequence.slot, sequence.cells_of(sequence.held))
         for sequence, start, _ in step.prefill:
-            self.cells.ungrow(sequence.slot, start)
+            self.cells.ungrow(sequence.slot, sequence.cells_of(start))
 
     def make_room(self) -> bool:
         """Free something after llama.cpp found no place although the ledger did."""
@@ -202,6 +257,11 @@ class Scheduler:
             self._decode_turn += limit
             deciding = (deciding[turn:] + deciding[:turn])[:limit]
         while len(deciding) > self.cells.free:
+            if self._reclaim_kept():
+                continue
+            if self._relieved():
+                deciding = deciding[: self.cells.free]
+                break
             if not self._reclaim_one() and not self._preempt_youngest():
                 self._give_up(self.running[0])
             deciding = [s for s in deciding if s.phase is Phase.DECODE]
@@ -213,6 +273,10 @@ class Scheduler:
             budget = self.n_batch - len(deciding)
             self._plan_prefill(step, min(budget, self.prefill_chunk) if deciding else budget)
         return step
+
+    def _relieved(self) -> bool:
+        self.waiting = self.waiting or self.relief()
+        return self.waiting
 
     def _give_up(self, alone: Sequence) -> None:
         self.overfull.append(alone)
@@ -230,8 +294,11 @@ class Scheduler:
             if sequence is focus and len(order) > 1:
                 limit = max(1, int(budget * FOCUS_SHARE))
             count = min(sequence.pending, limit)
-            while self.cells.free < count and self._reclaim_one():
+            while self.cells.free < count and self._reclaim_kept():
                 pass
+            if self.cells.free < count and not self._relieved():
+                while self.cells.free < count and self._reclaim_one():
+                    pass
             count = min(count, self.cells.free)
             if count:
                 self.cells.grow(sequence.slot, count)
@@ -304,7 +371,7 @@ class Scheduler:
         spare = [s.slot for s in self._with_cells() if s is not sequence]
         if donor is not sequence and sequence.held:  # its own cells go, the donor's are better
             spare.append(sequence.slot)
-        pinned = (donor.slot, shared) if donor is not None else None
+        pinned = (donor.slot, donor.cells_of(shared)) if donor is not None else None
         wanted = len(sequence.tokens) - shared + RESERVE
         room = self.cells.free - self._promised()
         if wanted <= room or wanted <= room + self.cells.reclaimable(spare, pinned):
@@ -344,8 +411,8 @@ class Scheduler:
             return (sequence, own) if own else (None, 0)
         everyone = {s.slot: s for s in (*self._with_cells(), *self.running) if s.held}
         for slot, other in everyone.items():
-            if self._index.length(slot) < other.held:
-                self._index.insert(slot, other.tokens[: other.held])
+            if self._index.length(slot) < other.exact:
+                self._index.insert(slot, other.tokens[: other.exact])
         length, slots = self._index.match(sequence.tokens[:-1])
         if own >= length:
             return (sequence, own) if own else (None, 0)
@@ -362,6 +429,17 @@ class Scheduler:
         yield from self.idle
         yield from (s for s in self.queue if s.held)
 
+    def _reclaim_kept(self) -> bool:
+        """Free the least recently used prefix kept of a closed session: nobody loses by that."""
+        if not self.kept:
+            return False
+        victim = min(self.kept, key=lambda s: s.last_used)
+        self.happenings.append(
+            Happening("freed_kept", victim.name, self.cells.held(victim.slot))
+        )
+        self._drop(victim)
+        return True
+
     def _reclaim_one(self, spare: Sequence | None = None) -> bool:
         """Free the least recently used kept prefix, or else idle session. False if none is left."""
         for pool, kind in (
@@ -372,7 +450,9 @@ class Scheduler:
             candidates = [s for s in pool if s is not spare]
             if candidates:
                 victim = min(candidates, key=lambda s: s.last_used)
-                self.happenings.append(Happening(kind, victim.name, victim.held))
+                self.happenings.append(
+                    Happening(kind, victim.name, self.cells.held(victim.slot))
+                )
                 self._drop(victim)
                 return True
         return False
@@ -383,7 +463,9 @@ class Scheduler:
             return False
         others = [s for s in self.running if s is not self.focus]
         victim = max(others, key=lambda s: s.admitted)
-        self.happenings.append(Happening("preempted", victim.name, victim.held))
+        self.happenings.append(
+            Happening("preempted", victim.name, self.cells.held(victim.slot))
+        )
         self.running.remove(victim)
         if victim in self._prefill_order:
             self._prefill_order.remove(victim)
@@ -402,8 +484,19 @@ class Scheduler:
         if length <= 0 or not self.cells.memory.partial:
             self._drop(sequence)
             return
+        fold = sequence.fold
+        if fold is not None and length < fold.end:  # a fold is whole or gone
+            length = fold.start
+            if not length:
+                self._drop(sequence)
+                return
+        if length < sequence.guard:
+            sequence.guard = 0
         self._index.truncate(sequence.slot, sequence.tokens, length)
-        if self.cells.trim(sequence.slot, length):
+        rows, position = sequence.cells_of(length), sequence.position(length)
+        if fold is not None and length <= fold.start:
+            sequence.fold = None
+        if self.cells.trim(sequence.slot, rows, position):
             sequence.held = length
         else:
             self._drop(sequence)
@@ -416,6 +509,8 @@ class Scheduler:
         self.cells.drop(sequence.slot)
         sequence.slot = -1
         sequence.held = 0
+        sequence.fold = None
+        sequence.guard = 0
 
     def _tick(self) -> int:
         self._clock += 1

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
+
+from engine.protocol import Message
 
 
 class Phase(StrEnum):
@@ -14,18 +17,34 @@ class Phase(StrEnum):
     DECODE = "decode"
 
 
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """Tokens [start, end) of a sequence that were compacted into `cells` cells.
+
+    What comes before is exact. All tokens from `start` on are `shift` positions lower than their
+    index: that is how a sequence outlives the model's trained length (K-shift).
+    """
+
+    start: int
+    end: int
+    cells: int
+    rounds: int = 1
+    shift: int = 0
+
+
 class Sequence:
     """State of one session, running or not. Only the scheduler changes it, but for `tokens`, which
     grows by whatever was sampled.
 
-    `tokens[:held]` have cells under llama's sequence `slot`, `tokens[held:]` are still to be
-    computed. While a generation runs, `tokens` is the prompt and after it whatever was generated,
+    `tokens[:held]` are represented under llama's sequence `slot`, one cell each but for those of
+    the `fold`; `tokens[held:]` are still to be computed. While a generation runs, `tokens` is the prompt and after it whatever was generated,
     so a preempted sequence is simply one that holds nothing any more.
     """
 
     __slots__ = (
-        "admitted", "arrival", "cached", "held", "last_used", "n_prompt", "name", "payload",
-        "phase", "preempted", "reason", "slot", "tokens", "waits_for",
+        "admitted", "arrival", "cached", "fold", "guard", "held", "last_used", "messages",
+        "n_prompt", "name", "payload", "phase", "preempted", "reason", "slot", "tokens",
+        "waits_for",
     )  # fmt: skip
 
     def __init__(self, name: str) -> None:
@@ -43,11 +62,31 @@ class Sequence:
         self.reason = ""  # why it is queued, one sentence for people
         self.waits_for: tuple[Sequence, int] | None = None  # whose tokens, and how many of them
         self.payload: object = None  # the generation it works on; not the scheduler's business
+        self.fold: Fold | None = None  # what was compacted
+        self.guard = 0  # tokens a compaction under way relies on; 0 as soon as they change
+        self.messages: tuple[Message, ...] = ()  # the conversation that `tokens` were made of
 
     @property
     def pending(self) -> int:
         """Tokens to compute before the next one can be sampled."""
         return len(self.tokens) - self.held
+
+    @property
+    def exact(self) -> int:
+        """Tokens at the beginning that have a cell each: what others may share."""
+        return self.fold.start if self.fold is not None else self.held
+
+    def cells_of(self, count: int) -> int:
+        """Cells of the first `count` tokens; `count` is not inside the fold."""
+        fold = self.fold
+        if fold is None or count <= fold.start:
+            return count
+        return count - (fold.end - fold.start - fold.cells)
+
+    def position(self, index: int) -> int:
+        """Position of the token at `index`, which is not inside the fold."""
+        fold = self.fold
+        return index if fold is None or index < fold.end else index - fold.shift
 
     def __repr__(self) -> str:
         return (

@@ -162,6 +162,9 @@ halo_status halo_bias_set(llama_context * ctx, int32_t cache, int32_t i, int32_t
                 }
             }
         }
+        if (!n) {
+            return HALO_OK; // asked whether biases can be used at all
+        }
         auto & state = *halo::find(ctx);
         llama_synchronize(ctx);
         make_biases(state, owner);

@@ -1,0 +1,93 @@
+"""Which tokens of a session may be compacted, and which session comes first; pure arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+# Ratios tried for an error bound. Finer steps cost solver time and nobody would see the difference.
+RATIOS = (2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 32.0, 50.0, 80.0, 125.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a session holds, in tokens from its beginning; `fold_*` are 0 without a fold."""
+
+    held: int  # tokens with cells
+    shared: int  # cells at the beginning that others own too
+    fold_start: int = 0
+    fold_end: int = 0
+    fold_cells: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Tokens [start, end) to compact, which are in `cells` cells now."""
+
+    start: int
+    end: int
+    cells: int
+    fresh: int  # of these, cells that hold one token as it was computed
+
+    @property
+    def whole(self) -> bool:
+        """Takes compacted cells in, to be compacted again."""
+        return self.fresh < self.cells
+
+
+def find_span(
+    session: Held, *, keep_first: int, keep_recent: int, min_span: int, again: bool = False
+) -> Span | None:
+    """The oldest cells of a session that may be compacted, or None when they are too few.
+
+    Compacting what was compacted adds its errors up, so new cells are preferred until there are
+    fewer of them than compacted ones; `again` takes everything at once.
+    """
+    end = session.held - max(1, keep_recent)
+    if not session.fold_end:
+        start = max(keep_first, session.shared)
+        cells = end - start
+        return Span(start, end, cells, cells) if cells >= min_span else None
+    if session.shared > session.fold_start:
+        return None  # a branch of it is at work
+    fresh = max(0, end - session.fold_end)
+    if not again and fresh >= max(min_span, session.fold_cells):
+        return Span(session.fold_end, end, fresh, fresh)
+    end = max(end, session.fold_end)
+    cells = session.fold_cells + fresh
+    return Span(session.fold_start, end, cells, fresh) if cells >= min_span else None
+
+
+def gain(span: Span) -> int:
+    """How much a span promises, in cells: those compacted before count a quarter."""
+    return span.fresh + (span.cells - span.fresh) // 4
+
+
+def cells_after(cells: int, ratio: float) -> int:
+    """Cells left of `cells` at `ratio`: at least 1, at most all."""
+    return max(1, min(cells, round(cells / max(1.0, ratio))))
+
+
+def choose_ratio(
+    ratios: Sequence[float], errors: Sequence[float], max_error: float
+) -> float:
+    """The highest ratio up to which no error passes `max_error`; the lowest one if all do.
+
+    `errors` belong to `ratios`, which ascend.
+    """
+    best = ratios[0]
+    for ratio, error in zip(ratios, errors, strict=True):
+        if error > max_error:
+            break
+        best = ratio
+    return best
+
+
+def ratios_up_to(most: float) -> tuple[float, ...]:
+    """The ratios tried for an error bound."""
+    return tuple(r for r in RATIOS if r <= most) or (max(1.0, most),)
+
+
+def most_promising[T](candidates: Iterable[tuple[T, Span]]) -> tuple[T, Span] | None:
+    """The candidate whose span promises most."""
+    return max(candidates, key=lambda c: gain(c[1]), default=None)

@@ -1,0 +1,609 @@
+"""Compaction beside the steps: a session's span is read, solved on spare threads, and swapped in.
+
+One job at a time. Its stages: *study* (a hidden branch of the session makes the model look back,
+and its queries are kept), *measure* (only for a ratio by error bound: the error at several
+ratios), *solve*, then it lands between two steps. The span's cells do not change meanwhile, while
+the session and all others go on; whatever changes them ends the job.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import msgspec
+import numpy as np
+
+from engine import native, seam
+from engine.compaction import policy, solve, span
+from engine.compaction.kernels import Cancelled
+from engine.compaction.profile import HeadWeights
+from engine.config import CompactionConfig
+from engine.core.language import Language
+from engine.core.radix import common_prefix
+from engine.core.runner import Context
+from engine.core.scheduler import Scheduler
+from engine.core.sequence import Fold, Phase, Sequence
+from engine.errors import EngineError, HaloError
+from engine.protocol import Compaction, Message, Stretch
+
+log = logging.getLogger(__name__)
+
+# halo-mini was trained on this sentence (training/mini/talk.py); other models understand it.
+RECAP = "Repeat everything you know from this conversation, fact by fact."
+METHODS = ("am-omp", "am-attention", "evict-attention", "evict-recent")
+BRANCH = "~study"  # no session's name: `~` is the mark of what is kept of closed ones
+QUERY_BYTES = 64 << 20  # kept queries of one session at most
+READ_SECONDS = 0.004  # of copying cells out between two steps
+MOVES = 64  # cells moved down between two steps
+ADJUSTABLE = (
+    "auto", "threshold", "session_cells", "ratio", "max_error", "method", "study",
+)  # fmt: skip
+FEWEST_QUERIES = 16  # tokens; below, a fit would be guesswork
+
+
+@dataclass(slots=True)
+class Job:
+    """One compaction on its way."""
+
+    number: int
+    sequence: Sequence
+    part: policy.Span
+    trigger: str
+    method: str
+    ratio: float  # 0 = by error bound
+    started: float
+    stage: str = "study"
+    branch: Sequence | None = None
+    studied: int = 0
+    source: str = ""
+    queries: list[seam.F32] = field(default_factory=list)  # by layer
+    cells_after: int = 0
+    worker: Worker | None = None
+    stall: float = 0.0
+
+
+class Worker(threading.Thread):
+    """Solves layers as they come; the native calls let the main loop run."""
+
+    def __init__(self, work: Callable[[span.LayerData], object]) -> None:
+        super().__init__(name="compaction", daemon=True)
+        self._work = work
+        self.inbox: queue.Queue[span.LayerData | None] = queue.Queue(1)
+        self.results: list[object] = []
+        self.failure: Exception | None = None
+        self.finished = threading.Event()
+        self.stopped = threading.Event()
+
+    def run(self) -> None:
+        try:
+            while (data := self.inbox.get()) is not None and not self.stopped.is_set():
+                self.results.append(self._work(data))
+        except Exception as error:  # reported by the main loop
+            self.failure = error
+        finally:
+            self.finished.set()
+
+    @property
+    def hungry(self) -> bool:
+        return not self.inbox.full() and not self.finished.is_set()
+
+
+class Compactor:
+    """Starts, pursues and lands compactions. All methods but the worker's on the core's thread."""
+
+    def __init__(
+        self,
+        config: CompactionConfig,
+        context: Context,
+        scheduler: Scheduler,
+        language: Language,
+        tell: Callable[[Compaction], None],
+        threads: int,
+    ) -> None:
+        """Raises ConfigError when the profile named in `config` cannot be used."""
+        self.config = config
+        self._context, self._scheduler, self._language = context, scheduler, language
+        self._tell = tell
+        self._threads = config.threads or max(1, threads // 2)
+        self.impossible = context.cannot_compact()
+        self._layers = [] if self.impossible else context.layers()
+        self._weights = HeadWeights.load(config.profile, self._layers)
+        self.job: Job | None = None
+        self._count = 0
+        self._tracked: dict[int, Sequence] = {}
+        self._tracked_shape = -1
+        self._given_up: dict[str, int] = {}  # session -> tokens held when it failed
+        self._holes = False
+        scheduler.relief = self.relief
+
+    @property
+    def on(self) -> bool:
+        """Whether sessions are compacted without being asked."""
+        return self.config.auto and not self.impossible
+
+    @property
+    def unbounded(self) -> bool:
+        """Whether conversations may grow longer than the context and the model's trained length."""
+        return self.on and self._context.can_shift
+
+    @property
+    def branch(self) -> Sequence | None:
+        return self.job.branch if self.job is not None else None
+
+    # --- from outside ---------------------------------------------------------------------------
+
+    def compact(self, sequence: Sequence, ratio: float, method: str) -> int:
+        """Start compacting a session because somebody asked. Raises EngineError if it cannot be."""
+        if self.impossible:
+            raise EngineError(self.impossible, "Its cells cannot be compacted.", "unsupported")
+        if self.job is not None:
+            raise EngineError(
+                f"{self.job.sequence.name} is being compacted.", "Wait for it.", "busy"
+            )
+        part = self._span(sequence, again=True)
+        if part is None:
+            shared = self._scheduler.cells.shared_rows(sequence.slot) if sequence.held else 0
+            why = (
+                f"its first {shared:,} cells are shared" if shared > self.config.keep_first else
+                f"its newest {self.config.keep_recent:,} are always kept"
+            )  # fmt: skip
+            raise EngineError(
+                f"{sequence.name} has too few old cells to compact ({why}).",
+                "Talk on, or lower compaction.keep_recent or compaction.min_span.",
+                "nothing",
+            )
+        if not ratio:
+            ratio = self.config.ratio
+        self._start(sequence, part, "manual", method or self.config.method, max(0.0, ratio))
+        return part.cells
+
+    def cancel(self, sequence: Sequence) -> bool:
+        """Give up a session's compaction; whether there was one."""
+        if self.job is None or self.job.sequence is not sequence:
+            return False
+        self._end("cancelled")
+        return True
+
+    def configure(self, key: str, value: object) -> None:
+        """Change a setting while running. Raises EngineError for what cannot be."""
+        if key not in ADJUSTABLE:
+            raise EngineError(
+                f"compaction.{key} cannot be changed while the engine runs.", "Restart it.",
+                "bad_request",
+            )  # fmt: skip
+        if isinstance(value, int) and not isinstance(value, bool) and key != "session_cells":
+            value = float(value)
+        changed = {**msgspec.to_builtins(self.config), key: value}
+        try:
+            self.config = msgspec.convert(changed, CompactionConfig)
+        except msgspec.ValidationError as error:
+            raise EngineError(f"compaction.{key}: {error}.", "", "bad_request") from None
+        self._given_up.clear()
+        self._tracked_shape = -1
+
+    def relief(self) -> bool:
+        """Cells are short: whether a compaction will free some. Starts one if it can."""
+        if self.job is None and self.on:
+            self._consider("pressure")
+        job = self.job
+        if job is None:
+            return False
+        if job.branch is not None:  # it needs cells itself
+            self._finish_study(job)
+        return True
+
+    def prepare(self) -> None:
+        """Before a step: keep the queries of whoever may be compacted."""
+        if self.impossible or self._scheduler.cells.shape == self._tracked_shape:
+            return
+        self._tracked_shape = self._scheduler.cells.shape
+        wanted = {s.slot: s for s in (*self._scheduler.running, *self._scheduler.idle)}
+        if not self.config.auto:
+            wanted = {slot: s for slot, s in wanted.items() if s is self.branch}
+        for slot, sequence in list(self._tracked.items()):
+            if wanted.get(slot) is not sequence:
+                seam.track_queries(self._context.pointer, slot, 0)
+                del self._tracked[slot]
+        for slot, sequence in wanted.items():
+            if slot >= 0 and slot not in self._tracked:
+                seam.track_queries(self._context.pointer, slot, self._capacity(sequence))
+                self._tracked[slot] = sequence
+
+    def pump(self) -> None:
+        """Between two steps: do the next little piece of work."""
+        job = self.job
+        if job is None:
+            if self._holes:
+                self._holes = seam.defragment(self._context.pointer, MOVES) == MOVES
+            if self.on:
+                self._watch()
+            return
+        begun = time.monotonic()
+        try:
+            self._pursue(job)
+        except HaloError as error:
+            self._fail(job, error.what, error.remedy)
+        job.stall = max(job.stall, time.monotonic() - begun)
+
+    def extend(self, sequence: Sequence) -> bool:
+        """Lower a session's positions by what its fold left free; False when that is nothing."""
+        fold = sequence.fold
+        if fold is None or self._scheduler.cells.shared_rows(sequence.slot) > fold.start:
+            return False
+        cells = self._context.cell_map()
+        assert cells is not None
+        mine = cells.pos[(cells.owner == sequence.slot) & (cells.pos >= fold.start)]
+        delta = int(mine.min()) - fold.start
+        if self.job is not None and self.job.sequence is sequence:
+            if not delta:
+                return False
+            self._end("cancelled")  # its keys were read at other positions
+        if not delta or not self._context.shift(sequence.slot, fold.start, delta):
+            return False
+        sequence.fold = replace(fold, shift=fold.shift + delta)
+        if sequence.slot in self._tracked:
+            seam.forget_queries(self._context.pointer, sequence.slot)
+        return True
+
+    @property
+    def pending(self) -> bool:
+        """Whether `pump` has something to do."""
+        return self.job is not None or self._holes
+
+    def close(self) -> None:
+        if self.job is not None:
+            self._end("cancelled")
+
+    # --- choosing -------------------------------------------------------------------------------
+
+    def _span(self, sequence: Sequence, again: bool = False) -> policy.Span | None:
+        if not sequence.held or sequence.slot < 0 or sequence is self.branch:
+            return None
+        fold, config = sequence.fold, self.config
+        held = policy.Held(
+            sequence.held,
+            self._scheduler.cells.shared_rows(sequence.slot),
+            *((fold.start, fold.end, fold.cells) if fold else ()),
+        )
+        return policy.find_span(
+            held,
+            keep_first=config.keep_first,
+            keep_recent=config.keep_recent,
+            min_span=config.min_span,
+            again=again,
+        )
+
+    def _watch(self) -> None:
+        """Start a compaction when a limit is passed."""
+        cells, config = self._scheduler.cells, self.config
+        limit = self._scheduler.max_length
+        for sequence in self._scheduler.running:
+            position = sequence.position(sequence.held)
+            if position >= limit - limit // 8 and not self.extend(sequence):
+                if position >= config.threshold * limit:
+                    self._consider("session", sequence)
+                    if self.job is not None:
+                        return
+        if config.session_cells:
+            for sequence in self._scheduler.alive():
+                if cells.held(sequence.slot) >= config.session_cells:
+                    self._consider("session", sequence)
+                    if self.job is not None:
+                        return
+        if cells.used < config.threshold * cells.total:
+            return
+        while cells.used >= config.threshold * cells.total and self._scheduler.drop_kept():
+            pass  # prefixes of closed sessions go before anybody's memory is thinned
+        if cells.used >= config.threshold * cells.total:
+            self._consider("threshold")
+
+    def _consider(self, trigger: str, only: Sequence | None = None) -> None:
+        candidates = []
+        for sequence in [only] if only is not None else list(self._scheduler.alive()):
+            if sequence.held < self._given_up.get(sequence.name, 0):
+                continue
+            if (part := self._span(sequence)) is not None:
+                candidates.append((sequence, part))
+        best = policy.most_promising(candidates)
+        if best is not None:
+            self._start(*best, trigger, self.config.method, self.config.ratio)
+
+    # --- a job's life ---------------------------------------------------------------------------
+
+    def _start(
+        self, sequence: Sequence, part: policy.Span, trigger: str, method: str, ratio: float
+    ) -> None:
+        self._count += 1
+        self.job = job = Job(
+            self._count, sequence, part, trigger, method, ratio, time.monotonic()
+        )
+        sequence.guard = part.end
+        self._scheduler.keep_to_itself(sequence, part.start)
+        self._report(job, "started")
+        if self.config.study != "off" and not method.startswith("evict-recent"):
+            self._begin_study(job)
+        if job.branch is None:
+            self._gather(job)
+
+    def _pursue(self, job: Job) -> None:
+        if job.sequence.guard != job.part.end:
+            self._end("cancelled")
+            return
+        if job.stage == "study":
+            branch = job.branch
+            if branch is None or branch.phase in (Phase.IDLE, Phase.QUEUED):
+                self._finish_study(job)
+            return
+        worker = job.worker
+        assert worker is not None
+        deadline = time.monotonic() + READ_SECONDS
+        while worker.hungry and job.studied < len(self._layers):
+            worker.inbox.put(self._read(job, job.studied))
+            job.studied += 1
+            if job.studied == len(self._layers):
+                break
+            if time.monotonic() >= deadline:
+                return
+        if job.studied == len(self._layers) and worker.hungry and not worker.stopped.is_set():
+            worker.inbox.put(None)
+            job.studied += 1
+        if worker.finished.is_set():
+            self._advance(job, worker)
+
+    def _read(self, job: Job, index: int) -> span.LayerData:
+        first, last = self._positions(job)
+        cells = span.locate(self._context.pointer, job.sequence.slot, first, last)
+        if len(cells) != job.part.cells:
+            raise EngineError("The session's cells changed.", "Compact again.")
+        return span.read_layer(
+            self._context.pointer, index, self._layers[index], cells, job.queries[index]
+        )
+
+    def _positions(self, job: Job) -> tuple[int, int]:
+        """Positions [first, last) of the span's cells."""
+        sequence, part = job.sequence, job.part
+        return (
+            part.start if part.whole or sequence.fold is None else sequence.position(part.start),
+            sequence.position(part.end),
+        )
+
+    def _advance(self, job: Job, worker: Worker) -> None:
+        if worker.failure is not None:
+            if isinstance(worker.failure, Cancelled):
+                self._end("cancelled")
+                return
+            log.error("compaction failed", exc_info=worker.failure)
+            self._fail(job, f"The solver failed: {worker.failure}.", "See the engine's log.")
+            return
+        if job.stage == "measure":
+            curves = np.stack([np.asarray(r) for r in worker.results])  # [layers, heads, ratios]
+            ratios = policy.ratios_up_to(self.config.max_ratio)
+            errors = self._weights.mean(curves)
+            job.ratio = policy.choose_ratio(ratios, errors.tolist(), self.config.max_error)
+            self._begin_solving(job)
+            return
+        self._land(job, [r for r in worker.results if isinstance(r, solve.LayerResult)])
+
+    def _begin_measuring(self, job: Job) -> None:
+        job.stage, job.studied = "measure", 0
+        sizes = [
+            policy.cells_after(job.part.cells, ratio)
+            for ratio in policy.ratios_up_to(self.config.max_ratio)
+        ]
+        settings = solve.Settings.of(self.config, job.method, self._threads)
+        self._employ(job, lambda data, stop: solve.error_curve(data, sizes, settings, stop))
+
+    def _begin_solving(self, job: Job) -> None:
+        job.stage, job.studied = "solve", 0
+        job.cells_after = policy.cells_after(job.part.cells, job.ratio)
+        settings = solve.Settings.of(self.config, job.method, self._threads)
+        weights, after = self._weights, job.cells_after
+        self._employ(
+            job,
+            lambda data, stop: solve.solve_layer(
+                data, weights.budgets(data.index, after), settings, stop
+            ),
+        )
+        self._report(job, "solve")
+
+    def _employ(
+        self, job: Job, work: Callable[[span.LayerData, Callable[[], bool]], object]
+    ) -> None:
+        worker = Worker(lambda data: work(data, worker.stopped.is_set))
+        job.worker = worker
+        worker.start()
+
+    def _land(self, job: Job, results: list[solve.LayerResult]) -> None:
+        sequence, part = job.sequence, job.part
+        begun = time.monotonic()
+        first, last = self._positions(job)
+        m = results[0].cells.keys.shape[0]
+        span.replace(
+            self._context.pointer, sequence.slot, first, last, [r.cells for r in results]
+        )
+        old = sequence.fold
+        before = old.cells if old is not None and not part.whole else 0
+        fold = Fold(
+            old.start if old is not None else part.start,
+            part.end,
+            before + m,
+            (old.rounds if old is not None else 0) + 1,
+            old.shift if old is not None else 0,
+        )
+        self._scheduler.fold(sequence, fold)
+        self._holes = True
+        job.stall = max(job.stall, time.monotonic() - begun)
+        self.job = None
+        errors = np.array([r.errors for r in results])
+        evicted = np.array([r.evicted for r in results])
+        if m >= part.cells:
+            self._given_up[sequence.name] = sequence.held + self.config.min_span
+        self._report(
+            job,
+            "done",
+            cells_after=m,
+            error=float(self._weights.mean(errors[..., None])[0]),
+            error_evict=float(self._weights.mean(evicted[..., None])[0]),
+            by_layer=tuple(float(e) for e in errors.mean(axis=1)),
+            beta_min=min(r.beta_min for r in results),
+            beta_max=max(r.beta_max for r in results),
+            norm_ratio=max(r.norm_ratio for r in results),
+        )
+
+    def _fail(self, job: Job, what: str, remedy: str) -> None:
+        self._given_up[job.sequence.name] = job.sequence.held + self.config.min_span
+        self._end("failed", what, remedy)
+
+    def _end(self, phase: str, what: str = "", remedy: str = "") -> None:
+        job = self.job
+        assert job is not None
+        if job.worker is not None:
+            job.worker.stopped.set()
+            if not job.worker.finished.is_set():
+                try:
+                    job.worker.inbox.put_nowait(None)
+                except queue.Full:
+                    pass  # it looks at `stopped` after the layer in hand
+        if job.branch is not None:
+            self._drop_branch(job)
+        job.sequence.guard = 0
+        self.job = None
+        self._report(job, phase, what=what, remedy=remedy)
+
+    # --- study ----------------------------------------------------------------------------------
+
+    def _begin_study(self, job: Job) -> None:
+        """Branch off the session and ask the model for a recap, if that can be done."""
+        sequence = job.sequence
+        if not sequence.messages or sequence.phase in (Phase.PREFILL, Phase.QUEUED):
+            return
+        said = sequence.tokens[sequence.n_prompt : sequence.held]
+        messages = list(sequence.messages)
+        if said:
+            text = b"".join(self._language.piece(token).data for token in said)
+            messages.append(Message("assistant", text.decode("utf-8", "replace")))
+        try:
+            prompt, _ = self._language.prompt((*messages, Message("user", RECAP)), False)
+        except EngineError:
+            return  # the template wants other turns
+        held = min(common_prefix(prompt, sequence.tokens[: sequence.held]), len(prompt) - 1)
+        if held < job.part.end or held < (sequence.fold.end if sequence.fold else 0):
+            return  # the template writes finished turns differently
+        if not self._context.partial and held != sequence.held:
+            return
+        cells = self._scheduler.cells
+        if cells.free < len(prompt) - held + self.config.study_tokens // 2:
+            return
+        branch = Sequence(BRANCH)
+        if self._scheduler.branch(sequence, branch, prompt, held):
+            job.branch = branch
+            self._report(job, "study", total=self.config.study_tokens)
+
+    def studied(self, token: int, ends: bool) -> None:
+        """The branch said a token."""
+        job = self.job
+        assert job is not None and job.branch is not None
+        if ends or job.studied >= self.config.study_tokens:
+            self._finish_study(job)
+            return
+        job.branch.tokens.append(token)
+        job.studied += 1
+        if job.studied % 16 == 0:
+            self._report(job, "study", done=job.studied, total=self.config.study_tokens)
+
+    def _finish_study(self, job: Job) -> None:
+        self._gather(job)
+
+    def _gather(self, job: Job) -> None:
+        """Collect the queries, drop the branch, go on to the solver."""
+        ctx, sequence = self._context.pointer, job.sequence
+        start = sequence.position(job.part.end)
+        sources = []
+        if sequence.slot in self._tracked:
+            sources.append(("later", sequence.slot))
+        if job.branch is not None and job.branch.slot in self._tracked:
+            sources.append(("recap", job.branch.slot))
+        job.queries = []
+        used = [(n, s) for n, s in sources if seam.count_queries(ctx, s, start) > 0]
+        tokens = sum(seam.count_queries(ctx, s, start) for _, s in used)
+        if tokens >= FEWEST_QUERIES:
+            for index, info in enumerate(self._layers):
+                parts = [seam.queries(ctx, index, info, slot, start)[1] for _, slot in used]
+                job.queries.append(span.gather(parts))
+        job.source = "+".join(name for name, _ in used)
+        if job.branch is not None:
+            self._drop_branch(job)
+        if not job.queries:
+            self._fail(
+                job,
+                f"{sequence.name} has no queries yet that look back at its old cells.",
+                "Say something more, then compact again.",
+            )
+        elif job.ratio:
+            self._begin_solving(job)
+        else:
+            self._begin_measuring(job)
+
+    def _drop_branch(self, job: Job) -> None:
+        branch, job.branch = job.branch, None
+        assert branch is not None
+        if self._tracked.get(branch.slot) is branch:
+            seam.track_queries(self._context.pointer, branch.slot, 0)
+            del self._tracked[branch.slot]
+        self._scheduler.end_branch(branch)
+
+    def _capacity(self, sequence: Sequence) -> int:
+        width = 4 * sum(layer.n_head * layer.d_k for layer in self._layers)
+        wanted = self.config.queries
+        if sequence is self.branch:
+            wanted = self.config.study_tokens + 64  # the question as well
+        return max(16, min(wanted, QUERY_BYTES // max(1, width)))
+
+    # --- telling --------------------------------------------------------------------------------
+
+    def _report(self, job: Job, phase: str, **more: object) -> None:
+        part = job.part
+        fields: dict[str, object] = {
+            "trigger": job.trigger, "method": job.method, "start": part.start, "end": part.end,
+            "cells_before": part.cells, "cells_after": job.cells_after, "source": job.source,
+            "queries": len(job.queries[0]) * self._layers[0].group if job.queries else 0,
+            "seconds": time.monotonic() - job.started, "stall_ms": 1000 * job.stall,
+        }  # fmt: skip
+        fields.update(more)
+        after = fields["cells_after"]
+        assert isinstance(after, int)
+        if after:
+            tokens = part.end - part.start
+            fields["ratio"] = tokens / after
+        self._tell(Compaction(job.sequence.name, job.number, phase, **fields))  # type: ignore[arg-type]
+
+    def stretches(
+        self, cells: native.CellMap
+    ) -> tuple[tuple[Stretch, ...], tuple[Stretch, ...], dict[str, tuple[int, int]]]:
+        """For the cell map: what is being compacted, what was, and each session's fold."""
+        solving: tuple[Stretch, ...] = ()
+        job = self.job
+        if job is not None and job.sequence.slot >= 0 and job.sequence.guard:
+            first, last = self._positions(job)
+            # With a branch at work the span has two owners.
+            owner = np.where(cells.owner == native.SHARED, cells.first, cells.owner)
+            slots = [job.sequence.slot] + ([job.branch.slot] if job.branch else [])
+            mine = np.isin(owner, slots) & (cells.pos >= first) & (cells.pos < last)
+            solving = tuple(Stretch(*run) for run in span.runs(np.flatnonzero(mine)))
+        folds, marks = {}, np.zeros(cells.total, bool)
+        for sequence in self._scheduler.alive():
+            fold = sequence.fold
+            if fold is None or sequence is self.branch:
+                continue
+            folds[sequence.name] = (fold.end - fold.start, fold.cells)
+            own = (cells.owner == sequence.slot) | (
+                (cells.owner == native.SHARED) & (cells.first == sequence.slot)
+            )
+            marks |= own & (cells.pos >= fold.start) & (cells.pos < fold.end - fold.shift)
+        compacted = tuple(Stretch(*run) for run in span.runs(np.flatnonzero(marks)))
+        return solving, compacted, folds
