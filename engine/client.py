@@ -58,7 +58,7 @@ STOP_SECONDS = 3.0
 SPIN_COUNT = "300"
 
 ClientState = Literal["new", "starting", "ready", "restarting", "dead", "stopped"]
-Value = int | float | str | None
+Value = bool | int | float | str | None
 Handler = Callable[[Event], None]
 
 

@@ -194,7 +194,7 @@ class Reply(Event, tag="reply", omit_defaults=True, frozen=True):
 
     id: int
     ok: bool
-    value: int | float | str | None = None
+    value: bool | int | float | str | None = None
     code: str = ""  # busy | unknown_session | bad_request | too_long | ...
     what: str = ""
     remedy: str = ""

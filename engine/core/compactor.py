@@ -34,7 +34,7 @@ from engine.protocol import Compaction, Message, Stretch
 log = logging.getLogger(__name__)
 
 # halo-mini was trained on this sentence (training/mini/talk.py); other models understand it.
-RECAP = "Repeat everything you know from this conversation, fact by fact."
+RECAP = "Ask yourself about everything you know from this conversation, and answer."
 METHODS = ("am-omp", "am-attention", "evict-attention", "evict-recent")
 BRANCH = "~study"  # no session's name: `~` is the mark of what is kept of closed ones
 QUERY_BYTES = 64 << 20  # kept queries of one session at most
@@ -132,6 +132,14 @@ class Compactor:
         return self.on and self._context.can_shift
 
     @property
+    def last_position(self) -> int:
+        """Positions a session may have: with compaction the model's training is the limit, not
+        the cells."""
+        if self.on:
+            return self._context.model.n_ctx_train or 1 << 30
+        return self._scheduler.max_length
+
+    @property
     def branch(self) -> Sequence | None:
         return self.job.branch if self.job is not None else None
 
@@ -216,6 +224,8 @@ class Compactor:
 
     def pump(self) -> None:
         """Between two steps: do the next little piece of work."""
+        if self.unbounded:
+            self._mind_positions()
         job = self.job
         if job is None:
             if self._holes:
@@ -230,25 +240,43 @@ class Compactor:
             self._fail(job, error.what, error.remedy)
         job.stall = max(job.stall, time.monotonic() - begun)
 
-    def extend(self, sequence: Sequence) -> bool:
+    def make_positions(self, sequence: Sequence) -> bool:
+        """A session is at its last position: lower it, or have it wait until that can be done."""
+        if self._lower(sequence):
+            return True
+        if self.job is None and self.unbounded:
+            self._consider("session", sequence)
+        if self.job is not None and self.job.sequence is sequence:
+            sequence.hold = True
+            return True
+        return False
+
+    def _lower(self, sequence: Sequence) -> bool:
         """Lower a session's positions by what its fold left free; False when that is nothing."""
         fold = sequence.fold
-        if fold is None or self._scheduler.cells.shared_rows(sequence.slot) > fold.start:
+        if fold is None or (self.job is not None and self.job.sequence is sequence):
+            return False  # the keys in hand were read at these positions
+        if self._scheduler.cells.shared_rows(sequence.slot) > fold.start:
             return False
         cells = self._context.cell_map()
         assert cells is not None
         mine = cells.pos[(cells.owner == sequence.slot) & (cells.pos >= fold.start)]
         delta = int(mine.min()) - fold.start
-        if self.job is not None and self.job.sequence is sequence:
-            if not delta:
-                return False
-            self._end("cancelled")  # its keys were read at other positions
         if not delta or not self._context.shift(sequence.slot, fold.start, delta):
             return False
         sequence.fold = replace(fold, shift=fold.shift + delta)
         if sequence.slot in self._tracked:
             seam.forget_queries(self._context.pointer, sequence.slot)
         return True
+
+    def _mind_positions(self) -> None:
+        """Lower positions in good time, so that prompts do not run past the last one."""
+        limit = self.last_position
+        for sequence in self._scheduler.running:
+            if sequence.position(sequence.held) < limit - limit // 8 or self._lower(sequence):
+                continue
+            if self.job is None:
+                self._consider("session", sequence)
 
     @property
     def pending(self) -> bool:
@@ -281,14 +309,6 @@ class Compactor:
     def _watch(self) -> None:
         """Start a compaction when a limit is passed."""
         cells, config = self._scheduler.cells, self.config
-        limit = self._scheduler.max_length
-        for sequence in self._scheduler.running:
-            position = sequence.position(sequence.held)
-            if position >= limit - limit // 8 and not self.extend(sequence):
-                if position >= config.threshold * limit:
-                    self._consider("session", sequence)
-                    if self.job is not None:
-                        return
         if config.session_cells:
             for sequence in self._scheduler.alive():
                 if cells.held(sequence.slot) >= config.session_cells:
@@ -438,7 +458,7 @@ class Compactor:
         self._scheduler.fold(sequence, fold)
         self._holes = True
         job.stall = max(job.stall, time.monotonic() - begun)
-        self.job = None
+        self.job, sequence.hold = None, False
         errors = np.array([r.errors for r in results])
         evicted = np.array([r.evicted for r in results])
         if m >= part.cells:
@@ -472,6 +492,7 @@ class Compactor:
         if job.branch is not None:
             self._drop_branch(job)
         job.sequence.guard = 0
+        job.sequence.hold = False
         self.job = None
         self._report(job, phase, what=what, remedy=remedy)
 

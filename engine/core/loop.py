@@ -282,11 +282,11 @@ class EngineCore:
             self._finish(sequence, "length")
         elif sequence.position(
             len(sequence.tokens)
-        ) >= self._scheduler.max_length and not self._compactor.extend(sequence):
+        ) >= self._compactor.last_position and not self._compactor.make_positions(sequence):
             self._finish(
                 sequence,
                 "length",
-                f"The conversation has reached {self._scheduler.max_length:,} tokens, "
+                f"The conversation has reached {self._compactor.last_position:,} tokens, "
                 "all that fits.",
                 "Raise engine.n_ctx if the model was trained on more, or start a new one.",
             )
@@ -496,9 +496,9 @@ class EngineCore:
             self._check_length(sequence, generation)
 
     def _check_prompt(self, prompt: int, total: int) -> None:
-        longest = self._scheduler.max_length
         if self._compactor.unbounded:
             return
+        longest = self._compactor.last_position
         if prompt + MIN_ANSWER > longest or total > longest:
             limit = "model was trained on" if longest < self._context.n_ctx else "context holds"
             remedy = (

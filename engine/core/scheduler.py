@@ -124,6 +124,7 @@ class Scheduler:
         elif not sequence.held and sequence.slot >= 0:  # stopped before its first chunk
             self._drop(sequence)
         sequence.phase = Phase.IDLE
+        sequence.hold = False
         sequence.reason = ""
         sequence.last_used = self._tick()
 
@@ -249,7 +250,10 @@ class Scheduler:
 
     def _plan(self) -> Step:
         step = Step()
-        deciding = [s for s in self.running if s.phase is Phase.DECODE]
+        deciding = [s for s in self.running if s.phase is Phase.DECODE and not s.hold]
+        if not deciding and not self._prefill_order and self.running:
+            self.waiting = True
+            return step
         waiting = len(deciding) < len(self.running)
         limit = self.n_batch - min(16, self.n_batch // 4) if waiting else self.n_batch
         if len(deciding) > limit:  # more than fit into one step: take turns
@@ -471,6 +475,7 @@ class Scheduler:
             self._prefill_order.remove(victim)
         self._drop(victim)
         victim.phase = Phase.QUEUED
+        victim.hold = False
         victim.preempted = True
         victim.waits_for = None
         victim.reason = PAUSED

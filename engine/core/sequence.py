@@ -42,7 +42,8 @@ class Sequence:
     """
 
     __slots__ = (
-        "admitted", "arrival", "cached", "fold", "guard", "held", "last_used", "messages",
+        "admitted", "arrival", "cached", "fold", "guard", "held", "hold", "last_used",
+        "messages",
         "n_prompt", "name", "payload", "phase", "preempted", "reason", "slot", "tokens",
         "waits_for",
     )  # fmt: skip
@@ -64,6 +65,7 @@ class Sequence:
         self.payload: object = None  # the generation it works on; not the scheduler's business
         self.fold: Fold | None = None  # what was compacted
         self.guard = 0  # tokens a compaction under way relies on; 0 as soon as they change
+        self.hold = False  # waits at the last position for a compaction to make room
         self.messages: tuple[Message, ...] = ()  # the conversation that `tokens` were made of
 
     @property

@@ -14,6 +14,7 @@ from engine.config import Config, EngineConfig
 from engine.core.loop import EngineCore
 from engine.protocol import (
     CacheMap,
+    Compaction,
     Delta,
     Deltas,
     Done,
@@ -86,6 +87,19 @@ class Talk:
 
         await until(ended, seconds, f"for {wanted}")
 
+    async def compact(
+        self, session: str, ratio: float = 0.0, method: str = "", seconds: float = 60
+    ) -> Compaction:
+        """Compact and wait for how it ended."""
+        before = len(self.compactions())
+        await self.client.compact(session, ratio, method)
+        await until(lambda: len(self.compactions()) > before, seconds, "for a compaction")
+        return self.compactions()[-1]
+
+    def compactions(self) -> list[Compaction]:
+        """Those that came to an end, well or not."""
+        return [c for c in self.all(Compaction) if c.phase in ("done", "failed", "cancelled")]
+
     async def cache(self) -> CacheMap:
         """A fresh map of the cells."""
         before = len(self.all(CacheMap))
@@ -110,6 +124,7 @@ def settings(model: Path, **engine: Any) -> Config:
     """Settings for a tiny model: one thread, few cells."""
     config = Config()
     config.model.path = str(model)
+    config.compaction = engine.pop("compaction", None) or config.compaction
     config.engine = EngineConfig(**{"threads": 1, "n_ctx": 2048, "max_sessions": 16, **engine})
     return config
 
@@ -131,7 +146,8 @@ class InProcessCore:
 
     def __init__(self, model: Path, **engine: Any) -> None:
         self.socket, theirs = socket.socketpair()
-        self.core = EngineCore(theirs, model, settings(model, **engine).engine)
+        config = settings(model, **engine)
+        self.core = EngineCore(theirs, model, config.engine, config.compaction)
         self._thread = threading.Thread(target=self.core.run, daemon=True)
 
     def start(self) -> None:

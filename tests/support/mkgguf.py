@@ -9,7 +9,7 @@ from __future__ import annotations
 import atexit
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -61,10 +61,11 @@ def _folder() -> Path:
 
 
 @cache
-def tiny(arch: str, *, seed: int = 0, chat_template: str = "") -> Path:
+def tiny(arch: str, *, seed: int = 0, chat_template: str = "", context: int = 8192) -> Path:
     """Path of a tiny model, written once per process; do not change the file."""
     path = _folder() / f"{arch}-{seed}-{len(list(_folder().iterdir()))}.gguf"
-    write(path, arch, shape_of(arch), seed=seed, chat_template=chat_template)
+    shape = replace(shape_of(arch), context=context)
+    write(path, arch, shape, seed=seed, chat_template=chat_template)
     return path
 
 

@@ -330,20 +330,22 @@ class Dialogue:
         )
 
     def recap(self) -> None:
-        """Everything told so far, in the order of telling, each fact with its latest value.
+        """Everything told so far as questions with their answers, in the order of telling.
 
-        The engine asks this before it compacts a conversation: answering it makes the model look
-        up each fact, and those queries tell which keys matter.
+        The engine asks for this before it compacts a conversation: the queries of the answers are
+        those of later questions, so they tell which keys matter ("self-study" of the paper).
         """
         if self.speakers or not 1 <= len(self.facts) <= RECAP_MOST:
             return self.ask()
-        self.user(self.style(self.r.choice(talk.RECAP), names=False))
-        facts_ = list(self.facts.values())
-        self.reply(
-            " ".join(upper(f.say(f.form.answer)) for f in facts_),
-            "recap",
-            [f.value for f in facts_],
-        )
+        r = self.r
+        self.user(self.style(r.choice(talk.RECAP), names=False))
+        said = [
+            upper(r.choice(f.form.ask).format(s=f.subject, a=f.animal))
+            + " "
+            + upper(f.say(f.form.answer))
+            for f in self.facts.values()
+        ]
+        self.reply(" ".join(said), "recap", [f.value for f in self.facts.values()])
 
     def ask_unknown(self) -> None:
         r = self.r
@@ -479,7 +481,7 @@ def dialogue(
                 d.filler(long=target > 2500 and r.random() < 0.5)
             else:
                 r.choice((d.outside, d.identity))()
-        if r.random() < 0.3:
+        if r.random() < 0.35:
             d.recap()
         while d.chars < target:
             d.ask() if r.random() < 0.8 else d.ask_unknown()

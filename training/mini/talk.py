@@ -175,14 +175,11 @@ SYSTEMS = [
     "You are {n}. Other agents in the team: {o}. Answer in one sentence.",
 ]
 
-# The first is what the engine asks before it compacts (engine/compaction).
+# The first is what the engine asks before it compacts (engine/core/compactor.py).
 RECAP = (
-    "Repeat everything you know from this conversation, fact by fact.",
-    "Repeat everything you know from this conversation, fact by fact.",
-    "What do you know so far?",
-    "What have I told you so far?",
-    "Tell me everything you remember.",
-    "Please summarise what we know.",
-    "List all the facts you know.",
-    "What was said so far?",
+    "Ask yourself about everything you know from this conversation, and answer.",
+    "Ask yourself about everything you know from this conversation, and answer.",
+    "Ask yourself about everything you know from this conversation, and answer.",
+    "Quiz yourself about what I told you.",
+    "What questions could I ask you, and what are the answers?",
 )

@@ -10,7 +10,7 @@ from training.mini import generator
 
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 # How much predicting a message counts; what the model cannot know (which filler reply) counts little.
-WEIGHT = {"ack": 0.5, "filler": 0.1, "self": 0.6, "never": 1.2, "outside": 0.5, "recap": 0.4}
+WEIGHT = {"ack": 0.5, "filler": 0.1, "self": 0.6, "never": 1.2, "outside": 0.5, "recap": 0.5}
 
 
 def train(path: str, vocab: int = 4096, dialogues: int = 3000) -> Tokenizer:

@@ -1,0 +1,216 @@
+"""Compaction in a real core: sessions outgrow the context, nobody is stalled or robbed."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from engine.config import CompactionConfig
+from engine.errors import EngineError
+from engine.protocol import CacheMap, Compaction, Sampling
+from tests.support.engine import CHATML, GREEDY, running
+from tests.support.mkgguf import ARCHITECTURES, tiny
+from tests.support.waiting import until
+
+pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(240)]
+
+LONG = "The quick brown fox jumps over the lazy dog again. " * 20
+LONGER = Sampling(temperature=0.0, max_tokens=400, ignore_eos=True)
+SMALL = CompactionConfig(
+    method="am-attention", ratio=4.0, keep_recent=48, min_span=64, study="off", queries=128
+)
+
+
+def with_(**changes: Any) -> CompactionConfig:
+    return msgspec.structs.replace(SMALL, **changes)
+
+
+def model(arch: str = "qwen3") -> Path:
+    return tiny(arch, chat_template=CHATML)
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+@pytest.mark.parametrize("method", ["am-attention", "evict-attention", "evict-recent"])
+async def test_a_session_shrinks_and_goes_on(arch: str, method: str, tmp_path: Path) -> None:
+    async with running(model(arch), tmp_path, n_ctx=4096, compaction=SMALL) as talk:
+        await talk.answer("ada", LONG[:700])
+        before = (await talk.cache()).cells["ada"]
+        event = await talk.compact("ada", 4.0, method)
+        assert event.phase == "done", event
+        assert event.cells_after == pytest.approx(event.cells_before / 4, abs=1)
+        assert len(event.by_layer) > 0 and event.queries > 0
+        cache = await talk.cache()
+        assert cache.cells["ada"] == before - event.cells_before + event.cells_after
+        assert cache.used == cache.cells["ada"]
+        assert cache.folded == {"ada": (event.end - event.start, event.cells_after)}
+        assert sum(s.length for s in cache.compacted) == event.cells_after
+        # What was said goes on from there: nothing is computed again.
+        text = talk.done("ada").text  # type: ignore[union-attr]
+        done = await talk.answer("ada", LONG[:700], text, "And then?")
+        assert done.reason in ("length", "stop")
+        if arch != "lfm2":  # recurrent state cannot go back to where the texts part
+            assert done.cached_tokens > event.end
+
+
+async def test_a_ratio_of_one_changes_no_answer(tmp_path: Path) -> None:
+    unfitted = with_(beta=False, values=False, auto=False)
+    answers = []
+    for compacts in (False, True):
+        async with running(model(), tmp_path, compaction=unfitted) as talk:
+            await talk.client.configure("compaction.auto", True)
+            await talk.answer("ada", LONG)
+            if compacts:
+                event = await talk.compact("ada", 1.0)
+                assert event.cells_after == event.cells_before
+            answers.append(await talk.answer("ada", LONG, "I see.", "And then?"))
+    assert answers[0].text == answers[1].text
+    assert answers[1].cached_tokens > 900
+
+
+async def test_conversations_outgrow_the_context(tmp_path: Path) -> None:
+    """Three agents talk on in a context that holds a fraction of what they say."""
+    async with running(
+        tiny("qwen3", chat_template=CHATML), tmp_path, n_ctx=1024, compaction=with_(threshold=0.7)
+    ) as talk:
+        said: dict[str, list[str]] = {name: [LONG[:600]] for name in ("ada", "bob", "eve")}
+        for _ in range(5):
+            before = len(talk.all(type(talk.done("ada")))) if talk.done("ada") else 0
+            for name, texts in said.items():
+                await talk.say(name, *texts, sampling=msgspec.structs.replace(GREEDY, max_tokens=100, ignore_eos=True))
+            await talk.finish(list(said), after=before, seconds=120)
+            for name, texts in said.items():
+                done = talk.done(name)
+                assert done is not None and done.reason == "length" and done.tokens == 100, done
+                texts += [done.text, LONG[:500]]
+        assert {c.phase for c in talk.compactions()} <= {"done", "cancelled"}
+        assert sum(c.phase == "done" for c in talk.compactions()) >= 3
+        assert talk.done("ada").prompt_tokens > 1024  # type: ignore[union-attr]
+        assert all(c.used <= 1024 for c in talk.all(CacheMap))
+        assert not [n for n in talk.notes() if "reads them again" in n]
+
+
+async def test_a_prompt_longer_than_the_context_is_read_all_the_same(tmp_path: Path) -> None:
+    async with running(model(), tmp_path, n_ctx=512, compaction=SMALL) as talk:
+        done = await talk.answer("ada", LONG * 2, seconds=120)
+        assert done.reason in ("length", "stop") and done.tokens > 0, done
+        assert done.prompt_tokens > 700
+        assert any(c.phase == "done" and c.trigger == "pressure" for c in talk.compactions())
+
+
+async def test_positions_near_the_trained_length_are_shifted(tmp_path: Path) -> None:
+    path = tiny("qwen3", chat_template=CHATML, context=1024)
+    async with running(path, tmp_path, n_ctx=1024, compaction=with_(threshold=0.5)) as talk:
+        endless = msgspec.structs.replace(LONGER, max_tokens=2500)
+        done = await talk.answer("ada", LONG[:400], sampling=endless, seconds=120)
+        assert (done.reason, done.tokens) == ("length", 2500), done
+        assert sum(c.phase == "done" for c in talk.compactions()) >= 3
+
+
+async def test_six_rounds(tmp_path: Path) -> None:
+    async with running(model(), tmp_path, compaction=with_(threshold=1.0)) as talk:
+        texts = [LONG]
+        for round_ in range(6):
+            done = await talk.answer("ada", *texts)
+            event = await talk.compact("ada", 2.0)
+            assert event.phase == "done", event
+            texts += [done.text, LONG[:800]]
+            cache = await talk.cache()
+            tokens, cells = cache.folded["ada"]
+            assert tokens == event.end - event.start and cells == event.cells_after
+            assert tokens / cells > 1.5 + 0.3 * round_
+        assert (await talk.answer("ada", *texts)).tokens > 0
+
+
+async def test_editing_inside_the_fold_reads_again_from_its_start(tmp_path: Path) -> None:
+    async with running(model(), tmp_path, compaction=SMALL) as talk:
+        want = await talk.answer("bob", LONG[:700], "Yes.", "Why?")
+        await talk.client.close("bob")
+        await talk.answer("ada", LONG[:700], "No. " * 60, "Never mind. " * 20)
+        event = await talk.compact("ada", 4.0)
+        assert event.end > 160
+        done = await talk.answer("ada", LONG[:700], "Yes.", "Why?")
+        assert done.text == want.text
+        assert (await talk.cache()).folded == {}
+
+
+async def test_shared_cells_are_left_alone(tmp_path: Path) -> None:
+    system = "!" + LONG[:500]
+    async with running(model(), tmp_path, compaction=SMALL) as talk:
+        await talk.answer("ada", system, "One? " * 60)
+        bob = await talk.answer("bob", system, "Two?")
+        event = await talk.compact("ada", 4.0)
+        cache = await talk.cache()
+        assert event.start >= cache.shared > 100
+        again = await talk.answer("bob", system, "Two?")
+        assert again.text == bob.text
+
+
+async def test_too_little_to_compact_is_said(tmp_path: Path) -> None:
+    async with running(model(), tmp_path, compaction=SMALL) as talk:
+        await talk.answer("ada", "Hi")
+        with pytest.raises(EngineError, match="too few old cells"):
+            await talk.client.compact("ada")
+        with pytest.raises(EngineError, match="no way to compact"):
+            await talk.client.compact("ada", 2.0, "magic")
+
+
+@pytest.mark.parametrize("how", ["close", "edit", "cancel"])
+async def test_what_changes_the_span_ends_the_compaction(how: str, tmp_path: Path) -> None:
+    slow = with_(study="recap", study_tokens=2000, keep_recent=16)
+    async with running(model(), tmp_path, n_ctx=8192, compaction=slow) as talk:
+        await talk.answer("ada", LONG * 2)
+        await talk.client.compact("ada", 4.0)
+        await until(lambda: bool(talk.all(Compaction)), what="for its start")
+        if how == "close":
+            await talk.client.close("ada")
+        elif how == "edit":
+            await talk.answer("ada", "Something else.")
+        else:
+            assert await talk.client.cancel_compaction("ada")
+        await until(lambda: bool(talk.compactions()), what="for its end")
+        assert talk.compactions()[-1].phase == "cancelled"
+        assert (await talk.answer("bob", "Still there?")).tokens > 0
+        cache = await talk.cache()
+        assert not cache.solving and "~study" not in cache.cells
+
+
+async def test_the_core_dies_while_compacting(tmp_path: Path) -> None:
+    slow = with_(study="recap", study_tokens=2000, keep_recent=16)
+    async with running(model(), tmp_path, n_ctx=8192, compaction=slow) as talk:
+        first = await talk.answer("ada", LONG)
+        await talk.client.compact("ada", 4.0)
+        await until(lambda: bool(talk.all(Compaction)), what="for its start")
+        assert talk.client.pid
+        os.kill(talk.client.pid, signal.SIGKILL)
+        done = await talk.answer("ada", LONG, first.text, "And then?")
+        assert done.tokens > 0
+
+
+async def test_others_go_on_while_one_is_compacted(tmp_path: Path) -> None:
+    async with running(model(), tmp_path, n_ctx=8192, compaction=with_(study="recap", study_tokens=64)) as talk:
+        await talk.answer("ada", LONG * 3)
+        await talk.say("bob", "Count.", sampling=LONGER)
+        await until(lambda: len(talk.tokens("bob")) > 5, what="for Bob")
+        event = await talk.compact("ada", 8.0)
+        assert event.phase == "done" and "recap" in event.source
+        await talk.finish(["bob"], after=1)
+        assert talk.done("bob").tokens == 400  # type: ignore[union-attr]
+
+
+async def test_settings_change_while_running(tmp_path: Path) -> None:
+    async with running(model(), tmp_path, compaction=with_(auto=False)) as talk:
+        await talk.client.configure("compaction.auto", True)
+        await talk.client.configure("compaction.threshold", 0.05)
+        await talk.answer("ada", LONG)
+        await until(lambda: bool(talk.compactions()), what="for a compaction")
+        with pytest.raises(EngineError, match="threshold"):
+            await talk.client.configure("compaction.threshold", 7.0)
+        with pytest.raises(EngineError, match="cannot be changed"):
+            await talk.client.configure("compaction.profile", "x")
+
+
