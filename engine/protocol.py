@@ -350,4 +350,6 @@ class Compaction(Event, tag="compaction", omit_defaults=True, frozen=True):
     remedy: str = ""
 
 
-AnyEvent = Loading | Ready | Failed | Reply | State | Deltas | Done | CacheMap | Stats | Note | Compaction
+AnyEvent = (
+    Loading | Ready | Failed | Reply | State | Deltas | Done | CacheMap | Stats | Note | Compaction
+)

@@ -27,10 +27,17 @@ class Lab:
     `positions[slot]` is the next position of a slot.
     """
 
-    def __init__(self, model: Path, n_ctx: int, *, slots: int = 17, threads: int = 0, **engine: object) -> None:
+    def __init__(
+        self, model: Path, n_ctx: int, *, slots: int = 17, threads: int = 0, **engine: object
+    ) -> None:
         """Raises ModelError when the model or the context cannot be made."""
         config = EngineConfig(
-            n_ctx=n_ctx, n_batch=512, n_ubatch=512, max_sessions=slots, threads=threads, **engine  # type: ignore[arg-type]
+            n_ctx=n_ctx,
+            n_batch=512,
+            n_ubatch=512,
+            max_sessions=slots,
+            threads=threads,
+            **engine,  # type: ignore[arg-type]
         )
         self.model = Model(model, config, lambda _: None)
         self.context = Context(self.model, config)
@@ -76,7 +83,11 @@ class Lab:
         if code := context._decode(context.pointer, context._batch):
             raise EngineError(f"llama_decode failed with code {code}.", "Give a larger --context.")
         outputs = sum(b[3] for b in batch)
-        return np.stack([context.logits(i).copy() for i in range(outputs)]) if outputs else np.empty((0, 0), np.float32)
+        return (
+            np.stack([context.logits(i).copy() for i in range(outputs)])
+            if outputs
+            else np.empty((0, 0), np.float32)
+        )
 
     def greedy(self, prompts: Sequence[Sequence[int]], slot: int, most: int) -> list[list[int]]:
         """Greedy continuations of `slot` + prompt, each in a branch of its own, in parallel."""
@@ -91,7 +102,11 @@ class Lab:
                 live[branch] = index
             last = {b: int(self.feed(b, prompts[i]).argmax()) for b, i in live.items()}
             while live:
-                for b in [b for b, t in last.items() if b in live and (self.model.is_eog(t) or len(answers[live[b]]) >= most)]:
+                for b in [
+                    b
+                    for b, t in last.items()
+                    if b in live and (self.model.is_eog(t) or len(answers[live[b]]) >= most)
+                ]:
                     del live[b]
                 if not live:
                     break
@@ -143,7 +158,13 @@ class Lab:
         ]
 
     def compact(
-        self, slot: int, first: int, last: int, ratio: float, queries: list[F32], settings: solve.Settings
+        self,
+        slot: int,
+        first: int,
+        last: int,
+        ratio: float,
+        queries: list[F32],
+        settings: solve.Settings,
     ) -> list[solve.LayerResult]:
         """Replace the cells of positions [first, last) by fewer; what became of each layer."""
         data = self.read(slot, first, last, queries)

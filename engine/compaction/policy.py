@@ -68,9 +68,7 @@ def cells_after(cells: int, ratio: float) -> int:
     return max(1, min(cells, round(cells / max(1.0, ratio))))
 
 
-def choose_ratio(
-    ratios: Sequence[float], errors: Sequence[float], max_error: float
-) -> float:
+def choose_ratio(ratios: Sequence[float], errors: Sequence[float], max_error: float) -> float:
     """The highest ratio up to which no error passes `max_error`; the lowest one if all do.
 
     `errors` belong to `ratios`, which ascend.

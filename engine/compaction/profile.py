@@ -29,9 +29,7 @@ class ProfileFile(msgspec.Struct):
 class HeadWeights:
     """Weights and shares of all heads; equal and whole without a profile."""
 
-    def __init__(
-        self, weights: npt.NDArray[np.float64], shares: npt.NDArray[np.float64]
-    ) -> None:
+    def __init__(self, weights: npt.NDArray[np.float64], shares: npt.NDArray[np.float64]) -> None:
         self._weights, self._shares = weights, shares  # [layers, heads]
 
     @classmethod

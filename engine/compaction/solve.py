@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from engine.compaction.kernels import (
+    F16_LIMIT,
+    Cancel,
+    Job,
+    Params,
+    compact_heads,
+    errors_over,
+)
 
-from engine.compaction import kernels
-from engine.compaction.span import F16_MAX, LayerCells, LayerData
+from engine.compaction.span import LayerCells, LayerData
 from engine.config import CompactionConfig
 from engine.seam import F32
 
-_HALF = 65504.0 / 2
+_WIDE_TYPES = (0, 30)  # GGML_TYPE_F32, GGML_TYPE_BF16: no small limit of magnitude
 
 
 @dataclass(slots=True)
@@ -45,28 +52,15 @@ class LayerResult:
 
 
 def solve_layer(
-    data: LayerData,
-    budgets: list[int],
-    settings: Settings,
-    stopped: Callable[[], bool] = lambda: False,
+    data: LayerData, budgets: list[int], settings: Settings, cancel: Cancel | None = None
 ) -> LayerResult:
     """Compact each KV head into its budget of cells; the largest budget is what all heads share.
 
-    Heads with smaller budgets hide the rest behind beta = -inf. Raises kernels.Cancelled.
+    Heads with smaller budgets hide the rest behind beta = -inf. Raises CompactionCancelled.
     """
     m, heads = max(budgets), data.info.n_head_kv
-    jobs = []
-    for head in range(heads):
-        keys, values, queries, beta = data.head(head)
-        jobs.append(
-            kernels.Job(
-                keys=keys, values=values, queries=queries, m=budgets[head],
-                beta=beta if beta.any() else None,
-            )
-        )  # fmt: skip
-    results = kernels.compact_heads(
-        jobs, _options(data, settings), threads=settings.threads, stopped=stopped
-    )
+    jobs = [_job(data, head, budgets[head]) for head in range(heads)]
+    results = compact_heads(jobs, _params(data, settings), cancel=cancel)
     cells = LayerCells(
         np.zeros((m, heads, data.info.d_k), np.float32),
         np.zeros((m, heads, data.info.d_v), np.float32),
@@ -81,8 +75,8 @@ def solve_layer(
     finite = cells.beta[np.isfinite(cells.beta)]
     return LayerResult(
         cells,
-        [float(d.output_error) for d in found],
-        [float(d.evict_error) for d in found],
+        [_known(d.output_error) for d in found],
+        [_known(d.output_error_evict_attention) for d in found],
         float(finite.min(initial=0.0)),
         float(finite.max(initial=0.0)),
         max((float(d.norm_ratio) for d in found), default=0.0),
@@ -90,31 +84,43 @@ def solve_layer(
 
 
 def error_curve(
-    data: LayerData, sizes: list[int], settings: Settings, stopped: Callable[[], bool] = lambda: False
+    data: LayerData, sizes: list[int], settings: Settings, cancel: Cancel | None = None
 ) -> F32:
     """Output error on unseen queries [n_head_kv, len(sizes)] for several numbers of cells."""
-    jobs = []
+    rows = []
     for head in range(data.info.n_head_kv):
-        keys, values, queries, beta = data.head(head)
-        jobs.append(
-            kernels.Job(
-                keys=keys, values=values, queries=queries, m=max(sizes),
-                beta=beta if beta.any() else None,
-            )
-        )  # fmt: skip
-    return kernels.errors_over(
-        jobs, sizes, _options(data, settings), threads=settings.threads, stopped=stopped
+        job = _job(data, head, max(sizes))
+        found = errors_over(job, sizes, _params(data, settings), cancel=cancel)
+        rows.append([_known(d.output_error) for d in found])
+    return np.array(rows, np.float32)
+
+
+def _known(error: float) -> float:
+    """Too few queries to hold any out: as if nothing were left, which no bound accepts."""
+    return error if math.isfinite(error) else 1.0
+
+
+def _job(data: LayerData, head: int, m: int) -> Job:
+    keys, values, queries, beta = data.head(head)
+    return Job(
+        keys=keys,
+        values=values,
+        queries=queries,
+        m=m,
+        beta=beta if beta.any() else None,
+        scale=data.info.scale or None,
+        softcap=data.info.softcap,
     )
 
 
-def _options(data: LayerData, settings: Settings) -> kernels.Options:
-    return kernels.Options(
+def _params(data: LayerData, settings: Settings) -> Params:
+    fits = settings.method.startswith("am-")
+    return Params(
         method=settings.method,
-        fit_beta=settings.fit_beta,
-        fit_values=settings.fit_values,
-        scale=data.info.scale or None,
-        softcap=data.info.softcap,
-        value_limit=_HALF if data.info.type_v not in (0, 30) else F16_MAX,
+        fit_beta=settings.fit_beta and fits,
+        fit_values=settings.fit_values and fits,
+        value_limit=0.0 if data.info.type_v in _WIDE_TYPES else F16_LIMIT,
+        threads=settings.threads,
         seed=settings.seed,
         **settings.kernel,
     )

@@ -14,7 +14,6 @@ import numpy.typing as npt
 from engine import native, seam
 from engine.seam import F32, I32, LayerInfo
 
-
 F16_MAX = 65504.0  # also the limit of a quantised block's scale
 
 
@@ -57,9 +56,7 @@ def locate(ctx: Any, slot: int, first: int, last: int) -> I32:
     return mine[np.argsort(cells.pos[mine], kind="stable")].astype(np.int32)
 
 
-def read_layer(
-    ctx: Any, index: int, info: LayerInfo, cells: I32, queries: F32
-) -> LayerData:
+def read_layer(ctx: Any, index: int, info: LayerInfo, cells: I32, queries: F32) -> LayerData:
     """Everything the solver needs of one layer."""
     keys, values = seam.read(ctx, index, info, cells)
     return LayerData(index, info, keys, values, seam.get_bias(ctx, index, info, cells), queries)

@@ -35,9 +35,7 @@ def main() -> int:
     faulthandler.enable()  # a crash leaves its Python stack in the log
     if not _die_with(settings.parent):
         return 0
-    return EngineCore(
-        connection, Path(settings.model), settings.engine, settings.compaction
-    ).run()
+    return EngineCore(connection, Path(settings.model), settings.engine, settings.compaction).run()
 
 
 def _die_with(parent: int) -> bool:

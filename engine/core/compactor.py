@@ -20,7 +20,7 @@ import numpy as np
 
 from engine import native, seam
 from engine.compaction import policy, solve, span
-from engine.compaction.kernels import Cancelled
+from engine.compaction.kernels import Cancel, CompactionCancelled
 from engine.compaction.profile import HeadWeights
 from engine.config import CompactionConfig
 from engine.core.language import Language
@@ -35,7 +35,6 @@ log = logging.getLogger(__name__)
 
 # halo-mini was trained on this sentence (training/mini/talk.py); other models understand it.
 RECAP = "Ask yourself about everything you know from this conversation, and answer."
-METHODS = ("am-omp", "am-attention", "evict-attention", "evict-recent")
 BRANCH = "~study"  # no session's name: `~` is the mark of what is kept of closed ones
 QUERY_BYTES = 64 << 20  # kept queries of one session at most
 READ_SECONDS = 0.004  # of copying cells out between two steps
@@ -77,11 +76,11 @@ class Worker(threading.Thread):
         self.results: list[object] = []
         self.failure: Exception | None = None
         self.finished = threading.Event()
-        self.stopped = threading.Event()
+        self.cancel = Cancel()
 
     def run(self) -> None:
         try:
-            while (data := self.inbox.get()) is not None and not self.stopped.is_set():
+            while (data := self.inbox.get()) is not None and not self.cancel.is_set():
                 self.results.append(self._work(data))
         except Exception as error:  # reported by the main loop
             self.failure = error
@@ -339,9 +338,7 @@ class Compactor:
         self, sequence: Sequence, part: policy.Span, trigger: str, method: str, ratio: float
     ) -> None:
         self._count += 1
-        self.job = job = Job(
-            self._count, sequence, part, trigger, method, ratio, time.monotonic()
-        )
+        self.job = job = Job(self._count, sequence, part, trigger, method, ratio, time.monotonic())
         sequence.guard = part.end
         self._scheduler.keep_to_itself(sequence, part.start)
         self._report(job, "started")
@@ -369,7 +366,7 @@ class Compactor:
                 break
             if time.monotonic() >= deadline:
                 return
-        if job.studied == len(self._layers) and worker.hungry and not worker.stopped.is_set():
+        if job.studied == len(self._layers) and worker.hungry:
             worker.inbox.put(None)
             job.studied += 1
         if worker.finished.is_set():
@@ -394,7 +391,7 @@ class Compactor:
 
     def _advance(self, job: Job, worker: Worker) -> None:
         if worker.failure is not None:
-            if isinstance(worker.failure, Cancelled):
+            if isinstance(worker.failure, CompactionCancelled):
                 self._end("cancelled")
                 return
             log.error("compaction failed", exc_info=worker.failure)
@@ -416,7 +413,7 @@ class Compactor:
             for ratio in policy.ratios_up_to(self.config.max_ratio)
         ]
         settings = solve.Settings.of(self.config, job.method, self._threads)
-        self._employ(job, lambda data, stop: solve.error_curve(data, sizes, settings, stop))
+        self._employ(job, lambda data, cancel: solve.error_curve(data, sizes, settings, cancel))
 
     def _begin_solving(self, job: Job) -> None:
         job.stage, job.studied = "solve", 0
@@ -425,16 +422,14 @@ class Compactor:
         weights, after = self._weights, job.cells_after
         self._employ(
             job,
-            lambda data, stop: solve.solve_layer(
-                data, weights.budgets(data.index, after), settings, stop
+            lambda data, cancel: solve.solve_layer(
+                data, weights.budgets(data.index, after), settings, cancel
             ),
         )
         self._report(job, "solve")
 
-    def _employ(
-        self, job: Job, work: Callable[[span.LayerData, Callable[[], bool]], object]
-    ) -> None:
-        worker = Worker(lambda data: work(data, worker.stopped.is_set))
+    def _employ(self, job: Job, work: Callable[[span.LayerData, Cancel], object]) -> None:
+        worker = Worker(lambda data: work(data, worker.cancel))
         job.worker = worker
         worker.start()
 
@@ -443,9 +438,7 @@ class Compactor:
         begun = time.monotonic()
         first, last = self._positions(job)
         m = results[0].cells.keys.shape[0]
-        span.replace(
-            self._context.pointer, sequence.slot, first, last, [r.cells for r in results]
-        )
+        span.replace(self._context.pointer, sequence.slot, first, last, [r.cells for r in results])
         old = sequence.fold
         before = old.cells if old is not None and not part.whole else 0
         fold = Fold(
@@ -483,12 +476,12 @@ class Compactor:
         job = self.job
         assert job is not None
         if job.worker is not None:
-            job.worker.stopped.set()
+            job.worker.cancel.set()
             if not job.worker.finished.is_set():
                 try:
                     job.worker.inbox.put_nowait(None)
                 except queue.Full:
-                    pass  # it looks at `stopped` after the layer in hand
+                    pass  # it looks at `cancel` after the layer in hand
         if job.branch is not None:
             self._drop_branch(job)
         job.sequence.guard = 0

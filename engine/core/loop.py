@@ -10,10 +10,11 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+from engine.compaction import METHODS
 from engine.config import CompactionConfig, EngineConfig
 from engine.core import report
 from engine.core.cells import Cells
-from engine.core.compactor import METHODS, Compactor
+from engine.core.compactor import Compactor
 from engine.core.facts import ready_event
 from engine.core.generation import Generation
 from engine.core.language import Language
@@ -529,7 +530,9 @@ class EngineCore:
         method = request.method
         if method and method not in METHODS:
             raise EngineError(
-                f"{method!r} is no way to compact.", f"Use one of {', '.join(METHODS)}.", "bad_request"
+                f"{method!r} is no way to compact.",
+                f"Use one of {', '.join(METHODS)}.",
+                "bad_request",
             )
         return self._compactor.compact(self._session(request.session), request.ratio, method)
 

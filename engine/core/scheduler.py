@@ -438,9 +438,7 @@ class Scheduler:
         if not self.kept:
             return False
         victim = min(self.kept, key=lambda s: s.last_used)
-        self.happenings.append(
-            Happening("freed_kept", victim.name, self.cells.held(victim.slot))
-        )
+        self.happenings.append(Happening("freed_kept", victim.name, self.cells.held(victim.slot)))
         self._drop(victim)
         return True
 
@@ -454,9 +452,7 @@ class Scheduler:
             candidates = [s for s in pool if s is not spare]
             if candidates:
                 victim = min(candidates, key=lambda s: s.last_used)
-                self.happenings.append(
-                    Happening(kind, victim.name, self.cells.held(victim.slot))
-                )
+                self.happenings.append(Happening(kind, victim.name, self.cells.held(victim.slot)))
                 self._drop(victim)
                 return True
         return False
@@ -467,9 +463,7 @@ class Scheduler:
             return False
         others = [s for s in self.running if s is not self.focus]
         victim = max(others, key=lambda s: s.admitted)
-        self.happenings.append(
-            Happening("preempted", victim.name, self.cells.held(victim.slot))
-        )
+        self.happenings.append(Happening("preempted", victim.name, self.cells.held(victim.slot)))
         self.running.remove(victim)
         if victim in self._prefill_order:
             self._prefill_order.remove(victim)

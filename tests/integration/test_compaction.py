@@ -81,7 +81,11 @@ async def test_conversations_outgrow_the_context(tmp_path: Path) -> None:
         for _ in range(5):
             before = len(talk.all(type(talk.done("ada")))) if talk.done("ada") else 0
             for name, texts in said.items():
-                await talk.say(name, *texts, sampling=msgspec.structs.replace(GREEDY, max_tokens=100, ignore_eos=True))
+                await talk.say(
+                    name,
+                    *texts,
+                    sampling=msgspec.structs.replace(GREEDY, max_tokens=100, ignore_eos=True),
+                )
             await talk.finish(list(said), after=before, seconds=120)
             for name, texts in said.items():
                 done = talk.done(name)
@@ -192,7 +196,9 @@ async def test_the_core_dies_while_compacting(tmp_path: Path) -> None:
 
 
 async def test_others_go_on_while_one_is_compacted(tmp_path: Path) -> None:
-    async with running(model(), tmp_path, n_ctx=8192, compaction=with_(study="recap", study_tokens=64)) as talk:
+    async with running(
+        model(), tmp_path, n_ctx=8192, compaction=with_(study="recap", study_tokens=64)
+    ) as talk:
         await talk.answer("ada", LONG * 3)
         await talk.say("bob", "Count.", sampling=LONGER)
         await until(lambda: len(talk.tokens("bob")) > 5, what="for Bob")
@@ -212,5 +218,3 @@ async def test_settings_change_while_running(tmp_path: Path) -> None:
             await talk.client.configure("compaction.threshold", 7.0)
         with pytest.raises(EngineError, match="cannot be changed"):
             await talk.client.configure("compaction.profile", "x")
-
-
