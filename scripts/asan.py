@@ -27,6 +27,7 @@ def main() -> None:
     tools = Path(sys.executable).parent
     environment = {**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"}
     configure = ["cmake", "-S", str(ROOT / "native"), "-B", str(BUILD), "-G", "Ninja"]
+    configure += [f"-DPython3_EXECUTABLE={sys.executable}"]
     configure += ["-DCMAKE_BUILD_TYPE=RelWithDebInfo", "-DHALO_SANITIZE=ON", "-DHALO_TESTS=ON"]
     # OpenMP's runtime is not instrumented and reports races and leaks of its own.
     configure += ["-DGGML_OPENMP=OFF", f"-DHALO_TEST_MODELS={';'.join(paths)}"]

@@ -1,0 +1,381 @@
+// Weights and values for selected cells, judged on queries that the fit did not see.
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+
+#include "blas.h"
+#include "head.h"
+
+namespace halo::compact {
+
+namespace {
+
+constexpr float NAN_F = std::numeric_limits<float>::quiet_NaN();
+// From strong to weak: the search stops when weaker shrinkage has stopped paying.
+constexpr std::array<float, 7> GRID = {1.0f, 1e-1f, 3e-2f, 1e-2f, 1e-3f, 1e-4f, 1e-5f};
+constexpr int BETA_SWEEPS = 100;
+
+// Softmax weights of the kept cells [m, cols] from their features and weights w.
+void normalise(const Floats & features, const Floats & w, int m, int cols, Floats & out, Floats & total) {
+    total.assign(cols, 0.0f);
+    for (int j = 0; j < m; ++j) {
+        add_scaled(total.data(), w[j], &features[size_t(j) * cols], cols);
+    }
+    Floats inverse(cols);
+    for (int i = 0; i < cols; ++i) {
+        inverse[i] = total[i] > 1e-30f ? 1.0f / total[i] : 0.0f;
+    }
+    out.resize(size_t(m) * cols);
+    for (int j = 0; j < m; ++j) {
+        const float * from = &features[size_t(j) * cols];
+        float * to = &out[size_t(j) * cols];
+        const float weight = w[j];
+#pragma omp simd
+        for (int i = 0; i < cols; ++i) {
+            to[i] = from[i] * weight * inverse[i];
+        }
+    }
+}
+
+float mass_error(const Floats & total, int first, int last) {
+    double sum = 0;
+    for (int i = first; i < last; ++i) {
+        sum += std::fabs(std::log(std::max(total[i], 1e-12f)));
+    }
+    return last > first ? float(sum / (last - first)) : NAN_F;
+}
+
+// What is left of the targets when the cells keep their values: Y - X V_S, [q, dv].
+Floats residual_of(const Head & head, const Floats & x, int m, const Floats & values) {
+    Floats rest(head.targets);
+    const int blocks = (head.q + 127) / 128;
+    head.team.run(blocks, [&](int block, int) {
+        const int first = block * 128, count = std::min(128, head.q - first);
+        gemm(true, false, count, head.dv, m, -1, &x[first], head.q, values.data(), head.dv, 1,
+             &rest[size_t(first) * head.dv], head.dv);
+    });
+    return rest;
+}
+
+// Ridge from the residual, over the first `cols` queries: primal for few cells, dual for many.
+class Ridge {
+  public:
+    Ridge(const Head & head, const Floats & x, int m, int cols, const Floats & rest)
+        : head_(head), x_(x), m_(m), cols_(cols), rest_(rest), size_(std::min(m, cols)), gram_(size_t(size_) * size_) {
+        const int q = head.q;
+        constexpr int ROWS = 128;
+        head.team.run((size_ + ROWS - 1) / ROWS, [&](int block, int) {
+            const int first = block * ROWS, count = std::min(ROWS, size_ - first), upto = first + count;
+            float * out = &gram_[size_t(first) * size_];
+            if (m_ <= cols_) {
+                gemm(false, true, count, upto, cols_, 1, &x[size_t(first) * q], q, x.data(), q, 0, out, size_);
+            } else {
+                gemm(true, false, count, upto, m_, 1, &x[first], q, x.data(), q, 0, out, size_);
+            }
+        });
+        double trace = 0;
+        for (int j = 0; j < size_; ++j) {
+            trace += gram_[size_t(j) * size_ + j];
+        }
+        unit_ = float(trace / m);
+        if (m_ <= cols_) {
+            right_.resize(size_t(m) * head.dv);
+            gemm(false, false, m, head.dv, cols, 1, x.data(), q, rest.data(), head.dv, 0, right_.data(), head.dv);
+        }
+    }
+
+    // The change of the values, [m, dv]; false when the system cannot be solved in float.
+    bool solve(float ridge, Floats & change) const {
+        Floats factor(gram_);
+        for (int j = 0; j < size_; ++j) {
+            factor[size_t(j) * size_ + j] += ridge * unit_;
+        }
+        if (!(unit_ > 0) || !cholesky(size_, factor.data())) {
+            return false;
+        }
+        const int dv = head_.dv;
+        if (m_ <= cols_) {
+            change = right_;
+            cholesky_solve(size_, dv, factor.data(), change.data());
+        } else {
+            Floats dual(rest_.begin(), rest_.begin() + size_t(cols_) * dv);
+            cholesky_solve(size_, dv, factor.data(), dual.data());
+            change.resize(size_t(m_) * dv);
+            gemm(false, false, m_, dv, cols_, 1, x_.data(), head_.q, dual.data(), dv, 0, change.data(), dv);
+        }
+        return all_finite(change.data(), int(change.size()));
+    }
+
+  private:
+    const Head & head_;
+    const Floats & x_;
+    int m_, cols_;
+    const Floats & rest_;
+    int size_;
+    float unit_ = 0;
+    Floats gram_, right_;
+};
+
+class Fitter {
+  public:
+    Fitter(const Head & head, const Indices & cells)
+        : head_(head), m_(int(cells.size())), features_(size_t(m_) * head.q), values_(head.gather_values(cells)) {
+        head.features(cells, 0, head.q, features_.data());
+        const auto & p = head.params;
+        float limit = INF;
+        if (p.value_ratio > 0) {
+            limit = std::min(limit, p.value_ratio * head.value_max);
+        }
+        limit_ = p.value_limit > 0 ? std::min(limit, p.value_limit) : limit;
+    }
+
+    Result run(const Indices & cells) {
+        const auto & p = head_.params;
+        const int judged = head_.q - head_.q_fit;
+        const bool blind = judged == 0 || head_.q_fit == 0;
+        Result out;
+        auto & info = out.diagnostics;
+        info.queries = head_.q;
+        info.held_out = judged;
+
+        // The selection as it is.
+        const Floats ones(m_, 1.0f);
+        Choice plain = choose(ones, false);
+        info.output_error_unfitted = plain.error;
+        info.mass_error_unfitted = plain.mass;
+        Choice best = plain;
+        if (p.fit_beta && head_.q > 0) {
+            // One weight for all cells mends the mass and leaves the output alone: nothing to lose.
+            best = choose(level(head_.q_fit), false);
+            best.shifted = true;
+        }
+        const bool values_wanted = p.fit_values && (p.ridge >= 0 || !blind);
+        if (p.fit_beta && head_.q_fit > 0 && (!blind || p.ridge >= 0)) {
+            Choice fitted = choose(weights(head_.q_fit), values_wanted);
+            fitted.fitted_beta = true;
+            if (blind || fitted.error <= plain.error) {
+                best = fitted;
+            }
+        }
+        if (values_wanted && !best.fitted_beta && head_.q_fit > 0) {
+            Choice fitted = choose(p.fit_beta ? level(head_.q_fit) : ones, true);
+            fitted.shifted = best.shifted;
+            if (blind || fitted.error <= plain.error) {
+                best = fitted;
+            }
+        }
+
+        info.output_error = best.error;
+        info.mass_error = best.mass;
+        info.ridge = best.ridge;
+        info.fitted_beta = best.fitted_beta;
+        info.fitted_values = best.ridge < INF;
+
+        // The same choice, from all queries.
+        Floats w = ones;
+        if (best.fitted_beta) {
+            w = weights(head_.q);
+        } else if (best.shifted) {
+            w = level(head_.q);
+        }
+        out.values = values_;
+        if (best.ridge < INF) {
+            normalise(features_, w, m_, head_.q, x_, total_);
+            const Floats rest = residual_of(head_, x_, m_, values_);
+            const Ridge system(head_, x_, m_, head_.q, rest);
+            Floats change;
+            for (float ridge = best.ridge; ridge < 1e3f; ridge = std::max(ridge * 10, 1e-6f)) {
+                if (system.solve(ridge, change)) {
+                    out.values = bounded(change);
+                    break;
+                }
+            }
+        }
+        finish(cells, w, out);
+        return out;
+    }
+
+  private:
+    struct Choice {
+        float error = NAN_F, mass = NAN_F, ridge = INF;
+        bool fitted_beta = false, shifted = false;
+    };
+
+    // The single weight that reproduces the mass best.
+    Floats level(int cols) const {
+        Floats total(cols, 0.0f);
+        for (int j = 0; j < m_; ++j) {
+            add_scaled(total.data(), 1.0f, &features_[size_t(j) * head_.q], cols);
+        }
+        double sum = 0, squares = 0;
+        for (const float t : total) {
+            sum += t;
+            squares += double(t) * t;
+        }
+        const float lo = std::exp(head_.params.beta_min), hi = std::exp(head_.params.beta_max);
+        const float w = squares > 0 ? float(sum / squares) : 1.0f;
+        return Floats(m_, std::clamp(w, lo, hi));
+    }
+
+    Floats weights(int cols) const {
+        const float lo = std::exp(head_.params.beta_min), hi = std::exp(head_.params.beta_max);
+        Floats w = level(cols), residual(cols, 1.0f);
+        solve_weights(features_.data(), head_.q, m_, cols, lo, hi, BETA_SWEEPS, w.data(), residual.data());
+        return w;
+    }
+
+    // The values plus a change, within what the cache can hold.
+    Floats bounded(const Floats & change) const {
+        Floats out(values_);
+        const float limit = limit_;
+#pragma omp simd
+        for (size_t i = 0; i < out.size(); ++i) {
+            const float v = out[i] + change[i];
+            out[i] = v > limit ? limit : v < -limit ? -limit : v;
+        }
+        return out;
+    }
+
+    // Held-out error of the weights with the best values for them.
+    Choice choose(const Floats & w, bool with_values) {
+        Choice best;
+        normalise(features_, w, m_, head_.q, x_, total_);
+        const int judged = head_.q - head_.q_fit, dv = head_.dv;
+        best.mass = mass_error(total_, head_.q_fit, head_.q);
+        if (judged == 0 && !with_values) {
+            return best;
+        }
+        const Floats rest = residual_of(head_, x_, m_, values_);
+        const int64_t from = int64_t(head_.q_fit) * dv, size = int64_t(judged) * dv;
+        const double target = sum_squares(&head_.targets[from], size);
+        const auto relative = [&](double squares) {
+            return float(target > 0 ? std::sqrt(squares / target) : squares > 0 ? 1.0 : 0.0);
+        };
+        if (judged > 0) {
+            best.error = relative(sum_squares(&rest[from], size));
+        }
+        if (!with_values) {
+            return best;
+        }
+        const Ridge system(head_, x_, m_, head_.q_fit, rest);
+        Floats change, left;
+        const auto attempt = [&](float ridge) {
+            if (!system.solve(ridge, change)) {
+                return NAN_F;
+            }
+            if (judged == 0) {
+                return 0.0f;
+            }
+            const Floats kept = bounded(change);
+            for (size_t i = 0; i < kept.size(); ++i) {
+                change[i] = kept[i] - values_[i];
+            }
+            left.assign(rest.begin() + from, rest.end());
+            gemm(true, false, judged, dv, m_, -1, &x_[head_.q_fit], head_.q, change.data(), dv, 1, left.data(), dv);
+            return relative(sum_squares(left.data(), size));
+        };
+        if (head_.params.ridge >= 0) {
+            const float error = attempt(head_.params.ridge);
+            if (judged == 0 || error < best.error) {
+                best.ridge = head_.params.ridge;
+                best.error = judged ? error : NAN_F;
+            }
+            return best;
+        }
+        int worse = 0;
+        for (const float ridge : GRID) {
+            head_.stop.check();
+            const float error = attempt(ridge);
+            if (error < best.error) {
+                best.error = error;
+                best.ridge = ridge;
+                worse = 0;
+            } else if (best.ridge < INF && ++worse == 2) {
+                break;
+            }
+        }
+        return best;
+    }
+
+    void finish(const Indices & cells, const Floats & w, Result & out) const {
+        out.beta.resize(m_);
+        auto & info = out.diagnostics;
+        info.beta_min = INF;
+        info.beta_max = NEG_INF;
+        for (int j = 0; j < m_; ++j) {
+            const float before = head_.bias.empty() ? 0.0f : head_.bias[cells[j]];
+            out.beta[j] = before + std::clamp(std::log(w[j]), head_.params.beta_min, head_.params.beta_max);
+            if (!info.fitted_beta && w[j] == 1.0f) {
+                out.beta[j] = before;
+            }
+            if (out.beta[j] > NEG_INF) {
+                info.beta_min = std::min(info.beta_min, out.beta[j]);
+                info.beta_max = std::max(info.beta_max, out.beta[j]);
+            }
+        }
+        if (info.beta_min > info.beta_max) {
+            info.beta_min = info.beta_max = 0;
+        }
+        info.norm_ratio = head_.value_max > 0 ? max_abs(out.values.data(), int64_t(out.values.size())) / head_.value_max : 1;
+    }
+
+    const Head & head_;
+    int m_;
+    Floats features_, values_;
+    Floats x_, total_;
+    float limit_ = INF;
+};
+
+} // namespace
+
+void solve_weights(const float * at, int64_t stride, int m, int cols, float lo, float hi, int sweeps, float * w,
+                   float * residual) {
+    Floats norm(m);
+    for (int j = 0; j < m; ++j) {
+        norm[j] = dot(at + j * stride, at + j * stride, cols);
+        add_scaled(residual, -w[j], at + j * stride, cols);
+    }
+    double before = sum_squares(residual, cols);
+    for (int sweep = 0; sweep < sweeps; ++sweep) {
+        for (int j = 0; j < m; ++j) {
+            if (!(norm[j] > 1e-30f)) {
+                continue;
+            }
+            const float * row = at + j * stride;
+            const float next = std::clamp(w[j] + dot(row, residual, cols) / norm[j], lo, hi);
+            if (next != w[j]) {
+                add_scaled(residual, w[j] - next, row, cols);
+                w[j] = next;
+            }
+        }
+        const double after = sum_squares(residual, cols);
+        if (!(before - after > 1e-4 * before)) {
+            break;
+        }
+        before = after;
+    }
+}
+
+Result fit(const Head & head, const Indices & cells) {
+    return Fitter(head, cells).run(cells);
+}
+
+float unfitted_error(const Head & head, const Indices & cells) {
+    const int cols = head.q - head.q_fit, m = int(cells.size());
+    if (cols == 0) {
+        return NAN_F;
+    }
+    Floats features(size_t(m) * cols), x, total;
+    head.features(cells, head.q_fit, head.q, features.data());
+    normalise(features, Floats(m, 1.0f), m, cols, x, total);
+    const Floats values = head.gather_values(cells);
+    const size_t from = size_t(head.q_fit) * head.dv;
+    Floats left(head.targets.begin() + from, head.targets.end());
+    gemm(true, false, cols, head.dv, m, -1, x.data(), cols, values.data(), head.dv, 1, left.data(), head.dv);
+    const double target = sum_squares(&head.targets[from], int64_t(left.size()));
+    const double squares = sum_squares(left.data(), int64_t(left.size()));
+    return float(target > 0 ? std::sqrt(squares / target) : squares > 0 ? 1.0 : 0.0);
+}
+
+} // namespace halo::compact

@@ -1,0 +1,98 @@
+// One head's problem: cleaned input, and what a single pass over queries x keys leaves behind.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "halo_compact.h"
+#include "simd.h"
+#include "team.h"
+
+namespace halo::compact {
+
+using Floats = std::vector<float>;
+using Indices = std::vector<int32_t>;
+
+struct Cancelled : std::exception {
+    const char * what() const noexcept override { return "the compaction was cancelled"; }
+};
+
+// The caller's flag, read between heads and between rounds.
+struct Stop {
+    const int32_t * flag = nullptr;
+    void check() const {
+        if (flag && __atomic_load_n(flag, __ATOMIC_RELAXED)) {
+            throw Cancelled();
+        }
+    }
+};
+
+struct Head {
+    Head(const halo_compact_job & job, const halo_compact_params & params, Team & team, Stop stop);
+
+    // Softmax of every query over the span: targets, log mass and scores. With keep_mass the
+    // normalised weights [q, n] stay in `mass`.
+    void attend(bool keep_mass);
+
+    // Weights of the given cells at full-span normalisation, transposed: out[m, last - first].
+    void features(const Indices & cells, int first, int last, float * out) const;
+
+    Floats gather_values(const Indices & cells) const;
+
+    const halo_compact_params & params;
+    Team & team;
+    Stop stop;
+    int n = 0, d = 0, dv = 0;
+    int q = 0;       // usable queries; the last q - q_fit judge the fits
+    int q_fit = 0;
+    int live = 0;    // cells that are present
+    float scale = 1, softcap = 0;
+    float value_max = 0;
+
+    Floats queries;  // [q, d], fitting queries first
+    Floats bias;     // [n]: beta, -inf for absent cells; empty when all are 0
+    Floats log_mass; // [q]
+    Floats targets;  // [q, dv]
+    Floats mean;     // [n] mean attention; -1 for absent cells
+    Floats score;    // [n] the score asked for, not pooled
+    Floats mass;     // [q, n] or empty
+
+  private:
+    void clean(const halo_compact_job & job);
+    void split(const halo_compact_job & job);
+    float weigh(float * row, int query) const;
+
+    const float * keys_ = nullptr;
+    const float * values_ = nullptr;
+    int64_t key_stride_ = 0, value_stride_ = 0;
+    const int32_t * key_pos_ = nullptr;
+    std::vector<int32_t> query_pos_; // of `queries`, empty when nothing is masked
+    Floats clean_keys_, clean_values_;
+};
+
+// Cells in the order of their worth, best first; absent cells come last. At least `m` long.
+Indices rank_attention(const Head & head);
+Indices rank_mean(const Head & head);
+Indices rank_recent(const Head & head, int m, const int32_t * key_pos);
+Indices rank_omp(const Head & head, int m);
+
+struct Result {
+    Floats beta, values;
+    halo_compact_diagnostics diagnostics{};
+};
+
+// Weights and values for the given (ascending) cells.
+Result fit(const Head & head, const Indices & cells);
+
+// Relative output error of the cells as they are, over the held-out queries.
+float unfitted_error(const Head & head, const Indices & cells);
+
+// min |1 - sum_j w_j row_j|^2 with lo <= w <= hi, by coordinate descent from the given w. The rows
+// are the first `cols` entries of at[j * stride]; `residual` [cols] ends as 1 - sum_j w_j row_j.
+void solve_weights(const float * at, int64_t stride, int m, int cols, float lo, float hi, int sweeps, float * w,
+                   float * residual);
+
+} // namespace halo::compact
