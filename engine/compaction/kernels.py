@@ -84,10 +84,7 @@ class _Job(ctypes.Structure):
             (name, ctypes.c_void_p)
             for name in ("keys", "values", "queries", "beta", "key_pos", "query_pos")
         ],
-        *[
-            (name, ctypes.c_int64)
-            for name in ("key_stride", "value_stride", "query_stride")
-        ],
+        *[(name, ctypes.c_int64) for name in ("key_stride", "value_stride", "query_stride")],
         *[(name, ctypes.c_int32) for name in ("n", "q", "d", "dv", "m")],
         ("scale", ctypes.c_float),
         ("softcap", ctypes.c_float),
@@ -236,7 +233,8 @@ def method_name(method: str) -> str:
     name = _ALIASES.get(method, method)
     if name not in METHODS:
         raise CompactionError(
-            f"There is no compaction method called {method!r}.", f"Use one of: {', '.join(METHODS)}."
+            f"There is no compaction method called {method!r}.",
+            f"Use one of: {', '.join(METHODS)}.",
         )
     return name
 
@@ -323,7 +321,7 @@ def _fill(native: _Job, job: Job) -> list[Any]:
 
 
 def _diagnostics(native: _Diagnostics) -> Diagnostics:
-    found = {name: getattr(native, name) for name, _ in native._fields_}
+    found = {part[0]: getattr(native, part[0]) for part in native._fields_}
     found["fitted_beta"] = bool(found["fitted_beta"])
     found["fitted_values"] = bool(found["fitted_values"])
     return Diagnostics(**found)

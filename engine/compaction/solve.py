@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+
 from engine.compaction.kernels import (
     F16_LIMIT,
     Cancel,
@@ -15,7 +16,6 @@ from engine.compaction.kernels import (
     compact_heads,
     errors_over,
 )
-
 from engine.compaction.span import LayerCells, LayerData
 from engine.config import CompactionConfig
 from engine.seam import F32

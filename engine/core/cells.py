@@ -66,7 +66,10 @@ class Cells:
 
     def take_slot(self) -> int:
         """An unused slot, or -1."""
-        return self._free_slots.pop() if self._free_slots else -1
+        if not self._free_slots:
+            return -1
+        self.shape += 1
+        return self._free_slots.pop()
 
     @property
     def free_slots(self) -> int:

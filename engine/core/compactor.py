@@ -116,7 +116,7 @@ class Compactor:
         self._count = 0
         self._tracked: dict[int, Sequence] = {}
         self._tracked_shape = -1
-        self._given_up: dict[str, int] = {}  # session -> tokens held when it failed
+        self._given_up: dict[str, int] = {}  # session -> tokens held when it gained nothing
         self._holes = False
         scheduler.relief = self.relief
 
@@ -324,9 +324,13 @@ class Compactor:
     def _consider(self, trigger: str, only: Sequence | None = None) -> None:
         candidates = []
         for sequence in [only] if only is not None else list(self._scheduler.alive()):
-            if sequence.held < self._given_up.get(sequence.name, 0):
+            failed_at = self._given_up.get(sequence.name)
+            if failed_at is not None and failed_at <= sequence.held < (
+                failed_at + self.config.min_span
+            ):
                 continue
-            if (part := self._span(sequence)) is not None:
+            part = self._span(sequence)
+            if part is not None and self._bearable(sequence, part):
                 candidates.append((sequence, part))
         best = policy.most_promising(candidates)
         if best is not None:
@@ -334,12 +338,20 @@ class Compactor:
 
     # --- a job's life ---------------------------------------------------------------------------
 
+    def _bearable(self, sequence: Sequence, part: policy.Span) -> bool:
+        """Whether nobody's memory gets thinner than max_ratio by being compacted unasked."""
+        fold = sequence.fold
+        start = fold.start if fold is not None else part.start
+        kept = 0 if part.whole or fold is None else fold.cells
+        after = policy.cells_after(part.cells, self.config.ratio or policy.RATIOS[0])
+        return part.end - start <= self.config.max_ratio * (kept + after)
+
     def _start(
         self, sequence: Sequence, part: policy.Span, trigger: str, method: str, ratio: float
     ) -> None:
         self._count += 1
         self.job = job = Job(self._count, sequence, part, trigger, method, ratio, time.monotonic())
-        sequence.guard = part.end
+        sequence.guard, sequence.private = part.end, part.start
         self._scheduler.keep_to_itself(sequence, part.start)
         self._report(job, "started")
         if self.config.study != "off" and not method.startswith("evict-recent"):
@@ -455,7 +467,7 @@ class Compactor:
         errors = np.array([r.errors for r in results])
         evicted = np.array([r.evicted for r in results])
         if m >= part.cells:
-            self._given_up[sequence.name] = sequence.held + self.config.min_span
+            self._given_up[sequence.name] = sequence.held
         self._report(
             job,
             "done",
@@ -469,7 +481,7 @@ class Compactor:
         )
 
     def _fail(self, job: Job, what: str, remedy: str) -> None:
-        self._given_up[job.sequence.name] = job.sequence.held + self.config.min_span
+        self._given_up[job.sequence.name] = job.sequence.held
         self._end("failed", what, remedy)
 
     def _end(self, phase: str, what: str = "", remedy: str = "") -> None:

@@ -44,7 +44,7 @@ class Sequence:
     __slots__ = (
         "admitted", "arrival", "cached", "fold", "guard", "held", "hold", "last_used",
         "messages",
-        "n_prompt", "name", "payload", "phase", "preempted", "reason", "slot", "tokens",
+        "n_prompt", "name", "payload", "phase", "preempted", "private", "reason", "slot", "tokens",
         "waits_for",
     )  # fmt: skip
 
@@ -65,6 +65,7 @@ class Sequence:
         self.payload: object = None  # the generation it works on; not the scheduler's business
         self.fold: Fold | None = None  # what was compacted
         self.guard = 0  # tokens a compaction under way relies on; 0 as soon as they change
+        self.private = 0  # from where on cells are not shared while `guard` is set
         self.hold = False  # waits at the last position for a compaction to make room
         self.messages: tuple[Message, ...] = ()  # the conversation that `tokens` were made of
 
@@ -76,7 +77,9 @@ class Sequence:
     @property
     def exact(self) -> int:
         """Tokens at the beginning that have a cell each: what others may share."""
-        return self.fold.start if self.fold is not None else self.held
+        if self.fold is not None:
+            return self.fold.start
+        return min(self.held, self.private) if self.guard else self.held
 
     def cells_of(self, count: int) -> int:
         """Cells of the first `count` tokens; `count` is not inside the fold."""
