@@ -209,16 +209,16 @@ class Compactor:
         if self.impossible or self._scheduler.cells.shape == self._tracked_shape:
             return
         self._tracked_shape = self._scheduler.cells.shape
-        wanted = {s.slot: s for s in (*self._scheduler.running, *self._scheduler.idle)}
+        wanted = {s.slot: s for s in self._scheduler.alive() if s.slot >= 0}
         if not self.config.auto:
             wanted = {slot: s for slot, s in wanted.items() if s is self.branch}
         for slot, sequence in list(self._tracked.items()):
             if wanted.get(slot) is not sequence:
-                seam.track_queries(self._context.pointer, slot, 0)
+                self._context.track(slot, 0)
                 del self._tracked[slot]
         for slot, sequence in wanted.items():
-            if slot >= 0 and slot not in self._tracked:
-                seam.track_queries(self._context.pointer, slot, self._capacity(sequence))
+            if slot not in self._tracked:
+                self._context.track(slot, self._capacity(sequence))
                 self._tracked[slot] = sequence
 
     def pump(self) -> None:
@@ -579,7 +579,7 @@ class Compactor:
         branch, job.branch = job.branch, None
         assert branch is not None
         if self._tracked.get(branch.slot) is branch:
-            seam.track_queries(self._context.pointer, branch.slot, 0)
+            self._context.track(branch.slot, 0)
             del self._tracked[branch.slot]
         self._scheduler.end_branch(branch)
 

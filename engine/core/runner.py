@@ -45,6 +45,7 @@ class Context:
         self.n_seq_max = int(self._llama.llama_n_seq_max(self.pointer))
         self.n_batch = int(self._llama.llama_n_batch(self.pointer))
         self._attached = self._attach()
+        self.tracked: set[int] = set()  # slots whose queries are kept
         self._fill_batch()
         self._logits_base = 0
         self._logits: npt.NDArray[np.float32] = np.zeros((0, 0), np.float32)
@@ -163,7 +164,17 @@ class Context:
 
     # --- memory (see cells.Memory) --------------------------------------------------------------
 
+    def track(self, slot: int, capacity: int) -> None:
+        """Keep the queries of the newest `capacity` tokens of a slot; 0 stops and forgets."""
+        seam.track_queries(self.pointer, slot, capacity)
+        if capacity:
+            self.tracked.add(slot)
+        else:
+            self.tracked.discard(slot)
+
     def remove(self, slot: int, start: int) -> bool:
+        if slot in self.tracked:  # those tokens were never asked
+            seam.forget_queries(self.pointer, slot, start)
         if not start:
             self._llama.llama_memory_seq_rm(self.memory, slot, -1, -1)
             return True

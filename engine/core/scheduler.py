@@ -149,8 +149,10 @@ class Scheduler:
     # --- compaction -----------------------------------------------------------------------------
 
     def alive(self) -> Iterable[Sequence]:
-        """Open sessions that hold cells."""
-        yield from (s for s in (*self.running, *self.idle, *self.queue) if s.held)
+        """Sessions at work, and idle ones that hold cells."""
+        yield from self.running
+        yield from self.idle
+        yield from (s for s in self.queue if s.held)
 
     def drop_kept(self) -> bool:
         """Give up the oldest prefix kept of a closed session; False if there is none."""

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from engine.client import EngineClient
-from engine.config import Config
+from engine.config import CompactionConfig, Config
 from engine.core.cells import Cells
 from engine.core.model import Model
 from engine.core.runner import Context
@@ -289,7 +289,8 @@ async def test_control_names_in_messages_are_plain_text(tmp_path: Path) -> None:
 
 
 async def test_refusals(tmp_path: Path) -> None:
-    async with running(model(), tmp_path, n_ctx=512) as talk:
+    exact = CompactionConfig(auto=False)  # else a long prompt is read all the same
+    async with running(model(), tmp_path, n_ctx=512, compaction=exact) as talk:
         with pytest.raises(EngineError) as refused:
             await talk.client.generate("nobody", chat("Hi."))
         assert refused.value.code == "unknown_session"
