@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from engine import native, seam
 from engine.compaction import policy, solve, span
@@ -42,6 +43,7 @@ MOVES = 64  # cells moved down between two steps
 ADJUSTABLE = (
     "auto", "threshold", "session_cells", "ratio", "max_error", "method", "study",
 )  # fmt: skip
+LOOP = 20  # tokens repeated word for word that end a recap
 FEWEST_QUERIES = 16  # tokens; below, a fit would be guesswork
 
 
@@ -57,13 +59,36 @@ class Job:
     ratio: float  # 0 = by error bound
     started: float
     stage: str = "study"
-    branch: Sequence | None = None
-    studied: int = 0
+    branches: list[Sequence] = field(default_factory=list)
+    studied: int = 0  # tokens said in study, then layers handed to the worker
     source: str = ""
     queries: list[seam.F32] = field(default_factory=list)  # by layer
     cells_after: int = 0
     worker: Worker | None = None
     stall: float = 0.0
+
+
+class Study:
+    """How one branch speaks: sampled, until it says the same again."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = np.random.default_rng(seed)
+        self._seen: set[tuple[int, ...]] = set()
+
+    def choose(self, logits: npt.NDArray[np.float32]) -> int:
+        """Sample at temperature 1 among tokens at least a fiftieth as likely as the likeliest."""
+        candidates = np.flatnonzero(logits > logits.max() - np.log(50.0))
+        weights = np.exp(logits[candidates].astype(np.float64) - logits.max())
+        return int(self._random.choice(candidates, p=weights / weights.sum()))
+
+    def loops(self, branch: Sequence, token: int) -> bool:
+        """Whether the last tokens were said before, word for word."""
+        if len(branch.tokens) - branch.n_prompt < LOOP:
+            return False
+        last = (*branch.tokens[-LOOP + 1 :], token)
+        known = last in self._seen
+        self._seen.add(last)
+        return known
 
 
 class Worker(threading.Thread):
@@ -102,12 +127,13 @@ class Compactor:
         scheduler: Scheduler,
         language: Language,
         tell: Callable[[Compaction], None],
+        ends: Callable[[int], bool],
         threads: int,
     ) -> None:
         """Raises ConfigError when the profile named in `config` cannot be used."""
         self.config = config
         self._context, self._scheduler, self._language = context, scheduler, language
-        self._tell = tell
+        self._tell, self._ends = tell, ends
         self._threads = config.threads or max(1, threads // 2)
         self.impossible = context.cannot_compact()
         self._layers = [] if self.impossible else context.layers()
@@ -139,8 +165,9 @@ class Compactor:
         return self._scheduler.max_length
 
     @property
-    def branch(self) -> Sequence | None:
-        return self.job.branch if self.job is not None else None
+    def branches(self) -> list[Sequence]:
+        """The sessions' hidden branches that are at work now."""
+        return self.job.branches if self.job is not None else []
 
     # --- from outside ---------------------------------------------------------------------------
 
@@ -200,8 +227,8 @@ class Compactor:
         job = self.job
         if job is None:
             return False
-        if job.branch is not None:  # it needs cells itself
-            self._finish_study(job)
+        if job.branches:  # they need cells themselves
+            self._gather(job)
         return True
 
     def prepare(self) -> None:
@@ -211,7 +238,7 @@ class Compactor:
         self._tracked_shape = self._scheduler.cells.shape
         wanted = {s.slot: s for s in self._scheduler.alive() if s.slot >= 0}
         if not self.config.auto:
-            wanted = {slot: s for slot, s in wanted.items() if s is self.branch}
+            wanted = {slot: s for slot, s in wanted.items() if s in self.branches}
         for slot, sequence in list(self._tracked.items()):
             if wanted.get(slot) is not sequence:
                 self._context.track(slot, 0)
@@ -289,7 +316,7 @@ class Compactor:
     # --- choosing -------------------------------------------------------------------------------
 
     def _span(self, sequence: Sequence, again: bool = False) -> policy.Span | None:
-        if not sequence.held or sequence.slot < 0 or sequence is self.branch:
+        if not sequence.held or sequence.slot < 0 or sequence in self.branches:
             return None
         fold, config = sequence.fold, self.config
         held = policy.Held(
@@ -356,7 +383,7 @@ class Compactor:
         self._report(job, "started")
         if self.config.study != "off" and not method.startswith("evict-recent"):
             self._begin_study(job)
-        if job.branch is None:
+        if not job.branches:
             self._gather(job)
 
     def _pursue(self, job: Job) -> None:
@@ -364,9 +391,10 @@ class Compactor:
             self._end("cancelled")
             return
         if job.stage == "study":
-            branch = job.branch
-            if branch is None or branch.phase in (Phase.IDLE, Phase.QUEUED):
-                self._finish_study(job)
+            for branch in [b for b in job.branches if b.phase is Phase.QUEUED]:
+                self._drop_branch(job, branch)  # preempted: somebody needed its cells
+            if all(branch.phase is Phase.IDLE for branch in job.branches):
+                self._gather(job)
             return
         worker = job.worker
         assert worker is not None
@@ -494,8 +522,8 @@ class Compactor:
                     job.worker.inbox.put_nowait(None)
                 except queue.Full:
                     pass  # it looks at `cancel` after the layer in hand
-        if job.branch is not None:
-            self._drop_branch(job)
+        for branch in list(job.branches):
+            self._drop_branch(job, branch)
         job.sequence.guard = 0
         job.sequence.hold = False
         self.job = None
@@ -522,28 +550,34 @@ class Compactor:
             return  # the template writes finished turns differently
         if not self._context.partial and held != sequence.held:
             return
-        cells = self._scheduler.cells
-        if cells.free < len(prompt) - held + self.config.study_tokens // 2:
-            return
-        branch = Sequence(BRANCH)
-        if self._scheduler.branch(sequence, branch, prompt, held):
-            job.branch = branch
-            self._report(job, "study", total=self.config.study_tokens)
+        # Several, sampled: a single recap keeps to what comes to mind first.
+        need = len(prompt) - held + self.config.study_tokens // 2
+        spare = self._scheduler.cells.free // need
+        for number in range(min(self.config.study_samples, spare)):
+            branch = Sequence(f"{BRANCH}{number}")
+            branch.payload = Study(number)
+            if not self._scheduler.branch(sequence, branch, list(prompt), held):
+                break
+            job.branches.append(branch)
+        if job.branches:
+            self._report(job, "study", total=self._study_total(job))
 
-    def studied(self, token: int, ends: bool) -> None:
-        """The branch said a token."""
-        job = self.job
-        assert job is not None and job.branch is not None
-        if ends or job.studied >= self.config.study_tokens:
-            self._finish_study(job)
+    def _study_total(self, job: Job) -> int:
+        return len(job.branches) * self.config.study_tokens
+
+    def studied(self, branch: Sequence, logits: npt.NDArray[np.float32]) -> None:
+        """A branch has been computed up to its last token: choose the next."""
+        job, study = self.job, branch.payload
+        assert job is not None and isinstance(study, Study)
+        token = study.choose(logits)
+        said = len(branch.tokens) - branch.n_prompt
+        if self._ends(token) or said >= self.config.study_tokens or study.loops(branch, token):
+            self._scheduler.stop(branch)
             return
-        job.branch.tokens.append(token)
+        branch.tokens.append(token)
         job.studied += 1
-        if job.studied % 16 == 0:
-            self._report(job, "study", done=job.studied, total=self.config.study_tokens)
-
-    def _finish_study(self, job: Job) -> None:
-        self._gather(job)
+        if job.studied % 32 == 0:
+            self._report(job, "study", done=job.studied, total=self._study_total(job))
 
     def _gather(self, job: Job) -> None:
         """Collect the queries, drop the branch, go on to the solver."""
@@ -552,8 +586,7 @@ class Compactor:
         sources = []
         if sequence.slot in self._tracked:
             sources.append(("later", sequence.slot))
-        if job.branch is not None and job.branch.slot in self._tracked:
-            sources.append(("recap", job.branch.slot))
+        sources += [("recap", b.slot) for b in job.branches if b.slot in self._tracked]
         job.queries = []
         used = [(n, s) for n, s in sources if seam.count_queries(ctx, s, start) > 0]
         tokens = sum(seam.count_queries(ctx, s, start) for _, s in used)
@@ -561,9 +594,9 @@ class Compactor:
             for index, info in enumerate(self._layers):
                 parts = [seam.queries(ctx, index, info, slot, start)[1] for _, slot in used]
                 job.queries.append(span.gather(parts))
-        job.source = "+".join(name for name, _ in used)
-        if job.branch is not None:
-            self._drop_branch(job)
+        job.source = "+".join(dict.fromkeys(name for name, _ in used))
+        for branch in list(job.branches):
+            self._drop_branch(job, branch)
         if not job.queries:
             self._fail(
                 job,
@@ -575,9 +608,8 @@ class Compactor:
         else:
             self._begin_measuring(job)
 
-    def _drop_branch(self, job: Job) -> None:
-        branch, job.branch = job.branch, None
-        assert branch is not None
+    def _drop_branch(self, job: Job, branch: Sequence) -> None:
+        job.branches.remove(branch)
         if self._tracked.get(branch.slot) is branch:
             self._context.track(branch.slot, 0)
             del self._tracked[branch.slot]
@@ -586,7 +618,7 @@ class Compactor:
     def _capacity(self, sequence: Sequence) -> int:
         width = 4 * sum(layer.n_head * layer.d_k for layer in self._layers)
         wanted = self.config.queries
-        if sequence is self.branch:
+        if sequence in self.branches:
             wanted = self.config.study_tokens + 64  # the question as well
         return max(16, min(wanted, QUERY_BYTES // max(1, width)))
 
@@ -618,13 +650,13 @@ class Compactor:
             first, last = self._positions(job)
             # With a branch at work the span has two owners.
             owner = np.where(cells.owner == native.SHARED, cells.first, cells.owner)
-            slots = [job.sequence.slot] + ([job.branch.slot] if job.branch else [])
+            slots = [job.sequence.slot, *(b.slot for b in job.branches)]
             mine = np.isin(owner, slots) & (cells.pos >= first) & (cells.pos < last)
             solving = tuple(Stretch(*run) for run in span.runs(np.flatnonzero(mine)))
         folds, marks = {}, np.zeros(cells.total, bool)
         for sequence in self._scheduler.alive():
             fold = sequence.fold
-            if fold is None or sequence is self.branch:
+            if fold is None or sequence in self.branches:
                 continue
             folds[sequence.name] = (fold.end - fold.start, fold.cells)
             own = (cells.owner == sequence.slot) | (

@@ -14,7 +14,7 @@ from engine.compaction import METHODS
 from engine.config import CompactionConfig, EngineConfig
 from engine.core import report
 from engine.core.cells import Cells
-from engine.core.compactor import Compactor
+from engine.core.compactor import Compactor, Study
 from engine.core.facts import ready_event
 from engine.core.generation import Generation
 from engine.core.language import Language
@@ -151,6 +151,7 @@ class EngineCore:
             self._scheduler,
             self._language,
             self._compaction_event,
+            self._model.is_eog,
             self._context.threads,
         )
         self._speed = report.Speedometer()
@@ -250,9 +251,8 @@ class EngineCore:
 
     def _sample(self, sequence: Sequence, row: int, position: int) -> None:
         context, model = self._context, self._model
-        if sequence is self._compactor.branch:
-            token = int(context.logits(row).argmax())
-            self._compactor.studied(token, model.is_eog(token))
+        if isinstance(sequence.payload, Study):
+            self._compactor.studied(sequence, context.logits(row))
             return
         generation = sequence.payload
         assert isinstance(generation, Generation)

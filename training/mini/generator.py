@@ -330,22 +330,24 @@ class Dialogue:
         )
 
     def recap(self) -> None:
-        """Everything told so far as questions with their answers, in the order of telling.
+        """Everything told so far as questions with their answers, in any order.
 
-        The engine asks for this before it compacts a conversation: the queries of the answers are
-        those of later questions, so they tell which keys matter ("self-study" of the paper).
+        The engine asks for this before it compacts a conversation, and samples several: the queries
+        of the answers are those of later questions, so they tell which keys matter ("self-study" of
+        the paper).
         """
         if self.speakers or not 1 <= len(self.facts) <= RECAP_MOST:
             return self.ask()
         r = self.r
         self.user(self.style(r.choice(talk.RECAP), names=False))
+        told = r.sample(list(self.facts.values()), len(self.facts))
         said = [
             upper(r.choice(f.form.ask).format(s=f.subject, a=f.animal))
             + " "
             + upper(f.say(f.form.answer))
-            for f in self.facts.values()
+            for f in told
         ]
-        self.reply(" ".join(said), "recap", [f.value for f in self.facts.values()])
+        self.reply(" ".join(said), "recap", [f.value for f in told])
 
     def ask_unknown(self) -> None:
         r = self.r
@@ -452,9 +454,15 @@ def _system(d: Dialogue) -> None:
 
 
 def dialogue(
-    seed: int, *, target_tokens: int, split: str = "train", mode: str | None = None
+    seed: int,
+    *,
+    target_tokens: int,
+    split: str = "train",
+    mode: str | None = None,
+    told: int = 0,
 ) -> list[dict]:
-    """One conversation of about `target_tokens` tokens.
+    """One conversation of about `target_tokens` tokens; "gap" and "document" tell `told` facts,
+    0 = one in about 90 tokens.
 
     Modes: "dense" and "chat" mix telling and asking; "gap" and "document" tell everything first, talk
     for most of the length, then ask; "speakers" has named people whose facts must be kept apart.
@@ -469,7 +477,7 @@ def dialogue(
     d.lower = r.random() < 0.1
     mode = mode or r.choice(MODES)
     if mode in ("gap", "document"):
-        n = max(3, min(40, target // 300))
+        n = told or max(3, min(40, target // 300))
         if mode == "document" or r.random() < 0.3:
             d.notes(n, target // 2 if mode == "document" else 0)
         while len(d.facts) < n:
@@ -481,7 +489,7 @@ def dialogue(
                 d.filler(long=target > 2500 and r.random() < 0.5)
             else:
                 r.choice((d.outside, d.identity))()
-        if r.random() < 0.35:
+        if r.random() < 0.5:
             d.recap()
         while d.chars < target:
             d.ask() if r.random() < 0.8 else d.ask_unknown()
@@ -503,7 +511,7 @@ def dialogue(
         d.ask_all,
         d.recap,
     ]
-    w = (22, 26, 16, 5, 9, 3, 9, 10, 3, 1) if mode == "chat" else (30, 40, 4, 5, 9, 3, 3, 4, 2, 2)
+    w = (22, 26, 16, 5, 9, 3, 9, 10, 3, 2) if mode == "chat" else (30, 40, 4, 5, 9, 3, 3, 4, 2, 4)
     if r.random() < 0.15:
         d.greet()
     if r.random() < 0.88:  # the rest open with anything
