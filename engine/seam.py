@@ -61,6 +61,7 @@ def declare(lib: Any) -> None:
     i32, ptr = ctypes.c_int32, ctypes.c_void_p
     where = [ptr, i32, i32, i32]
     for name, arguments in {
+        "halo_cells_of": [ptr, i32, i32, i32, ptr, ptr, ptr, i32],
         "halo_layer_describe": [ptr, i32, i32, ctypes.POINTER(_LayerInfo)],
         "halo_cells_read": [*where, ptr, i32, ptr, ptr],
         "halo_cells_write": [*where, ptr, i32, ptr, ptr],
@@ -91,6 +92,20 @@ def layers(ctx: Any, n_layers: int, cache: int = 0) -> list[LayerInfo]:
 
 def _cells(cells: npt.ArrayLike) -> I32:
     return np.ascontiguousarray(cells, np.int32)
+
+
+def cells_of(ctx: Any, slot: int, cache: int = 0) -> tuple[I32, I32, I32]:
+    """Cells of a sequence by position, their positions, and how many sequences own each: [n]."""
+    n = _check(int(_lib().halo_cells_of(ctx, cache, 0, slot, None, None, None, 0)))
+    cells, pos, owners = np.empty((3, n), np.int32)
+    _check(
+        int(
+            _lib().halo_cells_of(
+                ctx, cache, 0, slot, cells.ctypes.data, pos.ctypes.data, owners.ctypes.data, n
+            )
+        )
+    )
+    return cells, pos, owners
 
 
 def read(

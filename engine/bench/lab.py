@@ -21,6 +21,17 @@ from engine.errors import EngineError
 F32 = npt.NDArray[np.float32]
 
 
+Who = list[list[span.Asked]] | list[F32]
+
+
+def _wrap(asked: list[span.Asked] | F32, info: seam.LayerInfo) -> list[span.Asked]:
+    if isinstance(asked, list):
+        return asked
+    none = np.empty((0, info.n_head_kv, info.d_k), np.float32)
+    pos = np.zeros(len(asked), np.int32)
+    return [span.Asked(asked, pos, none, pos[:0], np.empty((info.n_head_kv, 0), np.float32))]
+
+
 class Lab:
     """One model and context; slots are llama.cpp sequences, positions count from 0.
 
@@ -147,14 +158,27 @@ class Lab:
         ctx = self.context.pointer
         return [seam.queries(ctx, i, info, slot, start)[1] for i, info in enumerate(self.layers)]
 
+    def asked(self, slots: Sequence[int], first: int, last: int) -> list[list[span.Asked]]:
+        """Of every layer: the kept queries of the slots, with what they saw outside [first, last)."""
+        ctx = self.context.pointer
+        return [
+            [span.who_asked(ctx, i, info, slot, first, last) for slot in slots]
+            for i, info in enumerate(self.layers)
+        ]
+
     # --- compaction -----------------------------------------------------------------------------
 
-    def read(self, slot: int, first: int, last: int, queries: list[F32]) -> list[span.LayerData]:
-        """The cells of positions [first, last), which belong to `slot` alone."""
+    def read(self, slot: int, first: int, last: int, asked: Who) -> list[span.LayerData]:
+        """The cells of positions [first, last), which belong to `slot` alone.
+
+        `asked` holds who asked in each layer, or bare queries [t, n_head, d], which then all count
+        the same.
+        """
         ctx = self.context.pointer
         cells = span.locate(ctx, slot, first, last)
         return [
-            span.read_layer(ctx, i, info, cells, queries[i]) for i, info in enumerate(self.layers)
+            span.read_layer(ctx, i, info, cells, _wrap(asked[i], info))
+            for i, info in enumerate(self.layers)
         ]
 
     def compact(
@@ -163,11 +187,11 @@ class Lab:
         first: int,
         last: int,
         ratio: float,
-        queries: list[F32],
+        asked: Who,
         settings: solve.Settings,
     ) -> list[solve.LayerResult]:
         """Replace the cells of positions [first, last) by fewer; what became of each layer."""
-        data = self.read(slot, first, last, queries)
+        data = self.read(slot, first, last, asked)
         m = policy.cells_after(len(data[0].keys), ratio)
         results = [solve.solve_layer(d, [m] * d.info.n_head_kv, settings) for d in data]
         span.replace(self.context.pointer, slot, first, last, [r.cells for r in results])

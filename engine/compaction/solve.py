@@ -101,13 +101,14 @@ def _known(error: float) -> float:
 
 
 def _job(data: LayerData, head: int, m: int) -> Job:
-    keys, values, queries, beta = data.head(head)
+    keys, values, queries, beta, log_rest = data.head(head)
     return Job(
         keys=keys,
         values=values,
         queries=queries,
         m=m,
         beta=beta if beta.any() else None,
+        **({"log_rest": log_rest} if "log_rest" in Job.__dataclass_fields__ else {}),
         scale=data.info.scale or None,
         softcap=data.info.softcap,
     )

@@ -18,6 +18,42 @@ F16_MAX = 65504.0  # also the limit of a quantised block's scale
 
 
 @dataclass(slots=True)
+class Asked:
+    """Tokens of one sequence that looked back at a span, and what else they saw in one layer.
+
+    How much of a query's attention went to the span at all decides how much its error matters: a
+    head that looks at its neighbours must not crowd out one that looks things up.
+    """
+
+    queries: F32  # [t, n_head, d_k]
+    pos: I32  # [t]
+    keys: F32  # [r, n_head_kv, d_k] of the sequence's cells outside the span
+    key_pos: I32  # [r]
+    beta: F32  # [n_head_kv, r]
+
+    def log_rest(self, info: LayerInfo) -> F32:
+        """Log of the attention mass outside the span [t, n_head]; -inf where there is none."""
+        t, heads = self.queries.shape[:2]
+        out = np.full((t, heads), -np.inf, np.float32)
+        if not len(self.keys):
+            return out
+        scale = info.scale or info.d_k**-0.5
+        hidden = self.key_pos[None, :] > self.pos[:, None]
+        for head in range(heads):
+            kv = head // info.group
+            scores = self.queries[:, head] @ self.keys[:, kv].T * scale
+            if info.softcap:
+                scores = info.softcap * np.tanh(scores / info.softcap)
+            scores += self.beta[kv]
+            scores[hidden] = -np.inf
+            top = scores.max(1)
+            top[~np.isfinite(top)] = 0.0
+            with np.errstate(divide="ignore"):
+                out[:, head] = np.log(np.exp(scores - top[:, None]).sum(1)) + top
+        return out
+
+
+@dataclass(slots=True)
 class LayerData:
     """One layer's share of a span: n cells, t tokens that asked."""
 
@@ -26,17 +62,34 @@ class LayerData:
     keys: F32  # [n, n_head_kv, d_k]
     values: F32  # [n, n_head_kv, d_v]
     beta: F32  # [n_head_kv, n]
-    queries: F32  # [t, n_head, d_k]
+    asked: list[Asked]
+    _pool: tuple[F32, F32] | None = None
 
-    def head(self, head: int) -> tuple[F32, F32, F32, F32]:
-        """Keys [n, d], values [n, dv], queries [t * group, d], beta [n] of one KV head."""
+    @property
+    def pool(self) -> tuple[F32, F32]:
+        """All queries [t, n_head, d_k], and the log of their mass outside the span [t, n_head].
+
+        Computed where it is first asked for: in the solver's thread.
+        """
+        if self._pool is None:
+            self._pool = (
+                np.concatenate([a.queries for a in self.asked]),
+                np.concatenate([a.log_rest(self.info) for a in self.asked]),
+            )
+        return self._pool
+
+    def head(self, head: int) -> tuple[F32, F32, F32, F32, F32]:
+        """Keys [n, d], values [n, dv], queries [t * group, d], beta [n], log_rest [t * group] of
+        one KV head."""
         group = self.info.group
-        asked = self.queries[:, head * group : (head + 1) * group]
+        mine = slice(head * group, (head + 1) * group)
+        queries, log_rest = self.pool
         return (
             np.ascontiguousarray(self.keys[:, head]),
             np.ascontiguousarray(self.values[:, head]),
-            np.ascontiguousarray(asked.reshape(-1, self.info.d_k)),
+            np.ascontiguousarray(queries[:, mine].reshape(-1, self.info.d_k)),
             np.ascontiguousarray(self.beta[head]),
+            np.ascontiguousarray(log_rest[:, mine].reshape(-1)),
         )
 
 
@@ -50,16 +103,32 @@ class LayerCells:
 
 
 def locate(ctx: Any, slot: int, first: int, last: int) -> I32:
-    """Indices of the cells of `slot` alone with positions in [first, last), by position."""
-    cells = native.cell_map(ctx)
-    mine = np.flatnonzero((cells.owner == slot) & (cells.pos >= first) & (cells.pos < last))
-    return mine[np.argsort(cells.pos[mine], kind="stable")].astype(np.int32)
+    """Indices of the cells that belong to `slot` alone, positions in [first, last), by position."""
+    cells, pos, owners = seam.cells_of(ctx, slot)
+    return cells[(pos >= first) & (pos < last) & (owners == 1)]
 
 
-def read_layer(ctx: Any, index: int, info: LayerInfo, cells: I32, queries: F32) -> LayerData:
+def who_asked(ctx: Any, index: int, info: LayerInfo, slot: int, first: int, last: int) -> Asked:
+    """The kept queries of a sequence at positions >= last, and its keys outside [first, last)."""
+    pos, queries = seam.queries(ctx, index, info, slot, last)
+    cells, at, _ = seam.cells_of(ctx, slot)
+    outside = (at < first) | (at >= last)
+    others = cells[outside]
+    keys, _ = seam.read(ctx, index, info, others)
+    return Asked(queries, pos, keys, at[outside], seam.get_bias(ctx, index, info, others))
+
+
+def read_layer(ctx: Any, index: int, info: LayerInfo, cells: I32, asked: list[Asked]) -> LayerData:
     """Everything the solver needs of one layer."""
     keys, values = seam.read(ctx, index, info, cells)
-    return LayerData(index, info, keys, values, seam.get_bias(ctx, index, info, cells), queries)
+    return LayerData(
+        index,
+        info,
+        keys,
+        values,
+        seam.get_bias(ctx, index, info, cells),
+        asked,
+    )
 
 
 def replace(ctx: Any, slot: int, first: int, last: int, layers: list[LayerCells]) -> int:
@@ -91,16 +160,6 @@ def replace(ctx: Any, slot: int, first: int, last: int, layers: list[LayerCells]
 
 def _fits(numbers: F32) -> bool:
     return bool(np.abs(numbers).max(initial=0.0) <= F16_MAX)  # false for NaN
-
-
-def gather(parts: list[F32]) -> F32:
-    """Queries of several sources as one [t, n_head, d_k]."""
-    return np.concatenate(parts) if len(parts) > 1 else parts[0]
-
-
-def empty_queries(info: LayerInfo) -> F32:
-    """No queries of a layer."""
-    return np.empty((0, info.n_head, info.d_k), np.float32)
 
 
 def runs(indices: npt.NDArray[np.int64]) -> list[tuple[int, int]]:

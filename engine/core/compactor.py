@@ -62,7 +62,8 @@ class Job:
     branches: list[Sequence] = field(default_factory=list)
     studied: int = 0  # tokens said in study, then layers handed to the worker
     source: str = ""
-    queries: list[seam.F32] = field(default_factory=list)  # by layer
+    sources: list[int] = field(default_factory=list)  # slots that asked
+    asked: list[list[span.Asked]] = field(default_factory=list)  # by layer, by source
     cells_after: int = 0
     worker: Worker | None = None
     stall: float = 0.0
@@ -227,9 +228,9 @@ class Compactor:
         job = self.job
         if job is None:
             return False
-        if job.branches:  # they need cells themselves
-            self._gather(job)
-        return True
+        if job.stage == "study":  # its branches need cells themselves
+            self._begin_gathering(job)
+        return self.job is not None
 
     def prepare(self) -> None:
         """Before a step: keep the queries of whoever may be compacted."""
@@ -384,7 +385,7 @@ class Compactor:
         if self.config.study != "off" and not method.startswith("evict-recent"):
             self._begin_study(job)
         if not job.branches:
-            self._gather(job)
+            self._begin_gathering(job)
 
     def _pursue(self, job: Job) -> None:
         if job.sequence.guard != job.part.end:
@@ -394,7 +395,10 @@ class Compactor:
             for branch in [b for b in job.branches if b.phase is Phase.QUEUED]:
                 self._drop_branch(job, branch)  # preempted: somebody needed its cells
             if all(branch.phase is Phase.IDLE for branch in job.branches):
-                self._gather(job)
+                self._begin_gathering(job)
+            return
+        if job.stage == "gather":
+            self._gather(job)
             return
         worker = job.worker
         assert worker is not None
@@ -418,7 +422,7 @@ class Compactor:
         if len(cells) != job.part.cells:
             raise EngineError("The session's cells changed.", "Compact again.")
         return span.read_layer(
-            self._context.pointer, index, self._layers[index], cells, job.queries[index]
+            self._context.pointer, index, self._layers[index], cells, job.asked[index]
         )
 
     def _positions(self, job: Job) -> tuple[int, int]:
@@ -579,31 +583,42 @@ class Compactor:
         if job.studied % 32 == 0:
             self._report(job, "study", done=job.studied, total=self._study_total(job))
 
-    def _gather(self, job: Job) -> None:
-        """Collect the queries, drop the branch, go on to the solver."""
-        ctx, sequence = self._context.pointer, job.sequence
-        start = sequence.position(job.part.end)
-        sources = []
-        if sequence.slot in self._tracked:
-            sources.append(("later", sequence.slot))
-        sources += [("recap", b.slot) for b in job.branches if b.slot in self._tracked]
-        job.queries = []
-        used = [(n, s) for n, s in sources if seam.count_queries(ctx, s, start) > 0]
-        tokens = sum(seam.count_queries(ctx, s, start) for _, s in used)
-        if tokens >= FEWEST_QUERIES:
-            for index, info in enumerate(self._layers):
-                parts = [seam.queries(ctx, index, info, slot, start)[1] for _, slot in used]
-                job.queries.append(span.gather(parts))
-        job.source = "+".join(dict.fromkeys(name for name, _ in used))
-        for branch in list(job.branches):
-            self._drop_branch(job, branch)
-        if not job.queries:
+    def _begin_gathering(self, job: Job) -> None:
+        """The study is over: see whose queries there are."""
+        start = job.sequence.position(job.part.end)
+        sources = [("recap", branch.slot) for branch in job.branches]
+        sources.append(("later", job.sequence.slot))
+        kept = [(n, s) for n, s in sources if s in self._context.tracked]
+        counts = {s: seam.count_queries(self._context.pointer, s, start) for _, s in kept}
+        job.sources = [s for _, s in kept if counts[s]]
+        job.source = "+".join(dict.fromkeys(n for n, s in kept if counts[s]))
+        if sum(counts.values()) < FEWEST_QUERIES:
             self._fail(
                 job,
-                f"{sequence.name} has no queries yet that look back at its old cells.",
+                f"{job.sequence.name} has no queries yet that look back at its old cells.",
                 "Say something more, then compact again.",
             )
-        elif job.ratio:
+            return
+        for branch in job.branches:
+            self._scheduler.stop(branch)
+        job.stage = "gather"
+
+    def _gather(self, job: Job) -> None:
+        """Copy the queries, and the keys they saw beside the span, of as many layers as there is
+        time for; then drop the branches and go on to the solver."""
+        ctx = self._context.pointer
+        first, last = self._positions(job)
+        deadline = time.monotonic() + READ_SECONDS
+        while len(job.asked) < len(self._layers) and time.monotonic() < deadline:
+            index = len(job.asked)
+            info = self._layers[index]
+            found = [span.who_asked(ctx, index, info, slot, first, last) for slot in job.sources]
+            job.asked.append(found)
+        if len(job.asked) < len(self._layers):
+            return
+        for branch in list(job.branches):
+            self._drop_branch(job, branch)
+        if job.ratio:
             self._begin_solving(job)
         else:
             self._begin_measuring(job)
@@ -629,7 +644,9 @@ class Compactor:
         fields: dict[str, object] = {
             "trigger": job.trigger, "method": job.method, "start": part.start, "end": part.end,
             "cells_before": part.cells, "cells_after": job.cells_after, "source": job.source,
-            "queries": len(job.queries[0]) * self._layers[0].group if job.queries else 0,
+            "queries": sum(len(a.pos) for a in job.asked[0]) * self._layers[0].group
+            if job.asked
+            else 0,
             "seconds": time.monotonic() - job.started, "stall_ms": 1000 * job.stall,
         }  # fmt: skip
         fields.update(more)

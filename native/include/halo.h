@@ -116,6 +116,13 @@ HALO_API halo_status halo_cells(
         int32_t * pos, int32_t * owner, int32_t * first, int32_t * count,
         int32_t capacity, halo_cells_summary * out);
 
+/* The cells of one sequence in order of position, shared ones too: cells, pos, owners [capacity]
+ * (owners: number of sequences the cell belongs to); each may be NULL. Returns how many there are,
+ * also when more than `capacity`, or a negative halo_status. */
+HALO_API int32_t halo_cells_of(
+        const struct llama_context * ctx, int32_t cache, int32_t stream, int32_t seq,
+        int32_t * cells, int32_t * pos, int32_t * owners, int32_t capacity);
+
 /* --- cells: data ---------------------------------------------------------------------------- */
 
 /* The functions below act on one stream of one cache and must be called between two llama_decode()

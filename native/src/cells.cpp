@@ -75,4 +75,29 @@ halo_status halo_cells(const llama_context * ctx, int32_t cache, int32_t stream,
     });
 }
 
+int32_t halo_cells_of(const llama_context * ctx, int32_t cache, int32_t stream, int32_t seq, int32_t * cells, int32_t * pos,
+                      int32_t * owners, int32_t capacity) {
+    return halo::guarded([&]() -> int32_t {
+        halo_status status = HALO_OK;
+        const auto * state = halo::pick_cache(ctx, cache, &status);
+        if (!state) {
+            return status;
+        }
+        if (stream < 0 || stream >= (int32_t) state->kv->get_n_stream() || seq < 0 || seq >= LLAMA_MAX_SEQ) {
+            return halo::fail(HALO_ERR_ARGUMENT, "no such stream or sequence");
+        }
+        const auto & table = state->kv->v_cells[stream];
+        int32_t n = 0;
+        for (const auto & [at, cell] : table.seq_pos_get(seq)) {
+            if (n < capacity) {
+                if (cells)  { cells[n]  = (int32_t) cell; }
+                if (pos)    { pos[n]    = (int32_t) at; }
+                if (owners) { owners[n] = (int32_t) table.seq[cell].count(); }
+            }
+            ++n;
+        }
+        return n;
+    });
+}
+
 } // extern "C"
