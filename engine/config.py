@@ -85,7 +85,7 @@ class CompactionConfig(msgspec.Struct, forbid_unknown_fields=True):
     keep_recent: Annotated[int, msgspec.Meta(ge=1)] = 256
     min_span: Annotated[int, msgspec.Meta(ge=16)] = 256
     queries: Annotated[int, msgspec.Meta(ge=16, le=65536)] = 512
-    study: Literal["recap", "repeat", "off"] = "recap"
+    study: Literal["recap", "off"] = "recap"
     study_tokens: Annotated[int, msgspec.Meta(ge=16, le=8192)] = 256
     study_samples: Annotated[int, msgspec.Meta(ge=1, le=16)] = 4
     threads: Annotated[int, msgspec.Meta(ge=0, le=512)] = 0

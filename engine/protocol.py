@@ -343,7 +343,7 @@ class Compaction(Event, tag="compaction", omit_defaults=True, frozen=True):
     beta_max: float = 0.0
     norm_ratio: float = 0.0  # largest fitted value / largest value of the span
     queries: int = 0  # reference queries for each head
-    source: str = ""  # where they came from: later | recap | repeat, joined by +
+    source: str = ""  # where they came from: later | recap, joined by +
     seconds: float = 0.0
     stall_ms: float = 0.0  # the longest that other sessions' steps were held up
     what: str = ""  # of a failure

@@ -105,7 +105,8 @@ class LayerCells:
 def locate(ctx: Any, slot: int, first: int, last: int) -> I32:
     """Indices of the cells that belong to `slot` alone, positions in [first, last), by position."""
     cells, pos, owners = seam.cells_of(ctx, slot)
-    return cells[(pos >= first) & (pos < last) & (owners == 1)]
+    mine: I32 = cells[(pos >= first) & (pos < last) & (owners == 1)]
+    return mine
 
 
 def who_asked(ctx: Any, index: int, info: LayerInfo, slot: int, first: int, last: int) -> Asked:

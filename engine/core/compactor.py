@@ -9,8 +9,6 @@ the session and all others go on; whatever changes them ends the job.
 from __future__ import annotations
 
 import logging
-import queue
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -25,25 +23,22 @@ from engine.compaction.kernels import Cancel, CompactionCancelled
 from engine.compaction.profile import HeadWeights
 from engine.config import CompactionConfig
 from engine.core.language import Language
-from engine.core.radix import common_prefix
 from engine.core.runner import Context
 from engine.core.scheduler import Scheduler
 from engine.core.sequence import Fold, Phase, Sequence
+from engine.core.solver import Worker
+from engine.core.study import BRANCH, Study, recap_prompt
 from engine.errors import EngineError, HaloError
-from engine.protocol import Compaction, Message, Stretch
+from engine.protocol import Compaction, Stretch
 
 log = logging.getLogger(__name__)
 
-# halo-mini was trained on this sentence (training/mini/talk.py); other models understand it.
-RECAP = "Ask yourself about everything you know from this conversation, and answer."
-BRANCH = "~study"  # no session's name: `~` is the mark of what is kept of closed ones
 QUERY_BYTES = 64 << 20  # kept queries of one session at most
 READ_SECONDS = 0.004  # of copying cells out between two steps
 MOVES = 64  # cells moved down between two steps
 ADJUSTABLE = (
     "auto", "threshold", "session_cells", "ratio", "max_error", "method", "study",
 )  # fmt: skip
-LOOP = 20  # tokens repeated word for word that end a recap
 FEWEST_QUERIES = 16  # tokens; below, a fit would be guesswork
 
 
@@ -67,55 +62,6 @@ class Job:
     cells_after: int = 0
     worker: Worker | None = None
     stall: float = 0.0
-
-
-class Study:
-    """How one branch speaks: sampled, until it says the same again."""
-
-    def __init__(self, seed: int) -> None:
-        self._random = np.random.default_rng(seed)
-        self._seen: set[tuple[int, ...]] = set()
-
-    def choose(self, logits: npt.NDArray[np.float32]) -> int:
-        """Sample at temperature 1 among tokens at least a fiftieth as likely as the likeliest."""
-        candidates = np.flatnonzero(logits > logits.max() - np.log(50.0))
-        weights = np.exp(logits[candidates].astype(np.float64) - logits.max())
-        return int(self._random.choice(candidates, p=weights / weights.sum()))
-
-    def loops(self, branch: Sequence, token: int) -> bool:
-        """Whether the last tokens were said before, word for word."""
-        if len(branch.tokens) - branch.n_prompt < LOOP:
-            return False
-        last = (*branch.tokens[-LOOP + 1 :], token)
-        known = last in self._seen
-        self._seen.add(last)
-        return known
-
-
-class Worker(threading.Thread):
-    """Solves layers as they come; the native calls let the main loop run."""
-
-    def __init__(self, work: Callable[[span.LayerData], object]) -> None:
-        super().__init__(name="compaction", daemon=True)
-        self._work = work
-        self.inbox: queue.Queue[span.LayerData | None] = queue.Queue(1)
-        self.results: list[object] = []
-        self.failure: Exception | None = None
-        self.finished = threading.Event()
-        self.cancel = Cancel()
-
-    def run(self) -> None:
-        try:
-            while (data := self.inbox.get()) is not None and not self.cancel.is_set():
-                self.results.append(self._work(data))
-        except Exception as error:  # reported by the main loop
-            self.failure = error
-        finally:
-            self.finished.set()
-
-    @property
-    def hungry(self) -> bool:
-        return not self.inbox.full() and not self.finished.is_set()
 
 
 class Compactor:
@@ -520,12 +466,7 @@ class Compactor:
         job = self.job
         assert job is not None
         if job.worker is not None:
-            job.worker.cancel.set()
-            if not job.worker.finished.is_set():
-                try:
-                    job.worker.inbox.put_nowait(None)
-                except queue.Full:
-                    pass  # it looks at `cancel` after the layer in hand
+            job.worker.stop()
         for branch in list(job.branches):
             self._drop_branch(job, branch)
         job.sequence.guard = 0
@@ -536,28 +477,15 @@ class Compactor:
     # --- study ----------------------------------------------------------------------------------
 
     def _begin_study(self, job: Job) -> None:
-        """Branch off the session and ask the model for a recap, if that can be done."""
-        sequence = job.sequence
-        if not sequence.messages or sequence.phase in (Phase.PREFILL, Phase.QUEUED):
+        """Branch off the session and ask the model for recaps, if that can be done."""
+        sequence, config = job.sequence, self.config
+        found = recap_prompt(self._language, sequence, job.part.end, self._context.partial)
+        if found is None:
             return
-        said = sequence.tokens[sequence.n_prompt : sequence.held]
-        messages = list(sequence.messages)
-        if said:
-            text = b"".join(self._language.piece(token).data for token in said)
-            messages.append(Message("assistant", text.decode("utf-8", "replace")))
-        try:
-            prompt, _ = self._language.prompt((*messages, Message("user", RECAP)), False)
-        except EngineError:
-            return  # the template wants other turns
-        held = min(common_prefix(prompt, sequence.tokens[: sequence.held]), len(prompt) - 1)
-        if held < job.part.end or held < (sequence.fold.end if sequence.fold else 0):
-            return  # the template writes finished turns differently
-        if not self._context.partial and held != sequence.held:
-            return
+        prompt, held = found
         # Several, sampled: a single recap keeps to what comes to mind first.
-        need = len(prompt) - held + self.config.study_tokens // 2
-        spare = self._scheduler.cells.free // need
-        for number in range(min(self.config.study_samples, spare)):
+        room = self._scheduler.cells.free // (len(prompt) - held + config.study_tokens // 2)
+        for number in range(min(config.study_samples, room)):
             branch = Sequence(f"{BRANCH}{number}")
             branch.payload = Study(number)
             if not self._scheduler.branch(sequence, branch, list(prompt), held):

@@ -14,7 +14,7 @@ from engine.compaction import METHODS
 from engine.config import CompactionConfig, EngineConfig
 from engine.core import report
 from engine.core.cells import Cells
-from engine.core.compactor import Compactor, Study
+from engine.core.compactor import Compactor
 from engine.core.facts import ready_event
 from engine.core.generation import Generation
 from engine.core.language import Language
@@ -24,6 +24,7 @@ from engine.core.runner import NO_SLOT, Context
 from engine.core.sampling import Sampler, draw_seed, logprobs
 from engine.core.scheduler import Scheduler, Step
 from engine.core.sequence import Phase, Sequence
+from engine.core.study import Study
 from engine.core.text import TextStream
 from engine.core.threads import ThreadTuner
 from engine.errors import EngineError, HaloError, ModelError
