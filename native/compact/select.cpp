@@ -111,7 +111,7 @@ Indices rank_omp(const Head & head, int m) {
             head.team.run(chunks, [&](int chunk, int) {
                 const int first = chunk * COLS, cols = std::min(COLS, n - first);
                 scipy_cblas_sgemv(CblasRowMajor, CblasTrans, q, cols, 1, &head.mass[first], n, residual.data(), 1, 0,
-                                  &gain[first], 1);
+                                  gain.data() + first, 1);
             });
             for (int j = 0; j < n; ++j) {
                 if (taken[j] || head.mean[j] < 0) {
@@ -124,7 +124,7 @@ Indices rank_omp(const Head & head, int m) {
             taken[cell] = 1;
             gain[cell] = NEG_INF;
         }
-        head.features(batch, 0, q, &rows[order.size() * q]);
+        head.features(batch, 0, q, rows.data() + order.size() * q);
         order.insert(order.end(), batch.begin(), batch.end());
     }
     for (const int cell : rank_mean(head)) {
