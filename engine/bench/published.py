@@ -14,8 +14,10 @@ METHODS = ("published-attention", "published-omp-fast", "published-omp")
 
 
 def softmax(scores: Array) -> Array:
-    out = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return out / out.sum(axis=1, keepdims=True)
+    """Rows that sum to one."""
+    out: Array = np.exp(scores - scores.max(axis=1, keepdims=True))
+    out /= out.sum(axis=1, keepdims=True)
+    return out
 
 
 def _weights(features: Array, target: Array, hi: float, steps: int) -> Array:
@@ -28,7 +30,9 @@ def _weights(features: Array, target: Array, hi: float, steps: int) -> Array:
     return w.astype(np.float32)
 
 
-def _omp(mass: Array, target: Array, m: int, k: int, interval: int) -> tuple[NDArray[np.intp], Array]:
+def _omp(
+    mass: Array, target: Array, m: int, k: int, interval: int
+) -> tuple[NDArray[np.intp], Array]:
     hi, lowest = float(np.exp(7.0)), float(np.exp(-7.0))
     chosen: list[int] = []
     banned = np.zeros(mass.shape[1], bool)

@@ -22,6 +22,7 @@ GRID = (1.0, 1e-1, 3e-2, 1e-2, 1e-3, 1e-4, 1e-5)
 BETA_ROUNDS = 3
 MASS_FLOOR = 1e-3
 SERVED_BADLY = 0.2
+CANDIDATES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,24 +116,38 @@ def bounded_weights(features: Array, target: Array, lo: float, hi: float, start:
     return w
 
 
-def omp(attention: Array, live: int, m: int, k: int, interval: int, lo: float, hi: float) -> Cells:
-    """Matching pursuit on the mass: keys that best explain what no chosen key explains yet."""
+def omp(attention: Array, live: int, m: int, batch: int, lo: float, hi: float) -> Cells:
+    """Matching pursuit on the mass: keys that best explain what no chosen key explains yet.
+
+    `batch` keys are picked between two refits, one by one from the best candidates of the last look
+    at all keys, each with its effect on the residual.
+    """
     chosen: list[int] = []
-    w, gain = np.zeros(0), np.zeros(0)
+    w = np.zeros(0)
     residual = np.ones(len(attention))
-    step = 0
-    while len(chosen) < min(m, live):
-        if step % interval == 0:
-            if step:
-                features = attention[:, chosen]
-                start = np.append(w, np.full(len(chosen) - len(w), np.clip(1.0, lo, hi)))
-                w = bounded_weights(features, np.ones(len(features)), lo, hi, start)
-                residual = 1.0 - features @ w
-            gain = attention.T @ residual
+    while (missing := min(m, live) - len(chosen)) > 0:
+        gain = attention.T @ residual
         gain[chosen] = -np.inf
-        best = np.argsort(-gain, kind="stable")[: min(k, min(m, live) - len(chosen))]
-        chosen += best.tolist()
-        step += 1
+        picks = min(batch, missing)
+        size = min(1 if picks == 1 else CANDIDATES * picks, live - len(chosen))
+        pool = np.argsort(-gain, kind="stable")[:size].tolist()
+        left, before = residual.copy(), len(chosen)
+        for _ in range(picks):
+            gains = attention[:, pool].T @ left
+            if gains.max() <= 0:
+                break  # nothing here adds mass that is missing
+            best = pool.pop(int(np.argmax(gains)))
+            column = attention[:, best]
+            norm = float(column @ column)
+            weight = min(max(float(column @ left) / norm if norm > 1e-30 else 1.0, lo), hi)
+            left -= weight * column
+            w = np.append(w, weight)
+            chosen.append(best)
+        if len(chosen) == before:
+            break
+        features = attention[:, chosen]
+        w = bounded_weights(features, np.ones(len(features)), lo, hi, w)
+        residual = 1.0 - features @ w
     return np.asarray(chosen, np.intp)
 
 
@@ -158,8 +173,9 @@ def _select(
         return np.sort(order[:m])
     if method == "am-omp":
         live_count = int(present.sum())
-        chosen = omp(head.attention, live_count, m, omp_k, omp_interval, *bounds)
-        rest = np.setdiff1d(np.argsort(-mean, kind="stable"), chosen, assume_unique=True)
+        chosen = omp(head.attention, live_count, m, omp_k * omp_interval, *bounds)
+        order = np.argsort(-mean, kind="stable")
+        rest = order[~np.isin(order, chosen)]
         return np.sort(np.concatenate([chosen, rest])[:m])
     strength = mean
     if method == "am-attention":
@@ -224,6 +240,10 @@ class _Fit:
         size, off = np.linalg.norm(target), np.linalg.norm(left)
         return float(off / size) if size > 0 else float(off > 0)
 
+    def mass_error(self, w: Array) -> float:
+        mass = self.features[self.head.q_fit :] @ w
+        return float(np.abs(np.log(np.maximum(mass, 1e-12))).mean())
+
     def choose(self, w: Array, ridges: tuple[float, ...]) -> tuple[float, float]:
         """The held-out error and the ridge that gives it; inf = unfitted values."""
         x = self.mixture(w)
@@ -284,19 +304,19 @@ def compact_head(
     plain = fit.choose(ones, ())[0] if judged else np.nan
     best, chosen, power = plain, np.inf, 0.0
     w = fit.level(fitting) if fit_beta and len(head.attention) else ones
-    shifted = w
+    shifted, lost = w, fit.mass_error(w) if judged else np.nan
     if fit_beta and not blind:
         for trial in (1.0, 2.0):
             if trial > 1 and best <= SERVED_BADLY:
                 break
             candidate = fit.weights(fitting, trial, w)
             error, found = fit.choose(candidate, ridges)
-            if error <= (0.97 * best if power else plain):
-                best, chosen, power, w = error, found, trial, candidate
+            mass = fit.mass_error(candidate)
+            if error <= (0.97 * best if power else plain) and mass <= 1.35 * max(lost, 0.05):
+                best, chosen, power, w, lost = error, found, trial, candidate, mass
     if fit_values and not blind and power == 0:
         best, chosen = fit.choose(shifted, ridges)
-    mass_fit = fit.features[head.q_fit :] @ w
-    mass_error = float(np.abs(np.log(np.maximum(mass_fit, 1e-12))).mean()) if judged else np.nan
+    mass_error = fit.mass_error(w) if judged else np.nan
     if power:
         w = fit.weights(everything, power, w)
     elif fit_beta and len(head.attention):

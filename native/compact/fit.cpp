@@ -15,7 +15,7 @@ constexpr float NAN_F = std::numeric_limits<float>::quiet_NaN();
 // From strong to weak: the search stops when weaker shrinkage has stopped paying.
 constexpr std::array<float, 7> GRID = {1.0f, 1e-1f, 3e-2f, 1e-2f, 1e-3f, 1e-4f, 1e-5f};
 constexpr int BETA_SWEEPS = 60, BETA_ROUNDS = 3;
-constexpr float MASS_FLOOR = 1e-3f; // no query counts more than a thousand times another
+constexpr float MASS_FLOOR = 1e-3f; // a query without any kept key must not outweigh all others
 constexpr float SERVED_BADLY = 0.2f; // held-out error above which another weighting is tried
 
 // Softmax weights of the kept cells [m, cols] from their features and weights w.
@@ -121,8 +121,8 @@ class Ridge {
 
 class Fitter {
   public:
-    Fitter(const Head & head, const Indices & cells)
-        : head_(head), m_(int(cells.size())), features_(size_t(m_) * head.q), values_(head.gather_values(cells)) {
+    Fitter(const Head & head, const Indices & cells, float beta_max)
+        : head_(head), beta_max_(beta_max), m_(int(cells.size())), features_(size_t(m_) * head.q), values_(head.gather_values(cells)) {
         head.features(cells, 0, head.q, features_.data());
         const auto & p = head.params;
         float limit = INF;
@@ -150,6 +150,7 @@ class Fitter {
         if (p.fit_beta && head_.q > 0) {
             // One weight for all cells mends the mass and leaves the output alone: nothing to lose.
             best = choose(level(head_.q_fit), false);
+            best.error = plain.error; // but for rounding
             best.shifted = true;
         }
         const bool values_wanted = p.fit_values && (p.ridge >= 0 || !blind);
@@ -162,8 +163,9 @@ class Fitter {
                 const Floats w = weights(head_.q_fit, power, fitted_weights.empty() ? level(head_.q_fit) : fitted_weights);
                 Choice fitted = choose(w, values_wanted);
                 fitted.power = power;
-                // The mass counts as well: a second weighting has to earn its place.
-                if (blind || fitted.error <= (best.power > 0 ? 0.97f * best.error : plain.error)) {
+                // The mass counts as well: output must not be bought with it.
+                const float bar = best.power > 0 ? 0.97f * best.error : plain.error;
+                if (blind || (fitted.error <= bar && fitted.mass <= 1.35f * std::max(best.mass, 0.05f))) {
                     best = fitted;
                     fitted_weights = w;
                 }
@@ -225,7 +227,7 @@ class Fitter {
             sum += t;
             squares += double(t) * t;
         }
-        const float lo = std::exp(head_.params.beta_min), hi = std::exp(head_.params.beta_max);
+        const float lo = std::exp(head_.params.beta_min), hi = std::exp(beta_max_);
         const float w = squares > 0 ? float(sum / squares) : 1.0f;
         return Floats(m_, std::clamp(w, lo, hi));
     }
@@ -233,7 +235,7 @@ class Fitter {
     // Bounded least squares on the mass. Rows are weighed by the mass reproduced so far to the power
     // -`power`: 1 makes it the error of the log mass, 2 favours queries that are served badly.
     Floats weights(int cols, float power, const Floats & start) const {
-        const float lo = std::exp(head_.params.beta_min), hi = std::exp(head_.params.beta_max);
+        const float lo = std::exp(head_.params.beta_min), hi = std::exp(beta_max_);
         Floats w(start), residual(cols, 1.0f), reached(cols), scaled(size_t(m_) * cols);
         solve_weights(features_.data(), head_.q, m_, cols, lo, hi, BETA_SWEEPS, w.data(), residual.data());
         for (int round = 0; round < BETA_ROUNDS; ++round) {
@@ -336,7 +338,7 @@ class Fitter {
         info.beta_max = NEG_INF;
         for (int j = 0; j < m_; ++j) {
             const float before = head_.bias.empty() ? 0.0f : head_.bias[cells[j]];
-            out.beta[j] = before + std::clamp(std::log(w[j]), head_.params.beta_min, head_.params.beta_max);
+            out.beta[j] = before + std::clamp(std::log(w[j]), head_.params.beta_min, beta_max_);
             if (!info.fitted_beta && w[j] == 1.0f) {
                 out.beta[j] = before;
             }
@@ -352,6 +354,7 @@ class Fitter {
     }
 
     const Head & head_;
+    float beta_max_;
     int m_;
     Floats features_, values_;
     Floats x_, total_;
@@ -388,8 +391,8 @@ void solve_weights(const float * at, int64_t stride, int m, int cols, float lo, 
     }
 }
 
-Result fit(const Head & head, const Indices & cells) {
-    return Fitter(head, cells).run(cells);
+Result fit(const Head & head, const Indices & cells, float beta_max) {
+    return Fitter(head, cells, beta_max).run(cells);
 }
 
 float unfitted_error(const Head & head, const Indices & cells) {
