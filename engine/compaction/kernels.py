@@ -101,12 +101,13 @@ class Params:
 
     `fit_beta` and `fit_values` None: on for the `am-` methods, off for the evictions. `ridge` None:
     chosen per head on held-out queries, "leave the values alone" included; a number is that
-    shrinkage, in units of mean(diag XᵀX). `beta_bounds` limit the *change* of beta (log domain).
+    shrinkage, in units of mean(diag XᵀX). `beta_bounds` limit the *change* of beta (log domain); None
+    widens the upper one with the ratio, since at 50x even an even share of the mass needs log 50.
     Magnitudes stay within `value_ratio` times max|V| of the head and `value_limit`.
     """
 
     method: str = "am-attention"
-    beta_bounds: tuple[float, float] = (-3.0, 3.0)
+    beta_bounds: tuple[float, float] | None = (-3.0, 3.0)
     ridge: float | None = None
     score: str = "rms"
     pool: int = 0
@@ -254,7 +255,7 @@ def _native_params(params: Params, threads: int | None) -> _Params:
         params.omp_interval,
         int(fits if params.fit_beta is None else params.fit_beta),
         int(fits if params.fit_values is None else params.fit_values),
-        *params.beta_bounds,
+        *(params.beta_bounds or (-3.0, math.nan)),
         -1.0 if params.ridge is None else params.ridge,
         params.value_ratio,
         params.value_limit,
@@ -298,7 +299,8 @@ def _fill(native: _Job, job: Job) -> list[Any]:
     """Points a native job at a Python one; returns what must stay alive meanwhile."""
     keys, values = _rows(job.keys, "keys"), _rows(job.values, "values")
     queries = _rows(job.queries, "queries")
-    (n, d), dv, q = keys.shape, values.shape[1], queries.shape[0]
+    n, d = keys.shape[0], keys.shape[1]
+    dv, q = values.shape[1], queries.shape[0]
     if values.shape[0] != n or queries.shape[1] != d:
         raise CompactionError(
             f"Shapes do not fit: keys {keys.shape}, values {values.shape}, queries {queries.shape}.",
@@ -402,7 +404,7 @@ def compact_head(
     m: int,
     *,
     method: str = "am-attention",
-    beta_bounds: tuple[float, float] = (-3.0, 3.0),
+    beta_bounds: tuple[float, float] | None = (-3.0, 3.0),
     ridge: float | None = None,
     beta: ArrayLike | None = None,
     key_pos: ArrayLike | None = None,

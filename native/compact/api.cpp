@@ -40,7 +40,8 @@ const char * fault(const halo_compact_params * p) {
     if (p->score < HALO_COMPACT_RMS || p->score > HALO_COMPACT_MAX) {
         return "the score is unknown";
     }
-    if (!(p->beta_min < p->beta_max) || !(p->beta_min > -60) || !(p->beta_max < 60)) {
+    const bool widened = std::isnan(p->beta_max);
+    if (!(p->beta_min > -60 && p->beta_min < 60) || (!widened && !(p->beta_min < p->beta_max && p->beta_max < 60))) {
         return "the bounds of beta must be in order and within -60..60";
     }
     if (!(p->holdout >= 0 && p->holdout <= 0.5f)) {
@@ -68,6 +69,12 @@ const char * fault(const halo_compact_job & job) {
     return nullptr;
 }
 
+// A cell that stands for n / m others needs that weight, and some cells need more than the average.
+float upper_bound(const halo_compact_params & params, int n, int m) {
+    const float wide = std::max(3.0f, std::log(float(n) / float(m)) + 2.0f);
+    return std::isnan(params.beta_max) ? std::max(wide, params.beta_min + 1.0f) : params.beta_max;
+}
+
 Indices first_sorted(const Indices & order, int m) {
     Indices cells(order.begin(), order.begin() + m);
     std::sort(cells.begin(), cells.end());
@@ -84,7 +91,7 @@ class Solver {
         if (head_.q == 0 || params.method == HALO_COMPACT_EVICT_RECENT) {
             recent_only_ = true; // nothing was asked, so nothing is known but age
         } else if (omp) {
-            order_ = rank_omp(head_, most);
+            order_ = rank_omp(head_, most, upper_bound(params, head_.n, most));
             head_.mass = Floats();
         } else {
             order_ = params.method == HALO_COMPACT_ATTENTION ? rank_attention(head_) : rank_mean(head_);
@@ -97,7 +104,7 @@ class Solver {
 
     Result solve(int m) const {
         const Indices chosen = cells(m);
-        Result out = fit(head_, chosen);
+        Result out = fit(head_, chosen, upper_bound(head_.params, head_.n, m));
         out.diagnostics.output_error_evict_attention = unfitted_error(head_, first_sorted(rank_mean(head_), m));
         out.diagnostics.output_error_evict_recent =
             unfitted_error(head_, first_sorted(rank_recent(head_, m, job_.key_pos), m));

@@ -14,13 +14,15 @@ namespace {
 constexpr float NAN_F = std::numeric_limits<float>::quiet_NaN();
 // From strong to weak: the search stops when weaker shrinkage has stopped paying.
 constexpr std::array<float, 7> GRID = {1.0f, 1e-1f, 3e-2f, 1e-2f, 1e-3f, 1e-4f, 1e-5f};
-constexpr int BETA_SWEEPS = 100;
+constexpr int BETA_SWEEPS = 60, BETA_ROUNDS = 3;
+constexpr float MASS_FLOOR = 1e-3f; // a query without any kept key must not outweigh all others
+constexpr float SERVED_BADLY = 0.2f; // held-out error above which another weighting is tried
 
 // Softmax weights of the kept cells [m, cols] from their features and weights w.
 void normalise(const Floats & features, const Floats & w, int m, int cols, Floats & out, Floats & total) {
     total.assign(cols, 0.0f);
     for (int j = 0; j < m; ++j) {
-        add_scaled(total.data(), w[j], &features[size_t(j) * cols], cols);
+        add_scaled(total.data(), w[j], features.data() + size_t(j) * cols, cols);
     }
     Floats inverse(cols);
     for (int i = 0; i < cols; ++i) {
@@ -28,8 +30,8 @@ void normalise(const Floats & features, const Floats & w, int m, int cols, Float
     }
     out.resize(size_t(m) * cols);
     for (int j = 0; j < m; ++j) {
-        const float * from = &features[size_t(j) * cols];
-        float * to = &out[size_t(j) * cols];
+        const float * from = features.data() + size_t(j) * cols;
+        float * to = out.data() + size_t(j) * cols;
         const float weight = w[j];
 #pragma omp simd
         for (int i = 0; i < cols; ++i) {
@@ -52,8 +54,8 @@ Floats residual_of(const Head & head, const Floats & x, int m, const Floats & va
     const int blocks = (head.q + 127) / 128;
     head.team.run(blocks, [&](int block, int) {
         const int first = block * 128, count = std::min(128, head.q - first);
-        gemm(true, false, count, head.dv, m, -1, &x[first], head.q, values.data(), head.dv, 1,
-             &rest[size_t(first) * head.dv], head.dv);
+        gemm(true, false, count, head.dv, m, -1, x.data() + first, head.q, values.data(), head.dv, 1,
+             rest.data() + size_t(first) * head.dv, head.dv);
     });
     return rest;
 }
@@ -67,11 +69,11 @@ class Ridge {
         constexpr int ROWS = 128;
         head.team.run((size_ + ROWS - 1) / ROWS, [&](int block, int) {
             const int first = block * ROWS, count = std::min(ROWS, size_ - first), upto = first + count;
-            float * out = &gram_[size_t(first) * size_];
+            float * out = gram_.data() + size_t(first) * size_;
             if (m_ <= cols_) {
-                gemm(false, true, count, upto, cols_, 1, &x[size_t(first) * q], q, x.data(), q, 0, out, size_);
+                gemm(false, true, count, upto, cols_, 1, x.data() + size_t(first) * q, q, x.data(), q, 0, out, size_);
             } else {
-                gemm(true, false, count, upto, m_, 1, &x[first], q, x.data(), q, 0, out, size_);
+                gemm(true, false, count, upto, m_, 1, x.data() + first, q, x.data(), q, 0, out, size_);
             }
         });
         double trace = 0;
@@ -119,8 +121,8 @@ class Ridge {
 
 class Fitter {
   public:
-    Fitter(const Head & head, const Indices & cells)
-        : head_(head), m_(int(cells.size())), features_(size_t(m_) * head.q), values_(head.gather_values(cells)) {
+    Fitter(const Head & head, const Indices & cells, float beta_max)
+        : head_(head), beta_max_(beta_max), m_(int(cells.size())), features_(size_t(m_) * head.q), values_(head.gather_values(cells)) {
         head.features(cells, 0, head.q, features_.data());
         const auto & p = head.params;
         float limit = INF;
@@ -148,17 +150,28 @@ class Fitter {
         if (p.fit_beta && head_.q > 0) {
             // One weight for all cells mends the mass and leaves the output alone: nothing to lose.
             best = choose(level(head_.q_fit), false);
+            best.error = plain.error; // but for rounding
             best.shifted = true;
         }
         const bool values_wanted = p.fit_values && (p.ridge >= 0 || !blind);
+        Floats fitted_weights;
         if (p.fit_beta && head_.q_fit > 0 && (!blind || p.ridge >= 0)) {
-            Choice fitted = choose(weights(head_.q_fit), values_wanted);
-            fitted.fitted_beta = true;
-            if (blind || fitted.error <= plain.error) {
-                best = fitted;
+            for (const float power : {1.0f, 2.0f}) {
+                if (power > 1.0f && !(best.error > SERVED_BADLY)) {
+                    break;
+                }
+                const Floats w = weights(head_.q_fit, power, fitted_weights.empty() ? level(head_.q_fit) : fitted_weights);
+                Choice fitted = choose(w, values_wanted);
+                fitted.power = power;
+                // The mass counts as well: output must not be bought with it.
+                const float bar = best.power > 0 ? 0.97f * best.error : plain.error;
+                if (blind || (fitted.error <= bar && fitted.mass <= 1.35f * std::max(best.mass, 0.05f))) {
+                    best = fitted;
+                    fitted_weights = w;
+                }
             }
         }
-        if (values_wanted && !best.fitted_beta && head_.q_fit > 0) {
+        if (values_wanted && best.power == 0 && head_.q_fit > 0) {
             Choice fitted = choose(p.fit_beta ? level(head_.q_fit) : ones, true);
             fitted.shifted = best.shifted;
             if (blind || fitted.error <= plain.error) {
@@ -169,13 +182,13 @@ class Fitter {
         info.output_error = best.error;
         info.mass_error = best.mass;
         info.ridge = best.ridge;
-        info.fitted_beta = best.fitted_beta;
+        info.fitted_beta = best.power > 0;
         info.fitted_values = best.ridge < INF;
 
         // The same choice, from all queries.
         Floats w = ones;
-        if (best.fitted_beta) {
-            w = weights(head_.q);
+        if (best.power > 0) {
+            w = weights(head_.q, best.power, fitted_weights);
         } else if (best.shifted) {
             w = level(head_.q);
         }
@@ -199,29 +212,49 @@ class Fitter {
   private:
     struct Choice {
         float error = NAN_F, mass = NAN_F, ridge = INF;
-        bool fitted_beta = false, shifted = false;
+        float power = 0; // of the mass weighting; 0 = the weights are not fitted
+        bool shifted = false;
     };
 
     // The single weight that reproduces the mass best.
     Floats level(int cols) const {
         Floats total(cols, 0.0f);
         for (int j = 0; j < m_; ++j) {
-            add_scaled(total.data(), 1.0f, &features_[size_t(j) * head_.q], cols);
+            add_scaled(total.data(), 1.0f, features_.data() + size_t(j) * head_.q, cols);
         }
         double sum = 0, squares = 0;
         for (const float t : total) {
             sum += t;
             squares += double(t) * t;
         }
-        const float lo = std::exp(head_.params.beta_min), hi = std::exp(head_.params.beta_max);
+        const float lo = std::exp(head_.params.beta_min), hi = std::exp(beta_max_);
         const float w = squares > 0 ? float(sum / squares) : 1.0f;
         return Floats(m_, std::clamp(w, lo, hi));
     }
 
-    Floats weights(int cols) const {
-        const float lo = std::exp(head_.params.beta_min), hi = std::exp(head_.params.beta_max);
-        Floats w = level(cols), residual(cols, 1.0f);
+    // Bounded least squares on the mass. Rows are weighed by the mass reproduced so far to the power
+    // -`power`: 1 makes it the error of the log mass, 2 favours queries that are served badly.
+    Floats weights(int cols, float power, const Floats & start) const {
+        const float lo = std::exp(head_.params.beta_min), hi = std::exp(beta_max_);
+        Floats w(start), residual(cols, 1.0f), reached(cols), scaled(size_t(m_) * cols);
         solve_weights(features_.data(), head_.q, m_, cols, lo, hi, BETA_SWEEPS, w.data(), residual.data());
+        for (int round = 0; round < BETA_ROUNDS; ++round) {
+            head_.stop.check();
+            for (int i = 0; i < cols; ++i) {
+                const float mass = std::max(1.0f - residual[i] / (round ? reached[i] : 1.0f), MASS_FLOOR);
+                reached[i] = power == 1.0f ? 1.0f / mass : std::pow(mass, -power);
+            }
+            for (int j = 0; j < m_; ++j) {
+                const float * from = features_.data() + size_t(j) * head_.q;
+                float * to = scaled.data() + size_t(j) * cols;
+#pragma omp simd
+                for (int i = 0; i < cols; ++i) {
+                    to[i] = from[i] * reached[i];
+                }
+            }
+            residual = reached;
+            solve_weights(scaled.data(), cols, m_, cols, lo, hi, BETA_SWEEPS, w.data(), residual.data());
+        }
         return w;
     }
 
@@ -253,7 +286,7 @@ class Fitter {
             return float(target > 0 ? std::sqrt(squares / target) : squares > 0 ? 1.0 : 0.0);
         };
         if (judged > 0) {
-            best.error = relative(sum_squares(&rest[from], size));
+            best.error = relative(sum_squares(rest.data() + from, size));
         }
         if (!with_values) {
             return best;
@@ -272,7 +305,7 @@ class Fitter {
                 change[i] = kept[i] - values_[i];
             }
             left.assign(rest.begin() + from, rest.end());
-            gemm(true, false, judged, dv, m_, -1, &x_[head_.q_fit], head_.q, change.data(), dv, 1, left.data(), dv);
+            gemm(true, false, judged, dv, m_, -1, x_.data() + head_.q_fit, head_.q, change.data(), dv, 1, left.data(), dv);
             return relative(sum_squares(left.data(), size));
         };
         if (head_.params.ridge >= 0) {
@@ -305,7 +338,7 @@ class Fitter {
         info.beta_max = NEG_INF;
         for (int j = 0; j < m_; ++j) {
             const float before = head_.bias.empty() ? 0.0f : head_.bias[cells[j]];
-            out.beta[j] = before + std::clamp(std::log(w[j]), head_.params.beta_min, head_.params.beta_max);
+            out.beta[j] = before + std::clamp(std::log(w[j]), head_.params.beta_min, beta_max_);
             if (!info.fitted_beta && w[j] == 1.0f) {
                 out.beta[j] = before;
             }
@@ -321,6 +354,7 @@ class Fitter {
     }
 
     const Head & head_;
+    float beta_max_;
     int m_;
     Floats features_, values_;
     Floats x_, total_;
@@ -357,8 +391,8 @@ void solve_weights(const float * at, int64_t stride, int m, int cols, float lo, 
     }
 }
 
-Result fit(const Head & head, const Indices & cells) {
-    return Fitter(head, cells).run(cells);
+Result fit(const Head & head, const Indices & cells, float beta_max) {
+    return Fitter(head, cells, beta_max).run(cells);
 }
 
 float unfitted_error(const Head & head, const Indices & cells) {

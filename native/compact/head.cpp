@@ -57,8 +57,8 @@ void Head::clean(const halo_compact_job & job) {
         clean_values_.assign(size_t(n) * dv, 0.0f);
         for (int j = 0; j < n; ++j) {
             if (all_finite(keys_ + j * key_stride_, d) && all_finite(values_ + j * value_stride_, dv)) {
-                std::copy_n(keys_ + j * key_stride_, d, &clean_keys_[size_t(j) * d]);
-                std::copy_n(values_ + j * value_stride_, dv, &clean_values_[size_t(j) * dv]);
+                std::copy_n(keys_ + j * key_stride_, d, clean_keys_.data() + size_t(j) * d);
+                std::copy_n(values_ + j * value_stride_, dv, clean_values_.data() + size_t(j) * dv);
             }
         }
         keys_ = clean_keys_.data();
@@ -112,7 +112,7 @@ void Head::split(const halo_compact_job & job) {
     for (const bool want : {false, true}) {
         for (int i = 0; i < q; ++i) {
             if (bool(judged[int64_t(i) * stripes / q]) == want) {
-                std::copy_n(job.queries + usable[i] * stride, d, &queries[size_t(row++) * d]);
+                std::copy_n(job.queries + usable[i] * stride, d, queries.data() + size_t(row++) * d);
                 if (masks) {
                     query_pos_.push_back(job.query_pos[usable[i]]);
                 }
@@ -187,10 +187,10 @@ void Head::attend(bool keep_mass) {
             tops[worker].assign(n, 0.0f);
             own.resize(keep_mass ? 0 : size_t(rows) * n);
         }
-        float * weights = keep_mass ? &mass[size_t(first) * n] : own.data();
+        float * weights = keep_mass ? mass.data() + size_t(first) * n : own.data();
         float * sum = sums[worker].data();
         float * top = tops[worker].data();
-        gemm(false, true, count, n, d, scale, &queries[size_t(first) * d], d, keys_, int(key_stride_), 0, weights, n);
+        gemm(false, true, count, n, d, scale, queries.data() + size_t(first) * d, d, keys_, int(key_stride_), 0, weights, n);
         for (int i = 0; i < count; ++i) {
             float * row = weights + size_t(i) * n;
             log_mass[first + i] = weigh(row, first + i);
@@ -218,7 +218,7 @@ void Head::attend(bool keep_mass) {
                 }
             }
         }
-        gemm(false, false, count, dv, n, 1, weights, n, values_, int(value_stride_), 0, &targets[size_t(first) * dv], dv);
+        gemm(false, false, count, dv, n, 1, weights, n, values_, int(value_stride_), 0, targets.data() + size_t(first) * dv, dv);
     });
     for (int w = 0; w < team.size(); ++w) {
         for (int j = 0; j < n && !sums[w].empty(); ++j) {
@@ -246,14 +246,14 @@ void Head::features(const Indices & cells, int first, int last, float * out) con
         const int begin = block * ROWS, count = std::min(ROWS, m - begin);
         Floats chosen(size_t(count) * d);
         for (int j = 0; j < count; ++j) {
-            std::copy_n(keys_ + cells[begin + j] * key_stride_, d, &chosen[size_t(j) * d]);
+            std::copy_n(keys_ + cells[begin + j] * key_stride_, d, chosen.data() + size_t(j) * d);
         }
         float * rows = out + size_t(begin) * cols;
-        gemm(false, true, count, cols, d, scale, chosen.data(), d, &queries[size_t(first) * d], d, 0, rows, cols);
+        gemm(false, true, count, cols, d, scale, chosen.data(), d, queries.data() + size_t(first) * d, d, 0, rows, cols);
         for (int j = 0; j < count; ++j) {
             const int cell = cells[begin + j];
             const float b = bias.empty() ? 0.0f : bias[cell];
-            const float * z = &log_mass[first];
+            const float * z = log_mass.data() + first;
             float * row = rows + size_t(j) * cols;
             if (!(b > NEG_INF)) {
                 std::fill_n(row, cols, 0.0f);
@@ -271,7 +271,7 @@ void Head::features(const Indices & cells, int first, int last, float * out) con
                 row[i] = fast_exp(s < 0.0f ? s : 0.0f);
             }
             if (!query_pos_.empty()) {
-                const int32_t * here = &query_pos_[first];
+                const int32_t * here = query_pos_.data() + first;
                 const int32_t pos = key_pos_[cell];
 #pragma omp simd
                 for (int i = 0; i < cols; ++i) {
@@ -285,7 +285,7 @@ void Head::features(const Indices & cells, int first, int last, float * out) con
 Floats Head::gather_values(const Indices & cells) const {
     Floats out(cells.size() * dv);
     for (size_t j = 0; j < cells.size(); ++j) {
-        std::copy_n(values_ + cells[j] * value_stride_, dv, &out[j * dv]);
+        std::copy_n(values_ + cells[j] * value_stride_, dv, out.data() + j * dv);
     }
     return out;
 }

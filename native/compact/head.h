@@ -77,7 +77,7 @@ struct Head {
 Indices rank_attention(const Head & head);
 Indices rank_mean(const Head & head);
 Indices rank_recent(const Head & head, int m, const int32_t * key_pos);
-Indices rank_omp(const Head & head, int m);
+Indices rank_omp(const Head & head, int m, float beta_max);
 
 struct Result {
     Floats beta, values;
@@ -85,7 +85,7 @@ struct Result {
 };
 
 // Weights and values for the given (ascending) cells.
-Result fit(const Head & head, const Indices & cells);
+Result fit(const Head & head, const Indices & cells, float beta_max);
 
 // Relative output error of the cells as they are, over the held-out queries.
 float unfitted_error(const Head & head, const Indices & cells);

@@ -12,6 +12,7 @@ namespace {
 
 constexpr int SINKS = 4;
 constexpr int OMP_SWEEPS = 8;
+constexpr int CANDIDATES = 8; // looked at for each key picked between two refits
 
 Indices by_score(const Floats & score) {
     Indices order(score.size());
@@ -89,43 +90,68 @@ Indices rank_recent(const Head & head, int m, const int32_t * key_pos) {
 
 // Keys that best explain the mass not yet explained. Rows are scaled by the span's mass, so that
 // every query counts the same: the residual is the relative mass error.
-Indices rank_omp(const Head & head, int m) {
-    const int n = head.n, q = head.q, k = std::max(1, head.params.omp_k);
-    const int interval = std::max(1, head.params.omp_interval);
+//
+// Between two refits the picks come from the best candidates of the last look at all keys, one by
+// one and each with its effect on the residual: the runners-up of one look alone are near copies of
+// each other, and picking those costs half of the quality.
+Indices rank_omp(const Head & head, int m, float beta_max) {
+    const int n = head.n, q = head.q;
+    const int batch = std::max(1, head.params.omp_k) * std::max(1, head.params.omp_interval);
     const int wanted = std::min(m, head.live);
-    const float lo = std::exp(head.params.beta_min), hi = std::exp(head.params.beta_max);
-    Indices order, batch;
+    const float lo = std::exp(head.params.beta_min), hi = std::exp(beta_max);
+    Indices order, pool;
     order.reserve(n);
     std::vector<char> taken(n, 0);
-    Floats rows(size_t(wanted) * q), w, residual(q, 1.0f), gain(n);
+    Floats rows(size_t(wanted) * q), near, w, residual(q, 1.0f), left, gain(n);
     constexpr int COLS = 2048;
     const int chunks = (n + COLS - 1) / COLS;
-    for (int round = 0; int(order.size()) < wanted; ++round) {
+    while (int(order.size()) < wanted) {
         head.stop.check();
-        if (round % interval == 0) {
-            if (round > 0) {
-                w.resize(order.size(), std::clamp(1.0f, lo, hi));
-                std::fill(residual.begin(), residual.end(), 1.0f);
-                solve_weights(rows.data(), q, int(order.size()), q, lo, hi, OMP_SWEEPS, w.data(), residual.data());
+        head.team.run(chunks, [&](int chunk, int) {
+            const int first = chunk * COLS, cols = std::min(COLS, n - first);
+            scipy_cblas_sgemv(CblasRowMajor, CblasTrans, q, cols, 1, &head.mass[first], n, residual.data(), 1, 0,
+                              &gain[first], 1);
+            for (int j = first; j < first + cols; ++j) {
+                gain[j] = taken[j] || head.mean[j] < 0 ? NEG_INF : gain[j];
             }
-            head.team.run(chunks, [&](int chunk, int) {
-                const int first = chunk * COLS, cols = std::min(COLS, n - first);
-                scipy_cblas_sgemv(CblasRowMajor, CblasTrans, q, cols, 1, &head.mass[first], n, residual.data(), 1, 0,
-                                  &gain[first], 1);
-            });
-            for (int j = 0; j < n; ++j) {
-                if (taken[j] || head.mean[j] < 0) {
-                    gain[j] = NEG_INF;
+        });
+        const int picks = std::min(batch, wanted - int(order.size()));
+        const int size = std::min(picks == 1 ? 1 : CANDIDATES * picks, head.live - int(order.size()));
+        top_k(gain.data(), n, size, pool);
+        near.resize(pool.size() * q);
+        head.features(pool, 0, q, near.data());
+        left = residual;
+        const size_t before = order.size();
+        for (int pick = 0; pick < picks; ++pick) {
+            int best = -1;
+            float most = NEG_INF;
+            for (int c = 0; c < int(pool.size()); ++c) {
+                if (!taken[pool[c]]) {
+                    const float found = picks == 1 ? gain[pool[c]] : dot(near.data() + size_t(c) * q, left.data(), q);
+                    if (best < 0 || found > most) {
+                        most = found;
+                        best = c;
+                    }
                 }
             }
+            if (!(most > 0)) {
+                break; // nothing here adds mass that is missing
+            }
+            const float * row = near.data() + size_t(best) * q;
+            const float norm = dot(row, row, q);
+            w.push_back(std::clamp(norm > 1e-30f ? dot(row, left.data(), q) / norm : 1.0f, lo, hi));
+            add_scaled(left.data(), -w.back(), row, q);
+            std::copy_n(row, q, rows.data() + order.size() * q);
+            taken[pool[best]] = 1;
+            order.push_back(pool[best]);
         }
-        top_k(gain.data(), n, std::min(k, wanted - int(order.size())), batch);
-        for (const int cell : batch) {
-            taken[cell] = 1;
-            gain[cell] = NEG_INF;
+        if (order.size() == before) {
+            break; // the mass is explained; the rest are the keys with the largest attention
         }
-        head.features(batch, 0, q, &rows[order.size() * q]);
-        order.insert(order.end(), batch.begin(), batch.end());
+        if (int(order.size()) < wanted) {
+            std::fill(residual.begin(), residual.end(), 1.0f);
+            solve_weights(rows.data(), q, int(order.size()), q, lo, hi, OMP_SWEEPS, w.data(), residual.data());
+        }
     }
     for (const int cell : rank_mean(head)) {
         if (!taken[cell]) {
