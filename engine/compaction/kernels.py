@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from engine.errors import HaloError
 
-ABI = 1
+ABI = 2
 METHODS = ("am-attention", "am-omp", "evict-attention", "evict-recent")
 F16_LIMIT = 32752.0  # half of the largest float16: attention adds values up
 
@@ -82,7 +82,7 @@ class _Job(ctypes.Structure):
     _fields_ = [
         *[
             (name, ctypes.c_void_p)
-            for name in ("keys", "values", "queries", "beta", "key_pos", "query_pos")
+            for name in ("keys", "values", "queries", "beta", "key_pos", "query_pos", "log_rest")
         ],
         *[(name, ctypes.c_int64) for name in ("key_stride", "value_stride", "query_stride")],
         *[(name, ctypes.c_int32) for name in ("n", "q", "d", "dv", "m")],
@@ -133,6 +133,7 @@ class Job:
     beta: NDArray[np.float32] | None = None  # [n], -inf = no such cell
     key_pos: NDArray[np.int32] | None = None  # [n]
     query_pos: NDArray[np.int32] | None = None  # [q], sees key_pos <= query_pos
+    log_rest: NDArray[np.float32] | None = None  # [q] log of the attention mass outside the span
     scale: float | None = None  # of q·k; None = 1/sqrt(d)
     softcap: float = 0.0  # cap of the scores, 0 = off
 
@@ -314,12 +315,14 @@ def _fill(native: _Job, job: Job) -> list[Any]:
     native.keys, native.values = _address(keys), _address(values)
     native.queries, native.beta = _address(queries), _address(beta)
     native.key_pos, native.query_pos = _address(key_pos), _address(query_pos)
+    log_rest = _flat(job.log_rest, np.float32, q, "log_rest")
+    native.log_rest = _address(log_rest)
     native.key_stride, native.value_stride = _stride(keys), _stride(values)
     native.query_stride = _stride(queries)
     native.n, native.q, native.d, native.dv = n, q, d, dv
     native.m = min(job.m, max(n, 1))
     native.scale, native.softcap = job.scale or 0.0, job.softcap
-    return [keys, values, queries, beta, key_pos, query_pos]
+    return [keys, values, queries, beta, key_pos, query_pos, log_rest]
 
 
 def _diagnostics(native: _Diagnostics) -> Diagnostics:
@@ -409,6 +412,7 @@ def compact_head(
     beta: ArrayLike | None = None,
     key_pos: ArrayLike | None = None,
     query_pos: ArrayLike | None = None,
+    log_rest: ArrayLike | None = None,
     scale: float | None = None,
     softcap: float = 0.0,
     score: str = "rms",
@@ -451,6 +455,7 @@ def compact_head(
         beta=None if beta is None else np.asarray(beta, np.float32),
         key_pos=None if key_pos is None else np.asarray(key_pos, np.int32),
         query_pos=None if query_pos is None else np.asarray(query_pos, np.int32),
+        log_rest=None if log_rest is None else np.asarray(log_rest, np.float32),
         scale=scale,
         softcap=softcap,
     )

@@ -108,7 +108,7 @@ def _job(data: LayerData, head: int, m: int) -> Job:
         queries=queries,
         m=m,
         beta=beta if beta.any() else None,
-        **({"log_rest": log_rest} if "log_rest" in Job.__dataclass_fields__ else {}),
+        log_rest=log_rest,
         scale=data.info.scale or None,
         softcap=data.info.softcap,
     )

@@ -16,6 +16,7 @@ constexpr float NAN_F = std::numeric_limits<float>::quiet_NaN();
 constexpr std::array<float, 7> GRID = {1.0f, 1e-1f, 3e-2f, 1e-2f, 1e-3f, 1e-4f, 1e-5f};
 constexpr int BETA_SWEEPS = 60, BETA_ROUNDS = 3;
 constexpr float MASS_FLOOR = 1e-3f; // a query without any kept key must not outweigh all others
+constexpr float SHARE_FLOOR = 1e-4f; // what a query without interest in the span counts all the same
 constexpr float SERVED_BADLY = 0.2f; // held-out error above which another weighting is tried
 
 // Softmax weights of the kept cells [m, cols] from their features and weights w.
@@ -195,6 +196,7 @@ class Fitter {
         out.values = values_;
         if (best.ridge < INF) {
             normalise(features_, w, m_, head_.q, x_, total_);
+            head_.scale_by_share(x_.data(), m_, 0, head_.q);
             const Floats rest = residual_of(head_, x_, m_, values_);
             const Ridge system(head_, x_, m_, head_.q, rest);
             Floats change;
@@ -222,10 +224,12 @@ class Fitter {
         for (int j = 0; j < m_; ++j) {
             add_scaled(total.data(), 1.0f, features_.data() + size_t(j) * head_.q, cols);
         }
+        const Floats part = head_.shares(cols);
         double sum = 0, squares = 0;
-        for (const float t : total) {
-            sum += t;
-            squares += double(t) * t;
+        for (int i = 0; i < cols; ++i) {
+            const double seen = double(part[i]) * part[i] * total[i];
+            sum += seen;
+            squares += seen * total[i];
         }
         const float lo = std::exp(head_.params.beta_min), hi = std::exp(beta_max_);
         const float w = squares > 0 ? float(sum / squares) : 1.0f;
@@ -238,11 +242,12 @@ class Fitter {
         const float lo = std::exp(head_.params.beta_min), hi = std::exp(beta_max_);
         Floats w(start), residual(cols, 1.0f), reached(cols), scaled(size_t(m_) * cols);
         solve_weights(features_.data(), head_.q, m_, cols, lo, hi, BETA_SWEEPS, w.data(), residual.data());
+        const Floats part = head_.shares(cols);
         for (int round = 0; round < BETA_ROUNDS; ++round) {
             head_.stop.check();
             for (int i = 0; i < cols; ++i) {
                 const float mass = std::max(1.0f - residual[i] / (round ? reached[i] : 1.0f), MASS_FLOOR);
-                reached[i] = power == 1.0f ? 1.0f / mass : std::pow(mass, -power);
+                reached[i] = std::max(part[i], SHARE_FLOOR) * (power == 1.0f ? 1.0f / mass : std::pow(mass, -power));
             }
             for (int j = 0; j < m_; ++j) {
                 const float * from = features_.data() + size_t(j) * head_.q;
@@ -274,6 +279,7 @@ class Fitter {
     Choice choose(const Floats & w, bool with_values) {
         Choice best;
         normalise(features_, w, m_, head_.q, x_, total_);
+        head_.scale_by_share(x_.data(), m_, 0, head_.q);
         const int judged = head_.q - head_.q_fit, dv = head_.dv;
         best.mass = mass_error(total_, head_.q_fit, head_.q);
         if (judged == 0 && !with_values) {
@@ -403,6 +409,7 @@ float unfitted_error(const Head & head, const Indices & cells) {
     Floats features(size_t(m) * cols), x, total;
     head.features(cells, head.q_fit, head.q, features.data());
     normalise(features, Floats(m, 1.0f), m, cols, x, total);
+    head.scale_by_share(x.data(), m, head.q_fit, head.q);
     const Floats values = head.gather_values(cells);
     const size_t from = size_t(head.q_fit) * head.dv;
     Floats left(head.targets.begin() + from, head.targets.end());

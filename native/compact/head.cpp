@@ -116,6 +116,9 @@ void Head::split(const halo_compact_job & job) {
                 if (masks) {
                     query_pos_.push_back(job.query_pos[usable[i]]);
                 }
+                if (job.log_rest) {
+                    log_rest_.push_back(job.log_rest[usable[i]]);
+                }
             }
         }
         q_fit = want ? q_fit : row;
@@ -168,6 +171,7 @@ float Head::weigh(float * row, int query) const {
 
 void Head::attend(bool keep_mass) {
     log_mass.assign(q, NEG_INF);
+    share.assign(log_rest_.size(), 1.0f);
     targets.assign(size_t(q) * dv, 0.0f);
     mean.assign(n, 0.0f);
     score.assign(n, 0.0f);
@@ -199,7 +203,14 @@ void Head::attend(bool keep_mass) {
             for (int j = 0; j < n; ++j) {
                 total += row[j];
             }
-            const float inverse = total > 0 ? 1.0f / total : 0.0f;
+            float inverse = total > 0 ? 1.0f / total : 0.0f;
+            if (!log_rest_.empty()) {
+                // NaN (no idea) and -inf (nothing else) both leave the whole share.
+                const float apart = log_rest_[first + i] - log_mass[first + i];
+                const float part = apart < 80.0f ? 1.0f / (1.0f + std::exp(apart)) : 0.0f;
+                share[first + i] = apart == apart ? part : 1.0f;
+                inverse *= share[first + i];
+            }
             if (kind == HALO_COMPACT_MAX) {
 #pragma omp simd
                 for (int j = 0; j < n; ++j) {
@@ -280,6 +291,22 @@ void Head::features(const Indices & cells, int first, int last, float * out) con
             }
         }
     });
+}
+
+void Head::scale_by_share(float * rows, int m, int first, int last) const {
+    const int cols = last - first;
+    for (int j = 0; j < m && !share.empty(); ++j) {
+        float * row = rows + size_t(j) * cols;
+        const float * part = share.data() + first;
+#pragma omp simd
+        for (int i = 0; i < cols; ++i) {
+            row[i] *= part[i];
+        }
+    }
+}
+
+Floats Head::shares(int cols) const {
+    return share.empty() ? Floats(cols, 1.0f) : Floats(share.begin(), share.begin() + cols);
 }
 
 Floats Head::gather_values(const Indices & cells) const {

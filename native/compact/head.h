@@ -55,10 +55,16 @@ struct Head {
     Floats queries;  // [q, d], fitting queries first
     Floats bias;     // [n]: beta, -inf for absent cells; empty when all are 0
     Floats log_mass; // [q]
-    Floats targets;  // [q, dv]
+    Floats share;    // [q] of the attention that goes to the span; empty: 1
+    Floats targets;  // [q, dv], times the share
     Floats mean;     // [n] mean attention; -1 for absent cells
     Floats score;    // [n] the score asked for, not pooled
-    Floats mass;     // [q, n] or empty
+    Floats mass;     // [q, n] or empty; rows times the share
+
+    // Rows [m, last - first] of cells times the share of each query.
+    void scale_by_share(float * rows, int m, int first, int last) const;
+    // The share of queries [0, cols), or ones: what the rows of mass sum to.
+    Floats shares(int cols) const;
 
   private:
     void clean(const halo_compact_job & job);
@@ -70,6 +76,7 @@ struct Head {
     int64_t key_stride_ = 0, value_stride_ = 0;
     const int32_t * key_pos_ = nullptr;
     std::vector<int32_t> query_pos_; // of `queries`, empty when nothing is masked
+    Floats log_rest_; // of `queries`, empty when not given
     Floats clean_keys_, clean_values_;
 };
 

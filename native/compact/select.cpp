@@ -102,7 +102,7 @@ Indices rank_omp(const Head & head, int m, float beta_max) {
     Indices order, pool;
     order.reserve(n);
     std::vector<char> taken(n, 0);
-    Floats rows(size_t(wanted) * q), near, w, residual(q, 1.0f), left, gain(n);
+    Floats rows(size_t(wanted) * q), near, w, residual(head.shares(q)), left, gain(n);
     constexpr int COLS = 2048;
     const int chunks = (n + COLS - 1) / COLS;
     while (int(order.size()) < wanted) {
@@ -120,6 +120,7 @@ Indices rank_omp(const Head & head, int m, float beta_max) {
         top_k(gain.data(), n, size, pool);
         near.resize(pool.size() * q);
         head.features(pool, 0, q, near.data());
+        head.scale_by_share(near.data(), int(pool.size()), 0, q);
         left = residual;
         const size_t before = order.size();
         for (int pick = 0; pick < picks; ++pick) {
@@ -149,7 +150,7 @@ Indices rank_omp(const Head & head, int m, float beta_max) {
             break; // the mass is explained; the rest are the keys with the largest attention
         }
         if (int(order.size()) < wanted) {
-            std::fill(residual.begin(), residual.end(), 1.0f);
+            residual = head.shares(q);
             solve_weights(rows.data(), q, int(order.size()), q, lo, hi, OMP_SWEEPS, w.data(), residual.data());
         }
     }

@@ -28,7 +28,7 @@
 extern "C" {
 #endif
 
-#define HALO_COMPACT_ABI 1
+#define HALO_COMPACT_ABI 2
 
 typedef enum halo_compact_status {
     HALO_COMPACT_OK            =  0,
@@ -69,7 +69,10 @@ typedef struct halo_compact_params {
     uint32_t seed;         /* of the split into fitting and judging queries */
 } halo_compact_params;
 
-/* Errors are relative errors of the span's attention output, |O - O'| / |O| over the held-out
+/* Where log_rest is given, a query counts by the share of its attention that the span had: scores,
+ * fits and errors are then those of the attention output as the model sees it.
+ *
+ * Errors are relative errors of the span's attention output, |O - O'| / |O| over the held-out
  * queries (Frobenius), measured on a fit that did not see them. NaN where nothing was held out. */
 typedef struct halo_compact_diagnostics {
     double seconds;              /* of this job, one thread or all */
@@ -97,6 +100,7 @@ typedef struct halo_compact_job {
     const float   * beta;      /* [n] or NULL; -inf = absent */
     const int32_t * key_pos;   /* [n] or NULL */
     const int32_t * query_pos; /* [q] or NULL; a query sees keys with key_pos <= query_pos */
+    const float   * log_rest;  /* [q] or NULL; log of the query's attention mass outside the span */
     int64_t key_stride, value_stride, query_stride;
     int32_t n, q, d, dv;
     int32_t m;                 /* cells wanted, >= 1 */
