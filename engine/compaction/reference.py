@@ -129,7 +129,7 @@ def omp(attention: Array, live: int, m: int, batch: int, lo: float, hi: float) -
         gain = attention.T @ residual
         gain[chosen] = -np.inf
         picks = min(batch, missing)
-        size = min(1 if picks == 1 else CANDIDATES * picks, live - len(chosen))
+        size = min(CANDIDATES * picks, live - len(chosen))
         pool = np.argsort(-gain, kind="stable")[:size].tolist()
         left, before = residual.copy(), len(chosen)
         for _ in range(picks):

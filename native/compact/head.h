@@ -58,7 +58,7 @@ struct Head {
     Floats targets;  // [q, dv]
     Floats mean;     // [n] mean attention; -1 for absent cells
     Floats score;    // [n] the score asked for, not pooled
-    Floats mass;     // [q, n] or empty
+    std::vector<uint16_t> mass; // [q, n] bfloat16, or empty
 
   private:
     void clean(const halo_compact_job & job);
