@@ -160,8 +160,9 @@ class Fitter {
                 if (power > 1.0f && !(best.error > SERVED_BADLY)) {
                     break;
                 }
-                const Floats w = weights(head_.q_fit, power, fitted_weights.empty() ? level(head_.q_fit) : fitted_weights);
-                Choice fitted = choose(w, values_wanted);
+                const bool warm = !fitted_weights.empty();
+                const Floats w = weights(head_.q_fit, power, warm ? fitted_weights : level(head_.q_fit), warm);
+                Choice fitted = choose(w, values_wanted, best.power > 0 ? best.ridge : INF);
                 fitted.power = power;
                 // The mass counts as well: output must not be bought with it.
                 const float bar = best.power > 0 ? 0.97f * best.error : plain.error;
@@ -188,7 +189,7 @@ class Fitter {
         // The same choice, from all queries.
         Floats w = ones;
         if (best.power > 0) {
-            w = weights(head_.q, best.power, fitted_weights);
+            w = weights(head_.q, best.power, fitted_weights, true);
         } else if (best.shifted) {
             w = level(head_.q);
         }
@@ -234,10 +235,10 @@ class Fitter {
 
     // Bounded least squares on the mass. Rows are weighed by the mass reproduced so far to the power
     // -`power`: 1 makes it the error of the log mass, 2 favours queries that are served badly.
-    Floats weights(int cols, float power, const Floats & start) const {
+    Floats weights(int cols, float power, const Floats & start, bool warm) const {
         const float lo = std::exp(head_.params.beta_min), hi = std::exp(beta_max_);
         Floats w(start), residual(cols, 1.0f), reached(cols), scaled(size_t(m_) * cols);
-        solve_weights(features_.data(), head_.q, m_, cols, lo, hi, BETA_SWEEPS, w.data(), residual.data());
+        solve_weights(features_.data(), head_.q, m_, cols, lo, hi, warm ? 0 : BETA_SWEEPS, w.data(), residual.data());
         for (int round = 0; round < BETA_ROUNDS; ++round) {
             head_.stop.check();
             for (int i = 0; i < cols; ++i) {
@@ -270,8 +271,9 @@ class Fitter {
         return out;
     }
 
-    // Held-out error of the weights with the best values for them.
-    Choice choose(const Floats & w, bool with_values) {
+    // Held-out error of the weights with the best values for them. `near`: a ridge that was good for
+    // other weights of the same cells, so that only its neighbours are tried.
+    Choice choose(const Floats & w, bool with_values, float near = INF) {
         Choice best;
         normalise(features_, w, m_, head_.q, x_, total_);
         const int judged = head_.q - head_.q_fit, dv = head_.dv;
@@ -319,6 +321,9 @@ class Fitter {
         int worse = 0;
         for (const float ridge : GRID) {
             head_.stop.check();
+            if (near < INF && (ridge > 11 * near || near > 11 * ridge)) {
+                continue;
+            }
             const float error = attempt(ridge);
             if (error < best.error) {
                 best.error = error;
@@ -384,7 +389,7 @@ void solve_weights(const float * at, int64_t stride, int m, int cols, float lo, 
             }
         }
         const double after = sum_squares(residual, cols);
-        if (!(before - after > 1e-4 * before)) {
+        if (!(before - after > 3e-4 * before)) {
             break;
         }
         before = after;
