@@ -205,9 +205,8 @@ class _Fit:
     def level(self, rows: slice) -> Array:
         """One weight for all cells: the best for the mass, without effect on the output."""
         total = self.features[rows].sum(1)
-        squares = float(total @ total)
-        w = float(total.sum()) / squares if squares > 0 else 1.0
-        return np.full(len(self.values), np.clip(w, self.lo, self.hi))
+        beta = -float(np.log(np.maximum(total, MASS_FLOOR)).mean()) if len(total) else 0.0
+        return np.full(len(self.values), min(max(np.exp(beta), self.lo), self.hi))
 
     def weights(self, rows: slice, power: float, start: Array, warm: bool) -> Array:
         features = self.features[rows]

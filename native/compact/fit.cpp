@@ -122,7 +122,8 @@ class Ridge {
 class Fitter {
   public:
     Fitter(const Head & head, const Indices & cells, float beta_max)
-        : head_(head), beta_max_(beta_max), m_(int(cells.size())), features_(size_t(m_) * head.q), values_(head.gather_values(cells)) {
+        : head_(head), beta_max_(beta_max), m_(int(cells.size())), features_(size_t(m_) * head.q),
+          values_(head.gather_values(cells)) {
         head.features(cells, 0, head.q, features_.data());
         const auto & p = head.params;
         float limit = INF;
@@ -217,20 +218,18 @@ class Fitter {
         bool shifted = false;
     };
 
-    // The single weight that reproduces the mass best.
+    // The single weight that reproduces the mass best, in the middle of the queries' logs.
     Floats level(int cols) const {
         Floats total(cols, 0.0f);
         for (int j = 0; j < m_; ++j) {
             add_scaled(total.data(), 1.0f, features_.data() + size_t(j) * head_.q, cols);
         }
-        double sum = 0, squares = 0;
+        double sum = 0;
         for (const float t : total) {
-            sum += t;
-            squares += double(t) * t;
+            sum += std::log(std::max(t, MASS_FLOOR));
         }
-        const float lo = std::exp(head_.params.beta_min), hi = std::exp(beta_max_);
-        const float w = squares > 0 ? float(sum / squares) : 1.0f;
-        return Floats(m_, std::clamp(w, lo, hi));
+        const float beta = float(-sum / std::max(cols, 1));
+        return Floats(m_, std::exp(std::clamp(beta, head_.params.beta_min, beta_max_)));
     }
 
     // Bounded least squares on the mass. Rows are weighed by the mass reproduced so far to the power

@@ -123,8 +123,7 @@ void Head::split(const halo_compact_job & job) {
     }
 }
 
-// Scores of one query become unnormalised weights, in place; returns log mass - and the sum's
-// inverse is applied by the caller through it.
+// Scores of one query become unnormalised weights, in place; returns the log of their mass.
 float Head::weigh(float * row, int query) const {
     float top = NEG_INF;
     if (softcap > 0) {
