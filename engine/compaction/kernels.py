@@ -326,7 +326,7 @@ def _fill(native: _Job, job: Job) -> list[Any]:
 
 
 def _diagnostics(native: _Diagnostics) -> Diagnostics:
-    found = {part[0]: getattr(native, part[0]) for part in native._fields_}
+    found = {field[0]: getattr(native, field[0]) for field in native._fields_}
     found["fitted_beta"] = bool(found["fitted_beta"])
     found["fitted_values"] = bool(found["fitted_values"])
     return Diagnostics(**found)

@@ -129,7 +129,7 @@ def omp(attention: Array, live: int, m: int, batch: int, lo: float, hi: float) -
         gain = attention.T @ residual
         gain[chosen] = -np.inf
         picks = min(batch, missing)
-        size = min(1 if picks == 1 else CANDIDATES * picks, live - len(chosen))
+        size = min(CANDIDATES * picks, live - len(chosen))
         pool = np.argsort(-gain, kind="stable")[:size].tolist()
         left, before = residual.copy(), len(chosen)
         for _ in range(picks):
@@ -205,13 +205,14 @@ class _Fit:
     def level(self, rows: slice) -> Array:
         """One weight for all cells: the best for the mass, without effect on the output."""
         total = self.features[rows].sum(1)
-        squares = float(total @ total)
-        w = float(total.sum()) / squares if squares > 0 else 1.0
-        return np.full(len(self.values), np.clip(w, self.lo, self.hi))
+        beta = -float(np.log(np.maximum(total, MASS_FLOOR)).mean()) if len(total) else 0.0
+        return np.full(len(self.values), min(max(np.exp(beta), self.lo), self.hi))
 
-    def weights(self, rows: slice, power: float, start: Array) -> Array:
+    def weights(self, rows: slice, power: float, start: Array, warm: bool) -> Array:
         features = self.features[rows]
-        w = bounded_weights(features, np.ones(len(features)), self.lo, self.hi, start)
+        w = start
+        if not warm:
+            w = bounded_weights(features, np.ones(len(features)), self.lo, self.hi, start)
         for _ in range(BETA_ROUNDS):
             scale = np.maximum(features @ w, MASS_FLOOR) ** -power
             w = bounded_weights(features * scale[:, None], scale, self.lo, self.hi, w)
@@ -309,8 +310,9 @@ def compact_head(
         for trial in (1.0, 2.0):
             if trial > 1 and best <= SERVED_BADLY:
                 break
-            candidate = fit.weights(fitting, trial, w)
-            error, found = fit.choose(candidate, ridges)
+            candidate = fit.weights(fitting, trial, w, power > 0)
+            near = [r for r in ridges if chosen / 11 < r < chosen * 11]  # of the first weighting
+            error, found = fit.choose(candidate, tuple(near) if np.isfinite(chosen) else ridges)
             mass = fit.mass_error(candidate)
             if error <= (0.97 * best if power else plain) and mass <= 1.35 * max(lost, 0.05):
                 best, chosen, power, w, lost = error, found, trial, candidate, mass
@@ -318,7 +320,7 @@ def compact_head(
         best, chosen = fit.choose(shifted, ridges)
     mass_error = fit.mass_error(w) if judged else np.nan
     if power:
-        w = fit.weights(everything, power, w)
+        w = fit.weights(everything, power, w, True)
     elif fit_beta and len(head.attention):
         w = fit.level(everything)
     out = fit.values

@@ -92,7 +92,7 @@ class Solver {
             recent_only_ = true; // nothing was asked, so nothing is known but age
         } else if (omp) {
             order_ = rank_omp(head_, most, upper_bound(params, head_.n, most));
-            head_.mass = Floats();
+            head_.mass = {};
         } else {
             order_ = params.method == HALO_COMPACT_ATTENTION ? rank_attention(head_) : rank_mean(head_);
         }

@@ -123,7 +123,8 @@ class Ridge {
 class Fitter {
   public:
     Fitter(const Head & head, const Indices & cells, float beta_max)
-        : head_(head), beta_max_(beta_max), m_(int(cells.size())), features_(size_t(m_) * head.q), values_(head.gather_values(cells)) {
+        : head_(head), beta_max_(beta_max), m_(int(cells.size())), features_(size_t(m_) * head.q),
+          values_(head.gather_values(cells)) {
         head.features(cells, 0, head.q, features_.data());
         const auto & p = head.params;
         float limit = INF;
@@ -161,8 +162,9 @@ class Fitter {
                 if (power > 1.0f && !(best.error > SERVED_BADLY)) {
                     break;
                 }
-                const Floats w = weights(head_.q_fit, power, fitted_weights.empty() ? level(head_.q_fit) : fitted_weights);
-                Choice fitted = choose(w, values_wanted);
+                const bool warm = !fitted_weights.empty();
+                const Floats w = weights(head_.q_fit, power, warm ? fitted_weights : level(head_.q_fit), warm);
+                Choice fitted = choose(w, values_wanted, best.power > 0 ? best.ridge : INF);
                 fitted.power = power;
                 // The mass counts as well: output must not be bought with it.
                 const float bar = best.power > 0 ? 0.97f * best.error : plain.error;
@@ -189,7 +191,7 @@ class Fitter {
         // The same choice, from all queries.
         Floats w = ones;
         if (best.power > 0) {
-            w = weights(head_.q, best.power, fitted_weights);
+            w = weights(head_.q, best.power, fitted_weights, true);
         } else if (best.shifted) {
             w = level(head_.q);
         }
@@ -218,30 +220,28 @@ class Fitter {
         bool shifted = false;
     };
 
-    // The single weight that reproduces the mass best.
+    // The single weight that reproduces the mass best, in the middle of the queries' logs.
     Floats level(int cols) const {
         Floats total(cols, 0.0f);
         for (int j = 0; j < m_; ++j) {
             add_scaled(total.data(), 1.0f, features_.data() + size_t(j) * head_.q, cols);
         }
         const Floats part = head_.shares(cols);
-        double sum = 0, squares = 0;
+        double sum = 0, weight = 0;
         for (int i = 0; i < cols; ++i) {
-            const double seen = double(part[i]) * part[i] * total[i];
-            sum += seen;
-            squares += seen * total[i];
+            sum += double(part[i]) * std::log(std::max(total[i], MASS_FLOOR));
+            weight += part[i];
         }
-        const float lo = std::exp(head_.params.beta_min), hi = std::exp(beta_max_);
-        const float w = squares > 0 ? float(sum / squares) : 1.0f;
-        return Floats(m_, std::clamp(w, lo, hi));
+        const float beta = weight > 0 ? float(-sum / weight) : 0.0f;
+        return Floats(m_, std::exp(std::clamp(beta, head_.params.beta_min, beta_max_)));
     }
 
     // Bounded least squares on the mass. Rows are weighed by the mass reproduced so far to the power
     // -`power`: 1 makes it the error of the log mass, 2 favours queries that are served badly.
-    Floats weights(int cols, float power, const Floats & start) const {
+    Floats weights(int cols, float power, const Floats & start, bool warm) const {
         const float lo = std::exp(head_.params.beta_min), hi = std::exp(beta_max_);
         Floats w(start), residual(cols, 1.0f), reached(cols), scaled(size_t(m_) * cols);
-        solve_weights(features_.data(), head_.q, m_, cols, lo, hi, BETA_SWEEPS, w.data(), residual.data());
+        solve_weights(features_.data(), head_.q, m_, cols, lo, hi, warm ? 0 : BETA_SWEEPS, w.data(), residual.data());
         const Floats part = head_.shares(cols);
         for (int round = 0; round < BETA_ROUNDS; ++round) {
             head_.stop.check();
@@ -275,8 +275,9 @@ class Fitter {
         return out;
     }
 
-    // Held-out error of the weights with the best values for them.
-    Choice choose(const Floats & w, bool with_values) {
+    // Held-out error of the weights with the best values for them. `near`: a ridge that was good for
+    // other weights of the same cells, so that only its neighbours are tried.
+    Choice choose(const Floats & w, bool with_values, float near = INF) {
         Choice best;
         normalise(features_, w, m_, head_.q, x_, total_);
         head_.scale_by_share(x_.data(), m_, 0, head_.q);
@@ -325,6 +326,9 @@ class Fitter {
         int worse = 0;
         for (const float ridge : GRID) {
             head_.stop.check();
+            if (near < INF && (ridge > 11 * near || near > 11 * ridge)) {
+                continue;
+            }
             const float error = attempt(ridge);
             if (error < best.error) {
                 best.error = error;
@@ -390,7 +394,7 @@ void solve_weights(const float * at, int64_t stride, int m, int cols, float lo, 
             }
         }
         const double after = sum_squares(residual, cols);
-        if (!(before - after > 1e-4 * before)) {
+        if (!(before - after > 3e-4 * before)) {
             break;
         }
         before = after;

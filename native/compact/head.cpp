@@ -11,8 +11,9 @@ namespace halo::compact {
 
 namespace {
 
-// Scores of one block stay in the second-level cache between the passes over them.
-constexpr int BLOCK_SCORES = 384 * 1024;
+// Rows of a block: many, since the product packs all keys anew for each block; but the scores of all
+// threads' blocks should stay in the cache between the passes over them.
+constexpr int BLOCK_SCORES = 1024 * 1024;
 constexpr int STRIPES = 32;
 constexpr int MIN_JUDGED = 8; // fewer queries than this cannot be split
 
@@ -125,8 +126,7 @@ void Head::split(const halo_compact_job & job) {
     }
 }
 
-// Scores of one query become unnormalised weights, in place; returns log mass - and the sum's
-// inverse is applied by the caller through it.
+// Scores of one query become unnormalised weights, in place; returns the log of their mass.
 float Head::weigh(float * row, int query) const {
     float top = NEG_INF;
     if (softcap > 0) {
@@ -178,7 +178,7 @@ void Head::attend(bool keep_mass) {
     if (keep_mass) {
         mass.resize(size_t(q) * n);
     }
-    const int rows = std::clamp(BLOCK_SCORES / n, 16, 128);
+    const int rows = std::clamp(BLOCK_SCORES / n, 32, 128);
     const int blocks = (q + rows - 1) / rows;
     const int kind = params.score;
     std::vector<Floats> block_of(team.size()), sums(team.size()), tops(team.size());
@@ -189,9 +189,9 @@ void Head::attend(bool keep_mass) {
         if (sums[worker].empty()) {
             sums[worker].assign(n, 0.0f);
             tops[worker].assign(n, 0.0f);
-            own.resize(keep_mass ? 0 : size_t(rows) * n);
+            own.resize(size_t(rows) * n);
         }
-        float * weights = keep_mass ? mass.data() + size_t(first) * n : own.data();
+        float * weights = own.data();
         float * sum = sums[worker].data();
         float * top = tops[worker].data();
         gemm(false, true, count, n, d, scale, queries.data() + size_t(first) * d, d, keys_, int(key_stride_), 0, weights, n);
@@ -229,6 +229,9 @@ void Head::attend(bool keep_mass) {
                 }
             }
         }
+        for (int i = 0; keep_mass && i < count; ++i) {
+            shorten(weights + size_t(i) * n, mass.data() + size_t(first + i) * n, n);
+        }
         gemm(false, false, count, dv, n, 1, weights, n, values_, int(value_stride_), 0, targets.data() + size_t(first) * dv, dv);
     });
     for (int w = 0; w < team.size(); ++w) {
@@ -252,9 +255,9 @@ void Head::attend(bool keep_mass) {
 
 void Head::features(const Indices & cells, int first, int last, float * out) const {
     const int cols = last - first, m = int(cells.size());
-    constexpr int ROWS = 64;
-    team.run((m + ROWS - 1) / ROWS, [&](int block, int) {
-        const int begin = block * ROWS, count = std::min(ROWS, m - begin);
+    const int most = team.size() > 1 ? 16 : 64;
+    team.run((m + most - 1) / most, [&](int block, int) {
+        const int begin = block * most, count = std::min(most, m - begin);
         Floats chosen(size_t(count) * d);
         for (int j = 0; j < count; ++j) {
             std::copy_n(keys_ + cells[begin + j] * key_stride_, d, chosen.data() + size_t(j) * d);

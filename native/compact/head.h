@@ -59,7 +59,7 @@ struct Head {
     Floats targets;  // [q, dv], times the share
     Floats mean;     // [n] mean attention; -1 for absent cells
     Floats score;    // [n] the score asked for, not pooled
-    Floats mass;     // [q, n] or empty; rows times the share
+    std::vector<uint16_t> mass; // [q, n] bfloat16, or empty; rows times the share
 
     // Rows [m, last - first] of cells times the share of each query.
     void scale_by_share(float * rows, int m, int first, int last) const;

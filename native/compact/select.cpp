@@ -3,7 +3,6 @@
 #include <cmath>
 #include <numeric>
 
-#include "blas.h"
 #include "head.h"
 
 namespace halo::compact {
@@ -109,14 +108,13 @@ Indices rank_omp(const Head & head, int m, float beta_max) {
         head.stop.check();
         head.team.run(chunks, [&](int chunk, int) {
             const int first = chunk * COLS, cols = std::min(COLS, n - first);
-            scipy_cblas_sgemv(CblasRowMajor, CblasTrans, q, cols, 1, &head.mass[first], n, residual.data(), 1, 0,
-                              &gain[first], 1);
+            weighted_sum(head.mass.data() + first, n, residual.data(), q, gain.data() + first, cols);
             for (int j = first; j < first + cols; ++j) {
                 gain[j] = taken[j] || head.mean[j] < 0 ? NEG_INF : gain[j];
             }
         });
         const int picks = std::min(batch, wanted - int(order.size()));
-        const int size = std::min(picks == 1 ? 1 : CANDIDATES * picks, head.live - int(order.size()));
+        const int size = std::min(CANDIDATES * picks, head.live - int(order.size()));
         top_k(gain.data(), n, size, pool);
         near.resize(pool.size() * q);
         head.features(pool, 0, q, near.data());
@@ -128,7 +126,7 @@ Indices rank_omp(const Head & head, int m, float beta_max) {
             float most = NEG_INF;
             for (int c = 0; c < int(pool.size()); ++c) {
                 if (!taken[pool[c]]) {
-                    const float found = picks == 1 ? gain[pool[c]] : dot(near.data() + size_t(c) * q, left.data(), q);
+                    const float found = dot(near.data() + size_t(c) * q, left.data(), q);
                     if (best < 0 || found > most) {
                         most = found;
                         best = c;

@@ -79,6 +79,43 @@ inline double sum_squares(const float * a, int64_t n) {
     return total;
 }
 
+// float32 to bfloat16 and back: half the memory to stream through, three digits.
+inline void shorten(const float * from, uint16_t * to, int n) {
+    for (int i = 0; i < n; ++i) {
+        uint32_t bits;
+        std::memcpy(&bits, from + i, sizeof(bits));
+        to[i] = uint16_t((bits + 0x8000u) >> 16);
+    }
+}
+
+inline float widen(uint16_t x) {
+    const uint32_t bits = uint32_t(x) << 16;
+    float out;
+    std::memcpy(&out, &bits, sizeof(out));
+    return out;
+}
+
+// out[j] = sum_i r[i] * rows[i * stride + j]
+inline void weighted_sum(const uint16_t * rows, int64_t stride, const float * r, int count, float * out, int n) {
+    std::memset(out, 0, sizeof(float) * n);
+    int i = 0;
+    for (; i + 4 <= count; i += 4) {
+        const uint16_t * a = rows + i * stride;
+        const uint16_t *b = a + stride, *c = b + stride, *d = c + stride;
+        const float ra = r[i], rb = r[i + 1], rc = r[i + 2], rd = r[i + 3];
+#pragma omp simd
+        for (int j = 0; j < n; ++j) {
+            out[j] += (ra * widen(a[j]) + rb * widen(b[j])) + (rc * widen(c[j]) + rd * widen(d[j]));
+        }
+    }
+    for (; i < count; ++i) {
+        const uint16_t * a = rows + i * stride;
+        for (int j = 0; j < n; ++j) {
+            out[j] += r[i] * widen(a[j]);
+        }
+    }
+}
+
 inline bool all_finite(const float * a, int n) {
     float bad = 0;
 #pragma omp simd reduction(+ : bad)

@@ -62,7 +62,7 @@ def test_result_has_the_promised_shape(head, method):
         assert not result.beta.any()
 
 
-@pytest.mark.parametrize("m", [12, 60, 200])
+@pytest.mark.parametrize("m", [12, 60, 120])
 def test_attention_agrees_with_the_reference(head, m):
     ours = compact_head(head.keys, head.values, head.queries, m)
     twin = reference.compact_head(head.keys, head.values, head.queries, m)
@@ -168,12 +168,11 @@ def test_fits_beat_eviction_with_few_queries_and_many(head, method, q, m):
 
 def test_values_do_not_explode_where_the_published_fit_does():
     """8192 cells, 819 kept, 1024 queries: plain least squares gave an error of 26, eviction 0.55."""
-    for kind in ("retrieval", "sink"):
-        head = synthetic.make(kind, 8192, 128, 1024, seed=5)
-        fitted = compact_head(head.keys, head.values, head.queries, 819)
-        evicted = compact_head(head.keys, head.values, head.queries, 819, method="evict-attention")
-        assert unseen_errors(head, fitted)[0] < unseen_errors(head, evicted)[0]
-        assert fitted.diagnostics.norm_ratio <= 5.001
+    head = synthetic.make("retrieval", 8192, 128, 1024, unseen=128, seed=5)
+    fitted = compact_head(head.keys, head.values, head.queries, 819)
+    evicted = compact_head(head.keys, head.values, head.queries, 819, method="evict-attention")
+    assert unseen_errors(head, fitted)[0] < unseen_errors(head, evicted)[0]
+    assert fitted.diagnostics.norm_ratio <= 5.001
 
 
 def test_values_stay_within_the_type_of_the_cache(head):
