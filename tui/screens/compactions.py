@@ -37,16 +37,20 @@ class CompactionsScreen(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,ctrl+t,q", "dismiss", "Back")]
     DEFAULT_CSS = """
     CompactionsScreen > #head { height: 1; padding: 0 1; color: $text-muted; background: $surface; }
-    CompactionsScreen > OptionList { height: 1fr; min-height: 4; border: none; padding: 0;
+    CompactionsScreen > OptionList { height: auto; min-height: 3; max-height: 45%; padding: 0 1;
                                      background: $surface; scrollbar-size-vertical: 1; }
-    CompactionsScreen > #about { height: auto; max-height: 75%; padding: 1 1 0 1;
-                                 layout: horizontal; border-top: solid $panel; }
+    CompactionsScreen > OptionList, CompactionsScreen > OptionList:focus {
+        border: none; background-tint: transparent 0%; }
+    CompactionsScreen > OptionList:focus > .option-list--option-highlighted,
+    CompactionsScreen > OptionList > .option-list--option-highlighted {
+        background: $primary 25%; color: $foreground; text-style: bold; }
+    CompactionsScreen > #about { height: 1fr; padding: 1 1 0 1; overflow-y: auto;
+                                 layout: horizontal; border-top: solid $primary 60%; }
     CompactionsScreen #facts { width: 58; height: auto; margin-right: 2; }
     CompactionsScreen #plot { width: 1fr; height: auto; }
-    .-narrow CompactionsScreen > #about, CompactionsScreen.-narrow > #about {
-        layout: vertical; padding: 0 1; }
+    CompactionsScreen.-narrow > OptionList { max-height: 7; }
+    CompactionsScreen.-narrow > #about { layout: vertical; padding: 0 1; }
     CompactionsScreen.-narrow #facts { width: 1fr; margin: 0; }
-    CompactionsScreen.-narrow #plot { width: 1fr; margin-top: 0; }
     """
 
     def __init__(self, workspace: Workspace, agent: str = "") -> None:
@@ -81,17 +85,22 @@ class CompactionsScreen(Screen[None]):
 
     def _fill(self) -> None:
         options = self.query_one(OptionList)
-        chosen = self._chosen()
+        chosen, before = self._chosen(), [past.compaction.number for past in self.shown]
         running = [
             PastCompaction(time.time(), a.compaction) for a in self.workspace.agents if a.compaction
         ]
         self.shown = running + self.workspace.compactions
         width = max(60, self.app.size.width - 3)
         self.query_one("#head", Static).update(heading(width))
-        options.clear_options()
-        options.add_options([Option(self._row(past, width)) for past in self.shown])
-        if self.shown:
-            numbers = [past.compaction.number for past in self.shown]
+        rows = [self._row(past, width) for past in self.shown]
+        numbers = [past.compaction.number for past in self.shown]
+        if numbers == before:  # the usual case: one of them has gone on
+            for index, row in enumerate(rows):
+                options.replace_option_prompt_at_index(index, row)
+        else:
+            options.clear_options()
+            options.add_options([Option(row) for row in rows])
+        if self.shown and numbers != before:
             number = chosen.compaction.number if chosen else -1
             options.highlighted = numbers.index(number) if number in numbers else 0
         self._tell()
@@ -103,36 +112,41 @@ class CompactionsScreen(Screen[None]):
     def _row(self, past: PastCompaction, width: int) -> Text:
         event = past.compaction
         mark, style = self._mark(event)
-        line = Text(f"{mark:2} ", style, no_wrap=True, overflow="ellipsis")
+        line = Text(no_wrap=True, overflow="ellipsis").append(f"{mark:2} ", style)
         stamp = "now" if mark == SQUEEZE else time.strftime("%H:%M:%S", time.localtime(past.time))
-        line.append(f"{stamp:9}", "dim not bold")
+        line.append(f"{stamp:9}", "dim")
         line.append(f"{event.session[:10]:11}", f"bold {self._colour(event.session)}")
-        line.append(f"{TRIGGERS.get(event.trigger, event.trigger)[:12]:13}", "not bold")
+        line.append(f"{TRIGGERS.get(event.trigger, event.trigger)[:12]:13}")
         if event.phase != "done":
             if mark == SQUEEZE:
-                line.append(f"{bar(share(event), 10)} {progress(event)}", "not bold")
+                line.append(f"{bar(share(event), 10)} {progress(event)}")
             else:
-                line.append(event.what or "given up", "not bold")
+                line.append(event.what or "given up", style)
             return line
         cells = f"{event.cells_before:,} → {event.cells_after:,}"
-        line.append(f"{cells:>16}{ratio_now(event):7.1f}×", "not bold")
-        line.append(f"{percent(event.error):>8}", style or "not bold")
+        line.append(f"{cells:>16}{ratio_now(event):7.1f}×")
+        line.append(f"{percent(event.error):>8}", style)
         if width >= 90:
             line.append(f"{percent(event.error_evict) if event.error_evict else '–':>10}", "dim")
-            line.append(f"{event.seconds:>8.1f} s", "not bold")
+            line.append(f"{event.seconds:>8.1f} s")
         if width >= 115:
-            line.append(f"{event.stall_ms:>7.0f} ms", "not bold")
+            line.append(f"{event.stall_ms:>7.0f} ms")
             line.append(f"{f'{event.start:,} – {event.end:,}':>18}", "dim")
         return line
 
     def _mark(self, event: Compaction) -> tuple[str, str]:
         if event.phase == "failed":
-            return "✗", "bold red"
+            return "✗", f"bold {self._theme('error', 'red')}"
         if event.phase == "cancelled":
             return "–", "dim"
         if event.phase != "done":
             return SQUEEZE, "bold"
-        return ("!", "bold yellow") if too_high(self.workspace, event) else ("·", "")
+        if too_high(self.workspace, event):
+            return "!", f"bold {self._theme('warning', 'yellow')}"
+        return "·", ""
+
+    def _theme(self, name: str, otherwise: str) -> str:
+        return self.app.theme_variables.get(name, otherwise)
 
     def _colour(self, name: str) -> str:
         for index, agent in enumerate(self.workspace.agents):
@@ -157,9 +171,9 @@ class CompactionsScreen(Screen[None]):
         event, narrow = past.compaction, self.app.size.width < 100
         facts.update(self._facts(event, narrow))
         width = self.app.size.width - (3 if narrow else 63)
-        rows = max(PLOT_ROWS[0], min(PLOT_ROWS[1], self.app.size.height // 3 - 1))
-        title = Text("error of the attention output by layer, on queries the fit has not seen\n",
-                     "dim", no_wrap=True, overflow="ellipsis")  # fmt: skip
+        rows = max(PLOT_ROWS[0], min(PLOT_ROWS[1], self.app.size.height // 3))
+        words = "error by layer, on queries the fit has not seen\n"
+        title = Text(no_wrap=True, overflow="ellipsis").append(words, "dim")
         if event.phase != "done" or not event.by_layer:
             plot.update(Text(""))
             return
@@ -173,7 +187,7 @@ class CompactionsScreen(Screen[None]):
         text = Text()
         if event.phase == "done":
             if too_high(self.workspace, event):
-                text.append(f"The error is high. {advice(event)}\n", "bold yellow")
+                text.append(f"The error is high. {advice(event)}\n", self._mark(event)[1])
             evict = f" · plain eviction {percent(event.error_evict)}" if event.error_evict else ""
             again = (
                 f" · {event.ratio:.1f}× over all rounds"

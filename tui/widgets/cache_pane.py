@@ -10,18 +10,18 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.widgets import Static
 
-from agents.compaction import steps
 from agents.workspace import Workspace
 from engine.protocol import CacheMap
 from tui.themes import KEPT, SHARED, agent_colour
+from tui.widgets.cell_looks import TEXTURE
 from tui.widgets.cell_map import HIGHEST, CellMap
 from tui.widgets.chat.colours import readable
-from tui.widgets.compaction_words import SQUEEZE, kept
+from tui.widgets.compaction_words import kept, progress
 from tui.widgets.marks import KEPT_LETTER, SHARED_LETTER, bar, letters, short
 
 COMPACTED = "▾"
 HISTORY = 180  # seconds
-PAST = f"fill over {HISTORY // 60} minutes"
+PAST = f"fill, {HISTORY // 60} minutes"
 NAME = 11  # columns of a name in the legend
 
 
@@ -77,7 +77,7 @@ def legend_text(
         hidden = len(colours) - len(names)
     details = dict(details or {})
     left = max(1, rows - len(names))  # one is always told
-    for name in [n for n in names if n in details][left:]:
+    for name in [name for name in details if name in names][left:]:
         del details[name]
     text = Text(no_wrap=True, overflow="ellipsis")
     room = width - NAME - 18  # what is left for a bar
@@ -99,6 +99,9 @@ def legend_text(
     ):
         text.append(f" {sign} ", f"bold {readable('#000000', colour)} on {colour}")
         text.append(f" {label:{NAME}} {short(count):>7}\n", "dim")
+    if cache.compacted:
+        fitted = sum(stretch.length for stretch in cache.compacted)
+        text.append(f" {TEXTURE}  {'fitted':{NAME}} {short(fitted):>7}\n", "dim")
     text.rstrip()
     return text
 
@@ -151,11 +154,7 @@ class CachePane(Vertical):
 
     def _details(self, cache: CacheMap, width: int) -> dict[str, str]:
         """What is said below an agent's line: what is compacted now, then what was; running first."""
-        found = {
-            a.name: f"{SQUEEZE} {steps(a.compaction)}"
-            for a in self.workspace.agents
-            if a.compaction
-        }
+        found = {a.name: progress(a.compaction) for a in self.workspace.agents if a.compaction}
         for name, (tokens, cells) in cache.folded.items():
             found.setdefault(name, kept(tokens, cells, width - 3))
         return found

@@ -16,7 +16,7 @@ BESIDE = 13  # columns of the two bars at the right: the mean, and eviction
 def top_of(values: Sequence[float], beside: float) -> float:
     """Where the scale ends: a round number that the bars reach into, and eviction if it can."""
     most = max([*values, 1e-4])
-    wanted = max(most, beside) if beside <= 5 * most else most * 1.3
+    wanted = max(most, beside) if beside <= 8 * most else most * 1.3
     for step in (
         0.001,
         0.002,
