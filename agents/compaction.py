@@ -127,7 +127,7 @@ def ended(agents: Iterable[Agent]) -> list[PastCompaction]:
         for agent in agents
         for past in agent.compactions
     ]
-    return sorted(found, key=lambda past: -past.time)
+    return sorted(found, key=lambda past: (-past.time, -past.compaction.number))
 
 
 def engine_gone(workspace: Workspace) -> None:

@@ -14,7 +14,7 @@ from textual.screen import Screen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from agents.compaction import advice, percent, ratio_now, too_high
+from agents.compaction import ENDS, advice, percent, ratio_now, too_high
 from agents.events import CompactionChanged, PastCompaction, RosterChanged, WorkspaceEvent
 from agents.workspace import Workspace
 from engine.protocol import Compaction
@@ -172,8 +172,13 @@ class CompactionsScreen(Screen[None]):
         facts.update(self._facts(event, narrow))
         width = self.app.size.width - (3 if narrow else 63)
         rows = max(PLOT_ROWS[0], min(PLOT_ROWS[1], self.app.size.height // 3))
-        words = "error by layer, on queries the fit has not seen\n"
-        title = Text(no_wrap=True, overflow="ellipsis").append(words, "dim")
+        words = "error by layer, on queries the fit has not seen"
+        if event.phase not in ENDS:  # what the one before came to, meanwhile
+            ended = (past.compaction for past in self.workspace.compactions)
+            mine = (e for e in ended if e.session == event.session and e.by_layer)
+            event = next(mine, event)
+            words = f"the one before: {words}"
+        title = Text(no_wrap=True, overflow="ellipsis").append(f"{words}\n", "dim")
         if event.phase != "done" or not event.by_layer:
             plot.update(Text(""))
             return
