@@ -200,7 +200,7 @@ def percent(share: float) -> str:
 
 def advice(event: Compaction) -> str:
     """What to do about a high error."""
-    half = max(2, round(max(ratio_now(event), event.ratio) / 2))
+    half = max(2, round(ratio_now(event) / 2))
     return (
         "It may have lost details of what was said before. "
         f"Compact less next time (/compact {half}), or raise engine.n_ctx."

@@ -396,7 +396,7 @@ async def test_an_empty_screen_says_how_to_begin(tmp_path: Path) -> None:
 def test_the_plot_fits_and_hides_no_layer(layers: int, width: int, height: int) -> None:
     values = [0.001 + 0.002 * i for i in range(layers)]
     lines = layer_plot(values, 0.02, 0.9, width, height).plain.split("\n")
-    assert len(lines) == height
+    assert height - 1 <= len(lines) <= height
     assert max(len(line) for line in lines) <= width
     assert "evict" in lines[-1] and "%" in lines[0]
     assert "1" in lines[-1]

@@ -28,7 +28,7 @@ NOTHING = (
     "Nothing was compacted yet. It happens by itself when cells run short (/auto on 85%), or "
     "now: /compact 10 fits the old cells of the agent you look at into a tenth."
 )
-PLOT_ROWS = (6, 14)  # lowest and highest plot
+PLOT_ROWS = (7, 15)  # lowest and highest plot
 
 
 class CompactionsScreen(Screen[None]):
@@ -48,7 +48,7 @@ class CompactionsScreen(Screen[None]):
                                  layout: horizontal; border-top: solid $primary 60%; }
     CompactionsScreen #facts { width: 58; height: auto; margin-right: 2; }
     CompactionsScreen #plot { width: 1fr; height: auto; }
-    CompactionsScreen.-narrow > OptionList { max-height: 7; }
+    CompactionsScreen.-narrow > OptionList { max-height: 6; }
     CompactionsScreen.-narrow > #about { layout: vertical; padding: 0 1; }
     CompactionsScreen.-narrow #facts { width: 1fr; margin: 0; }
     """

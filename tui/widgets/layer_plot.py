@@ -49,11 +49,11 @@ def binned(values: Sequence[float], room: int) -> list[tuple[int, float]]:
 def layer_plot(
     values: Sequence[float], mean: float, evict: float, width: int, height: int, colour: str = ""
 ) -> Text:
-    """`height` rows: bars on a scale, then a row with the numbers of the layers."""
+    """Up to `height` rows: bars on a scale, then a row with the numbers of the layers."""
     text = Text(no_wrap=True, overflow="crop")
     if not values or height < 3:
         return text.append("no error by layer was measured", "dim")
-    rows = height - 1
+    rows = (height - 1) // 2 * 2  # even, so that the middle of the scale is a round number
     room = width - SCALE - 1 - (BESIDE if evict else 0)
     groups = binned(values, max(1, room))
     each = max(1, min(6, room // len(groups)))
