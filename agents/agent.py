@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from agents.events import AgentState, Turn
-from engine.protocol import Message
+from agents.events import AgentState, PastCompaction, Turn
+from engine.protocol import Compaction, Message
 
 YOU = "you"
+PAST_COMPACTIONS = 32  # kept of each agent
 
 
 def new_id(prefix: str) -> str:
@@ -65,6 +67,10 @@ class Agent:
     draft: str = ""  # text typed and not sent
     last_active: float = 0.0
     created: float = field(default_factory=time.time)
+    compaction: Compaction | None = None  # the one that runs
+    compactions: deque[PastCompaction] = field(
+        default_factory=lambda: deque(maxlen=PAST_COMPACTIONS)
+    )
 
     @property
     def busy(self) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from engine.protocol import CacheMap, Ready, Stats
+from engine.protocol import CacheMap, Compaction, Ready, Stats
 
 AgentStateKind = Literal["idle", "queued", "prefill", "thinking", "decode", "error"]
 Role = Literal["system", "user", "assistant", "note"]
@@ -52,12 +52,20 @@ class AgentState:
 
 
 @dataclass(slots=True)
+class PastCompaction:
+    """A compaction that has ended; the session in it is the agent's name as it was then."""
+
+    time: float
+    compaction: Compaction
+
+
+@dataclass(slots=True)
 class LogEntry:
     """One line of the event log."""
 
     time: float
     level: Literal["info", "warning", "error"]
-    kind: str  # engine | cache | scheduler | agent | model | ...
+    kind: str  # engine | cache | compaction | scheduler | agent | model | ...
     text: str
     agent: str = ""
 
@@ -117,6 +125,14 @@ class CacheChanged(WorkspaceEvent):
     """A new map of the KV cells; owners are agent *names* here."""
 
     cache: CacheMap
+
+
+@dataclass(slots=True)
+class CompactionChanged(WorkspaceEvent):
+    """A compaction began, went on or ended; its session is the agent's *name* here."""
+
+    agent: str
+    compaction: Compaction
 
 
 @dataclass(slots=True)

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import msgspec
 
+from agents import compaction
 from agents.events import CacheChanged, StatsChanged
 from engine.client import CoreDied
 from engine.errors import EngineError
 from engine.protocol import (
     CacheMap,
     CellRun,
+    Compaction,
     Deltas,
     Done,
     Event,
@@ -42,6 +44,9 @@ def route(workspace: Workspace, event: Event) -> None:
         case Done(session):
             if (agent := workspace.by_id(session)) is not None:
                 answers.done(agent, event)
+        case Compaction(session):
+            if (agent := workspace.by_id(session)) is not None:
+                compaction.apply(workspace, agent, event)
         case CacheMap():
             _cache(workspace, event)
         case Stats():
@@ -97,4 +102,5 @@ def named(event: CacheMap, names: dict[str, str]) -> CacheMap:
         else:
             runs.append(CellRun(who, run.length))
     cells = {names[session]: count for session, count in event.cells.items() if session in names}
-    return msgspec.structs.replace(event, cells=cells, runs=tuple(runs))
+    folded = {names[session]: kept for session, kept in event.folded.items() if session in names}
+    return msgspec.structs.replace(event, cells=cells, runs=tuple(runs), folded=folded)

@@ -12,11 +12,11 @@ import logging
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from agents import addressing
+from agents import addressing, compaction
 from agents.agent import YOU, Agent, AgentSpec, Chain, QueuedPrompt, new_id
 from agents.answers import Answers
 from agents.client import Client as Client
@@ -27,6 +27,7 @@ from agents.events import (
     EngineChanged,
     LogEntry,
     Logged,
+    PastCompaction,
     RosterChanged,
     Turn,
     TurnAdded,
@@ -78,6 +79,8 @@ class Workspace:
         self._unsubscribe: Callable[[], None] = lambda: None
         self._engine_task: asyncio.Task[None] | None = None
         self._engine_changed = asyncio.Event()
+        self.auto_changed = False  # [compaction] was changed and the core does not know yet
+        self._tasks: set[asyncio.Task[None]] = set()
 
     # --- life ------------------------------------------------------------------------------------
 
@@ -129,6 +132,7 @@ class Workspace:
         await self._stop_engine()
         self.client = client or self.make_client(self.config)
         self.answers.forget_sessions()
+        compaction.engine_gone(self)
         self.ready = self.cache = self.core_cache = self.stats = None
         for agent in self.agents:
             agent.state.cells = 0
@@ -404,6 +408,37 @@ class Workspace:
             for match in pattern.finditer(turn.text)
         ]
 
+    # --- compaction ------------------------------------------------------------------------------
+
+    async def compact(self, name: str, ratio: float = 0.0, method: str = "") -> int:
+        """Replace an agent's old keys and values by fewer fitted ones; it goes on meanwhile.
+
+        `ratio`: cells before over cells after; 0 as configured, -1 as high as the error bound
+        allows. Returns the cells that are compacted; `CompactionChanged` tells the rest.
+        """
+        return await compaction.start(self, self.get(name), ratio, method)
+
+    async def cancel_compaction(self, name: str) -> bool:
+        """Give up a compaction that has not landed yet; whether there was one."""
+        return await compaction.cancel(self, self.get(name))
+
+    async def set_auto(self, on: bool, threshold: float | None = None) -> None:
+        """Let the engine compact by itself, from that share of the cells in use on; or not."""
+        if threshold is not None and not 0 < threshold <= 1:
+            raise HaloError(
+                f"{threshold:g} is no share of the cells.", "Give one like 0.85, or 85%."
+            )
+        settings = self.config.compaction
+        settings.auto = on
+        if threshold is not None:
+            settings.threshold = threshold
+        await compaction.configure(self)
+
+    @property
+    def compactions(self) -> list[PastCompaction]:
+        """The compactions of all agents that have ended, newest first."""
+        return compaction.ended(self.agents)
+
     # --- used by the parts of this package -------------------------------------------------------
 
     def emit(self, event: WorkspaceEvent) -> None:
@@ -458,14 +493,21 @@ class Workspace:
         )
         self.note("info", "engine", text)
         self.answers.send_waiting()
+        compaction.engine_ready(self)
         if self.focused:
-            task = asyncio.get_running_loop().create_task(self.focus(self.focused))
-            task.add_done_callback(lambda done: done.cancelled() or done.exception())
+            self.keep_task(self.focus(self.focused))
+
+    def keep_task(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something soon; what fails in it was told where it failed."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)  # the loop itself would let it be collected
+        task.add_done_callback(self._tasks.discard)
 
     def engine_died(self, error: HaloError, restarting: bool) -> None:
         self.engine_error = error
         self.note("warning" if restarting else "error", "engine", str(error))
         self._set_engine("restarting" if restarting else "dead", error.what, error.remedy)
+        compaction.engine_gone(self)
         for agent in self.agents:
             if agent.id in self.answers.running:
                 agent.state.kind, agent.state.reason = "queued", self.waiting_reason()

@@ -26,6 +26,7 @@ class Action:
     keys: str = ""  # Textual key names, comma separated
     slash: str = ""  # name of the slash command
     args: str = ""  # what the slash command takes, for completion and help
+    choices: tuple[tuple[str, str], ...] = ()  # arguments to complete, and what each does
     footer: int = 0  # place in the order in which key hints are left out; 0 = no hint
     palette: bool = True
 
@@ -80,7 +81,19 @@ ACTIONS: tuple[Action, ...] = (
     Action("seed", "Seed", "Set this agent's seed (-1 = random).", "Agents", "", "seed",
            "number", palette=False),
     Action("think", "Thinking", "Let models think first, or not.", "Agents", "", "think",
-           "[on|off]"),
+           "[on|off]", (("on", "think first"), ("off", "answer at once"))),
+    Action("compact", "Compact", "Fit this agent's old cells into fewer; stop gives it up.",
+           "Cells", "ctrl+o", "compact", "[ratio|auto|stop]",
+           (("", "at the ratio that is configured"), ("5", "a fifth of the cells: careful"),
+            ("10", "a tenth of the cells"), ("20", "a twentieth: details may go"),
+            ("auto", "as few cells as the error bound allows"),
+            ("stop", "give up the one that runs; nothing changes")), footer=15),
+    Action("compactions", "Compactions", "Show what was compacted and how well it went.", "Cells",
+           "ctrl+t", "compactions", footer=16),
+    Action("auto", "Automatic compaction", "Compact by itself when cells run short, or not.",
+           "Cells", "", "auto", "[on|off] [threshold]",
+           (("on", "from the threshold that is set"), ("on 70%", "early: room for long prompts"),
+            ("on 85%", "the default"), ("off", "only by /compact"))),
     Action("grid", "Grid", "Show several agents at once.", "View", "f5", "grid", footer=5),
     Action("cache", "Cells", "Show or hide the KV cells and the event log.", "View", "f4",
            "cache", footer=7),
@@ -160,6 +173,11 @@ def own_keymap(config: Config) -> dict[str, str]:
 def slash_commands() -> list[tuple[str, str, str]]:
     """(name, arguments, help) of every slash command, in the order of the table."""
     return [(a.slash, a.args, a.help) for a in ACTIONS if a.slash]
+
+
+def slash_choices() -> dict[str, tuple[tuple[str, str], ...]]:
+    """Arguments that slash commands can be completed with."""
+    return {a.slash: a.choices for a in ACTIONS if a.slash and a.choices}
 
 
 def key_table(config: Config) -> list[tuple[str, str, str]]:

@@ -57,6 +57,13 @@ class EchoClient:
     async def close(self, session: str) -> None: ...
     async def cancel(self, session: str) -> None: ...
     async def focus(self, session: str) -> None: ...
+    async def configure(self, key: str, value: bool | float | str) -> None: ...
+
+    async def compact(self, session: str, ratio: float = 0.0, method: str = "") -> int:
+        return 0
+
+    async def cancel_compaction(self, session: str) -> bool:
+        return False
 
     async def generate(
         self,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from agents.agent import Agent
 from agents.workspace import Workspace
 from engine.errors import HaloError
+from tui import arguments
 from tui.actions import BY_SLASH
 from tui.screens.dialogs import AgentEditor, AgentForm, AskText, Confirm
 from tui.widgets.marks import doing
@@ -314,6 +315,38 @@ class Controller:
         chat.thinking = words[text.lower()]
         await asyncio.to_thread(_save, "chat.thinking", chat.thinking)
         self.tell(f"Models that can {'think first' if chat.thinking else 'answer at once'}.")
+
+    # --- cells ---
+
+    async def compact(self, text: str) -> None:
+        name = self.agent.name
+        if text.casefold() == "stop":
+            if await self.space.cancel_compaction(name):
+                self.tell(f"The compaction of {name} is given up; nothing changed.")
+            else:
+                self.tell(f"{name} is not being compacted.")
+            return
+        cells = await self.space.compact(name, arguments.ratio(text))
+        if not self.screen.cells_shown:  # else one sees them light up
+            self.tell(f"Compacting {cells:,} cells of {name}; it can go on meanwhile.")
+
+    async def compactions(self, _: str) -> None:
+        from tui.screens.compactions import CompactionsScreen
+
+        await self.ask(CompactionsScreen(self.space, self.agent.name))
+
+    async def auto(self, text: str) -> None:
+        settings = self.space.config.compaction
+        on, threshold = arguments.auto(text, settings.auto)
+        await self.space.set_auto(on, threshold)
+        await asyncio.to_thread(_save, "compaction.auto", on)
+        if threshold is not None:
+            await asyncio.to_thread(_save, "compaction.threshold", threshold)
+        self.tell(
+            f"Cells are compacted when {settings.threshold:.0%} of them are in use."
+            if on
+            else "Cells are compacted only by /compact."
+        )
 
     # --- view ---
 

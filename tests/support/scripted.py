@@ -15,6 +15,7 @@ from engine.protocol import (
     PROTOCOL_VERSION,
     CacheMap,
     CellRun,
+    Compaction,
     Delta,
     Deltas,
     Done,
@@ -23,6 +24,7 @@ from engine.protocol import (
     Ready,
     Sampling,
     State,
+    Stretch,
 )
 
 READY = Ready(
@@ -53,6 +55,11 @@ class ScriptedClient:
         self.pid = 4242
         self.stopped = False
         self.log: list[tuple[str, Any]] = []
+        self.settings: dict[str, bool | float | str] = {}  # what was configured
+        self.span = 3412  # cells that a compaction finds
+        self.refuse_compaction: EngineError | None = None  # raised by the next compact
+        self.compacting: dict[str, int] = {}  # session -> number of its compaction
+        self._compactions = 0
         self._text: dict[str, str] = {}
         self._handlers: list[Callable[[Event], None]] = []
         self._go = asyncio.Event()
@@ -119,6 +126,26 @@ class ScriptedClient:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
+    async def configure(self, key: str, value: bool | float | str) -> None:
+        self.settings[key] = value
+        self.log.append(("configure", (key, value)))
+
+    async def compact(self, session: str, ratio: float = 0.0, method: str = "") -> int:
+        self.log.append(("compact", (session, ratio, method)))
+        if self.refuse_compaction:
+            error, self.refuse_compaction = self.refuse_compaction, None
+            raise error
+        assert session in self.sessions, "compact before open"
+        self.compaction(session, "started")
+        return self.span
+
+    async def cancel_compaction(self, session: str) -> bool:
+        self.log.append(("cancel_compaction", session))
+        if session not in self.compacting:
+            return False
+        self.compaction(session, "cancelled")
+        return True
+
     async def _answer(self, session: str, messages: tuple[Message, ...]) -> None:
         assert self.reply is not None
         self.emit(State(session, "prefill", done=0, total=10))
@@ -153,8 +180,38 @@ class ScriptedClient:
         }  # fmt: skip
         self.emit(Done(session, reason, text, **(known | fields)))
 
-    def cells(self, counts: dict[str, int]) -> None:
+    def compaction(self, session: str, phase: str, **fields: Any) -> None:
+        """The next step of a compaction, tenfold and good unless `fields` say otherwise."""
+        if session not in self.compacting:
+            self._compactions += 1
+            self.compacting[session] = self._compactions
+        known: dict[str, Any] = {
+            "method": "am-omp", "start": 4, "end": 4 + self.span, "cells_before": self.span,
+        }  # fmt: skip
+        if phase == "study":
+            known |= {"done": 120, "total": 384}
+        if phase in ("solve", "done"):
+            known |= {"done": 5, "total": 8, "cells_after": self.span // 10}
+        if phase == "done":
+            known |= {
+                "done": 8, "ratio": 10.0, "error": 0.042, "error_evict": 0.22,
+                "by_layer": (0.011, 0.018, 0.024, 0.031, 0.047, 0.062, 0.078, 0.065),
+                "beta_min": -1.2, "beta_max": 3.0, "norm_ratio": 1.3, "queries": 512,
+                "source": "recap", "seconds": 0.84, "stall_ms": 6.0,
+            }  # fmt: skip
+        self.emit(Compaction(session, self.compacting[session], phase, **(known | fields)))
+        if phase in ("done", "failed", "cancelled"):
+            del self.compacting[session]
+
+    def cells(
+        self,
+        counts: dict[str, int],
+        solving: tuple[Stretch, ...] = (),
+        compacted: tuple[Stretch, ...] = (),
+        folded: dict[str, tuple[int, int]] | None = None,
+    ) -> None:
         """A cache map in which each session has so many cells of its own."""
         used = sum(counts.values())
         runs = tuple(CellRun(session, count) for session, count in counts.items())
-        self.emit(CacheMap(8192, used, used, 0, 0, counts, (*runs, CellRun("", 8192 - used))))
+        runs = (*runs, CellRun("", 8192 - used))
+        self.emit(CacheMap(8192, used, used, 0, 0, counts, runs, solving, compacted, folded or {}))

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from engine.config import Config
-from engine.protocol import CacheMap, CellRun, Stats
+from engine.protocol import CacheMap, CellRun, Stats, Stretch
 from tests.support.scripted import ScriptedClient
 from tests.support.waiting import until
 from tui.app import HaloApp
@@ -108,6 +108,71 @@ def test_light(snap_compare: Any, tmp_path: Path) -> None:
     app = app_of(tmp_path)
     app.config.ui.theme = "halo-light"
     assert snap_compare(app, terminal_size=(120, 40), run_before=scene(app))
+
+
+def compacting(app: HaloApp, *keys: str) -> Callable[[Any], Any]:
+    """Grace was compacted, alan badly; ada's span is being solved."""
+    app.animation_level = "none"
+
+    async def play(pilot: Any) -> None:
+        space, client = app.workspace, app.workspace.client
+        assert isinstance(client, ScriptedClient)
+        await until(lambda: app.main.is_mounted and app.main.current)
+        ada, grace, alan = (space.get(name).id for name in ("ada", "grace", "alan"))
+        client.compaction(grace, "done", trigger="threshold")
+        client.compaction(ada, "failed", what="Too few queries were seen.", remedy="Talk more.")
+        client.compaction(
+            alan, "done", trigger="session", cells_before=1200, cells_after=60, ratio=40.0,
+            error=0.41, error_evict=0.8, by_layer=(0.2, 0.3, 0.35, 0.5, 0.6, 0.7, 0.4, 0.3),
+            source="later+recap",
+        )  # fmt: skip
+        client.compaction(ada, "solve")
+        runs = (CellRun("*", 64), CellRun(ada, 3500), CellRun(alan, 200), CellRun(grace, 900))
+        used = sum(run.length for run in runs)
+        client.emit(
+            CacheMap(
+                8192, used, used, 64, 0, {ada: 3564, alan: 264, grace: 964},
+                (*runs, CellRun("", 8192 - used)), (Stretch(68, 3412),),
+                (Stretch(3564, 60), Stretch(3764, 341)), {grace: (3412, 341), alan: (2400, 60)},
+            )
+        )  # fmt: skip
+        pane = app.main.query_one(CachePane)
+        await pilot.pause()
+        pane.sample()
+        for key in keys:
+            await pilot.press(key)
+        app.clear_notifications()
+        app.main.query_one(Prompt).query("TextArea").first().cursor_blink = False  # type: ignore[attr-defined]
+        await pilot.pause(1.2)
+        for timer in list(app.main._timers):
+            timer.pause()  # the history must not move on
+        pane.history.extend([used / 8192] * len(pane.history))
+        pane.marked.extend(index == 165 for index in range(len(pane.marked)))
+        pane.sample()
+        await pilot.pause()
+
+    return play
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=lambda s: f"{s[0]}x{s[1]}")
+def test_cells_while_compacting(snap_compare: Any, tmp_path: Path, size: tuple[int, int]) -> None:
+    app = app_of(tmp_path)
+    keys = ("f4",) if size[0] < 100 else ()
+    assert snap_compare(app, terminal_size=size, run_before=compacting(app, *keys))
+
+
+def test_cells_while_compacting_without_colour(
+    snap_compare: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    app = app_of(tmp_path)
+    assert snap_compare(app, terminal_size=(120, 40), run_before=compacting(app))
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=lambda s: f"{s[0]}x{s[1]}")
+def test_compactions(snap_compare: Any, tmp_path: Path, size: tuple[int, int]) -> None:
+    app = app_of(tmp_path)
+    assert snap_compare(app, terminal_size=size, run_before=compacting(app, "ctrl+t"))
 
 
 def test_dead_engine(snap_compare: Any, tmp_path: Path) -> None:

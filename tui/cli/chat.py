@@ -233,6 +233,12 @@ class Chat:
                 self._line("loading", what=what, fraction=round(fraction, 3))
             case events.EngineChanged("ready", ready=ready) if self.as_json and ready:
                 self._line("ready", model=ready.model, n_ctx=ready.n_ctx, backend=ready.backend)
+            case events.CompactionChanged(name, compaction) if self.as_json:
+                from msgspec import to_builtins
+
+                fields = to_builtins(compaction)
+                del fields["t"], fields["session"]
+                self._line("compaction", agent=name, **fields)
             case events.Logged(entry) if entry.level == "warning":  # errors end the command
                 click.echo(f"halo-tui: {entry.text}", err=True)
 

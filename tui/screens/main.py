@@ -22,6 +22,7 @@ from textual.widgets import ContentSwitcher, Static
 from agents.events import (
     AgentChanged,
     CacheChanged,
+    CompactionChanged,
     EngineChanged,
     Logged,
     RosterChanged,
@@ -35,9 +36,11 @@ from agents.events import (
 )
 from agents.workspace import Workspace
 from engine.errors import HaloError
-from tui.actions import bindings, key_table, slash_commands
+from tui.actions import bindings, key_table, slash_choices, slash_commands
 from tui.clipboard import copy
 from tui.controller import Controller
+from tui.screens.compaction_news import CompactionNews
+from tui.screens.compactions import CompactionsScreen
 from tui.screens.log import LogScreen
 from tui.widgets.agent_list import AgentList, AgentSelected, AgentTabs
 from tui.widgets.cache_pane import CachePane
@@ -69,6 +72,7 @@ class MainScreen(Screen[None]):
         self._dirty: set[str] = set()
         self._rebuilding = asyncio.Lock()
         self._mounted = 0
+        self.compaction_news = CompactionNews(self)
         self._news: dict[str, Turn] = {}  # answers finished out of sight, not told yet
 
     # --- parts -----------------------------------------------------------------------------------
@@ -80,7 +84,7 @@ class MainScreen(Screen[None]):
             with Vertical(id="centre"):
                 yield Static("", id="banner")
                 yield ContentSwitcher(id="chats")
-                yield Prompt(slash_commands(), lambda: self.workspace.names)
+                yield Prompt(slash_commands(), lambda: self.workspace.names, slash_choices())
             with Vertical(id="side"):
                 yield CachePane(self.workspace)
                 yield EventLog(list(self.workspace.log))
@@ -165,6 +169,11 @@ class MainScreen(Screen[None]):
         side.toggle_class("-asked" if self.has_class("-narrow") else "-hidden")
         self._dirty.add("cells")
         self.call_after_refresh(self._draw_cells)
+
+    @property
+    def cells_shown(self) -> bool:
+        """Whether the person has the cell map in sight."""
+        return self.app.screen is self and self.query_one(CachePane).is_on_screen
 
     def close_something(self) -> bool:
         """Close the completion, the search or the grid. False when nothing was open."""
@@ -291,12 +300,18 @@ class MainScreen(Screen[None]):
                 self._dirty.add("roster")
             case CacheChanged():
                 self._dirty.add("cells")
+            case CompactionChanged():
+                self._dirty |= {"cells", "agents"}
+                self.compaction_news.apply(event)
             case StatsChanged():
                 self._dirty.add("stats")
             case EngineChanged():
                 self._show_engine(event)
             case Logged():
                 self._logged(event)
+
+        if isinstance(self.app.screen, CompactionsScreen):
+            self.app.screen.apply(event)
 
     def _to_chats(self, event: WorkspaceEvent) -> None:
         """Conversations pick out what concerns their agent."""
@@ -341,9 +356,9 @@ class MainScreen(Screen[None]):
         self.query_one(EventLog).add(entry)
         if isinstance(self.app.screen, LogScreen):
             self.app.screen.add(entry)
-        # The banner tells of the engine, the conversation of its agent.
+        # The banner tells of the engine, the conversation of its agent, toasts of compactions.
         seen = entry.kind == "engine" or (entry.agent and entry.agent == self.current)
-        if entry.level == "error" and not seen:
+        if entry.level == "error" and not seen and entry.kind != "compaction":
             self.notify(entry.text, severity="error", markup=False)
 
     def _show_engine(self, event: EngineChanged | None = None) -> None:

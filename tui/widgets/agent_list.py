@@ -14,6 +14,7 @@ from agents.agent import Agent
 from agents.workspace import Workspace
 from tui.themes import agent_colour
 from tui.widgets.chat.colours import readable
+from tui.widgets.compaction_words import SQUEEZE, doing_now
 from tui.widgets.marks import MARKS, bar, doing, short
 
 
@@ -32,6 +33,7 @@ def row_text(agent: Agent, index: int, width: int, ground: str = "#000000") -> T
     number = f"{index + 1} " if index < 9 else "  "
     cells = short(state.cells) if state.cells else ""
     news = (" ✉" if state.unread else "") + (f" +{len(agent.queue)}" if agent.queue else "")
+    news += f" {SQUEEZE}" if agent.compaction else ""
     room = max(3, width - len(number) - 2 - len(news) - len(cells) - 1)
     name = agent.name if len(agent.name) <= room else agent.name[: room - 1] + "…"
     line = Text(no_wrap=True, overflow="ellipsis")
@@ -46,6 +48,8 @@ def row_text(agent: Agent, index: int, width: int, ground: str = "#000000") -> T
         line.append("prefill ")
         line.append(bar(state.done / state.total, max(3, width - 18)), colour)
         line.append(f" {100 * state.done // state.total}%")
+    elif agent.compaction and not agent.busy:
+        line.append(doing_now(agent.compaction))
     else:
         line.append(doing(agent), "" if agent.busy else "dim")
     return line
@@ -141,6 +145,8 @@ class AgentTabs(Widget):
             label += f" {state.tok_s:.0f}/s"
         if agent.queue:
             label += f" +{len(agent.queue)}"
+        if agent.compaction:
+            label += f" {SQUEEZE}"
         ground = self.app.theme_variables.get("surface", "#000000")
         colour = readable(agent_colour(agent.spec.colour, index), ground)
         focused = agent.name == self.workspace.focused

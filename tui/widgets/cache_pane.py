@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping, Sequence
 
 from rich.text import Text
 from textual.app import ComposeResult
@@ -12,22 +13,33 @@ from textual.widgets import Static
 from agents.workspace import Workspace
 from engine.protocol import CacheMap
 from tui.themes import KEPT, SHARED, agent_colour
+from tui.widgets.cell_looks import TEXTURE
 from tui.widgets.cell_map import HIGHEST, CellMap
 from tui.widgets.chat.colours import readable
+from tui.widgets.compaction_words import kept, progress
 from tui.widgets.marks import KEPT_LETTER, SHARED_LETTER, bar, letters, short
 
+COMPACTED = "▾"
 HISTORY = 180  # seconds
+PAST = f"fill, {HISTORY // 60} minutes"
 NAME = 11  # columns of a name in the legend
 
 
-def history(shares: list[float], width: int) -> Text:
-    """Fill over time as columns of two rows, always on the scale 0 to 1, newest at the right."""
+def history(shares: list[float], width: int, marked: Sequence[bool] = ()) -> Text:
+    """Fill over time as columns of two rows, always on the scale 0 to 1, newest at the right.
+
+    A ▾ stands above the seconds that are `marked`: something was compacted in them.
+    """
     shown = ([0.0] * width + shares)[-width:]
     levels = [min(16, -(-int(share * 1600) // 100)) for share in shown]
     marks = "\u00a0▁▂▃▄▅▆▇█"  # a plain leading blank would be trimmed
     upper = "".join(marks[max(0, level - 8)] for level in levels)
     lower = "".join(marks[min(8, level)] for level in levels)
-    return Text(f"{upper}\n{lower}", no_wrap=True)
+    signs = ([False] * width + list(marked))[-width:]
+    text = Text(no_wrap=True)
+    for mark, sign in zip(upper, signs, strict=True):
+        text.append(COMPACTED if sign else mark, "bold reverse" if sign and mark == "█" else "")
+    return text.append(f"\n{lower}")
 
 
 def fill_text(cache: CacheMap, width: int) -> Text:
@@ -52,13 +64,21 @@ def legend_text(
     rows: int,
     width: int,
     shared: str = SHARED,
+    details: Mapping[str, str] | None = None,
 ) -> Text:
-    """One line for each agent, those with most cells when there is no room for all."""
+    """One line for each agent, those with most cells when there is no room for all.
+
+    `details`: a second line for some, as far as there is room; one that runs goes first.
+    """
     names = list(colours)
     hidden = 0
     if len(names) > rows:
         names = sorted(names, key=lambda n: -cache.cells.get(n, 0))[: max(1, rows - 1)]
         hidden = len(colours) - len(names)
+    details = dict(details or {})
+    left = max(1, rows - len(names))  # one is always told
+    for name in [name for name in details if name in names][left:]:
+        del details[name]
     text = Text(no_wrap=True, overflow="ellipsis")
     room = width - NAME - 18  # what is left for a bar
     for name in names:
@@ -69,6 +89,8 @@ def legend_text(
         if room >= 4:
             text.append(f" {bar(share, room)}", colours[name])
         text.append("\n")
+        if name in details:
+            text.append(f"   {details[name]}\n", "dim")
     if hidden:
         text.append(f"    and {hidden} more\n", "dim")
     for sign, label, count, colour in (
@@ -77,6 +99,9 @@ def legend_text(
     ):
         text.append(f" {sign} ", f"bold {readable('#000000', colour)} on {colour}")
         text.append(f" {label:{NAME}} {short(count):>7}\n", "dim")
+    if cache.compacted:
+        fitted = sum(stretch.length for stretch in cache.compacted)
+        text.append(f" {TEXTURE}  {'fitted':{NAME}} {short(fitted):>7}\n", "dim")
     text.rstrip()
     return text
 
@@ -98,24 +123,41 @@ class CachePane(Vertical):
         self.workspace = workspace
         self._legend_lines = -1
         self.history: deque[float] = deque([0.0] * HISTORY, maxlen=HISTORY)
+        self.marked: deque[bool] = deque([False] * HISTORY, maxlen=HISTORY)
+        self._landed = False  # something was compacted since the last sample
 
     def compose(self) -> ComposeResult:
         yield Static("KV CELLS", classes="heading")
         yield Static("no cells yet: the model is loading", id="fill")
         yield CellMap()
         yield Static(id="legend")
-        yield Static(f"fill over the last {HISTORY // 60} minutes", classes="heading", id="past")
+        yield Static(PAST, classes="heading", id="past")
         yield Static(id="history")
 
     def sample(self) -> None:
         """Add the present fill to the history (called at a steady rate)."""
         cache = self.workspace.cache
         self.history.append(cache.used / cache.total if cache and cache.total else 0.0)
+        self.marked.append(self._landed)
+        self._landed = False
         if self.is_on_screen:
             width = max(1, self.size.width - 2)
+            said = f" · {COMPACTED} compacted" if any(list(self.marked)[-width:]) else ""
+            self.query_one("#past", Static).update(PAST + said, layout=False)
             self.query_one("#history", Static).update(
-                history(list(self.history), width), layout=False
+                history(list(self.history), width, list(self.marked)), layout=False
             )
+
+    def mark(self) -> None:
+        """Something was compacted: the history shows when."""
+        self._landed = True
+
+    def _details(self, cache: CacheMap, width: int) -> dict[str, str]:
+        """What is said below an agent's line: what is compacted now, then what was; running first."""
+        found = {a.name: progress(a.compaction) for a in self.workspace.agents if a.compaction}
+        for name, (tokens, cells) in cache.folded.items():
+            found.setdefault(name, kept(tokens, cells, width - 3))
+        return found
 
     def draw(self) -> None:
         """Show the workspace's present cells."""
@@ -130,7 +172,8 @@ class CachePane(Vertical):
         width = max(10, self.size.width - 2)
         self.query_one("#fill", Static).update(fill_text(cache, width), layout=False)
         rows = max(3, self.size.height - 17)
-        legend = legend_text(cache, colours, signs, rows, width, shared)
+        details = self._details(cache, width)
+        legend = legend_text(cache, colours, signs, rows, width, shared, details)
         # Laying out the whole screen for each new map would cost more than the map.
         grown = legend.plain.count("\n") != self._legend_lines
         self._legend_lines = legend.plain.count("\n")

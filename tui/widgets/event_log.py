@@ -19,7 +19,7 @@ def line(entry: LogEntry, wide: bool) -> Text:
     text = Text(f"{stamp} ", "dim")
     text.append(f"{MARKS[entry.level]} ", STYLES[entry.level])
     if wide:
-        text.append(f"{entry.kind:9} ", "dim")
+        text.append(f"{entry.kind:10} ", "dim")
     if entry.agent:
         text.append(f"{entry.agent}: ", "bold")
     text.append(entry.text, "" if entry.level == "info" else STYLES[entry.level])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len
@@ -119,6 +120,19 @@ class Popup(Static):
         row = first + event.y
         if event.y < ROWS and row < len(self.choices):
             self.post_message(self.Chosen(self.choices[row]))
+
+
+def arguments(typed: str, command: str, known: Sequence[tuple[str, str]]) -> list[Choice]:
+    """What may follow a command: what begins like `typed`. Numbers are taken as they are."""
+    typed = typed.casefold().strip()
+    words = typed.split()
+    if words and (words[-1][:1].isdigit() or any(value == typed for value, _ in known)):
+        return []
+    return [
+        Choice(value, f"/{command} {value}".rstrip(), help)
+        for value, help in known
+        if value.startswith(typed)
+    ]
 
 
 def rank(query: str, choices: list[Choice]) -> list[Choice]:

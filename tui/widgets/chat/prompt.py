@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import events, on
@@ -17,7 +17,7 @@ from textual.widgets import Static, TextArea
 
 from tui.widgets.chat.markdown import clean
 from tui.widgets.chat.pastes import Pastes
-from tui.widgets.chat.popup import Choice, Popup, rank
+from tui.widgets.chat.popup import Choice, Popup, arguments, rank
 from tui.widgets.chat.queue import QueueChips
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"(?:^|(?<=[\s(,;]))@([\w-]*)$")
 _COMMAND = re.compile(r"/([\w-]*)$")
+_ARGUMENT = re.compile(r"/([\w-]+) +(.*)")
 _SLASH = re.compile(r"/([\w-]+)(?:\s+(.*))?$", re.DOTALL)
 
 
@@ -158,11 +159,13 @@ class Prompt(Widget):
         self,
         commands: Sequence[tuple[str, str, str]] = (),
         names: Callable[[], Sequence[str]] = tuple,
+        choices: Mapping[str, Sequence[tuple[str, str]]] | None = None,
         **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)  # type: ignore[arg-type]
         self.commands = list(commands)
         self.names = names
+        self.choices = choices or {}  # what commands may be followed by
         self.pastes = Pastes()
         self._agent: Agent | None = None
         self._past = 0  # how far back in the history: 0 = what is being written
@@ -437,6 +440,8 @@ class Prompt(Widget):
             # What is typed in full comes first, whatever else has the same letters.
             found.sort(key=lambda choice: choice.value != command[1])
             return found, ""
+        if row == 0 and (argument := _ARGUMENT.fullmatch(before)) and argument[1] in self.choices:
+            return arguments(argument[2], argument[1], self.choices[argument[1]]), ""
         if name := _NAME.search(before):
             who = [Choice(n, f"@{n}") for n in self.names()]
             who.append(Choice("all", "@all", "every agent"))
@@ -471,6 +476,11 @@ class Prompt(Widget):
                 self.post_message(self.Command(choice.value, ""))
             else:
                 self._put(f"/{choice.value} ")
+                self._quiet = ""  # what may follow is offered at once
+        elif row == 0 and (argument := _ARGUMENT.fullmatch(before)):
+            self._put("" if run else choice.label)
+            if run:
+                self.post_message(self.Command(argument[1], choice.value))
         elif name := _NAME.search(before):
             text = f"@{choice.value} "
             area.replace(text, (row, name.start()), (row, column))

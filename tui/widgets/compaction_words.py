@@ -1,0 +1,43 @@
+"""Compaction in few words, for lists, panes and toasts."""
+
+from __future__ import annotations
+
+from agents.compaction import errors, ratio_now, steps
+from engine.protocol import Compaction
+
+SQUEEZE = "→←"  # the mark of a compaction that runs, everywhere
+TRIGGERS = {
+    "manual": "by hand",
+    "threshold": "cells short",
+    "session": "own limit",
+    "pressure": "no cell left",
+}
+
+
+def progress(event: Compaction) -> str:
+    """compacting: studies 120/384."""
+    return f"compacting: {steps(event)}"
+
+
+def share(event: Compaction) -> float:
+    """How far it is, 0 to 1; studying counts as the first third."""
+    part = min(1.0, event.done / event.total) if event.total else 0.0
+    return {"study": part / 3, "solve": 1 / 3 + 2 * part / 3}.get(event.phase, 0.0)
+
+
+def doing_now(event: Compaction) -> str:
+    """compacting 62%."""
+    return f"compacting {share(event):.0%}"
+
+
+def landed(event: Compaction) -> str:
+    """3,412 → 341 cells (10.0×), error 4% (eviction 22%)."""
+    cells = f"{event.cells_before:,} → {event.cells_after:,} cells"
+    return f"{cells} ({ratio_now(event):.1f}×), {errors(event)}"
+
+
+def kept(tokens: int, cells: int, width: int) -> str:
+    """kept 341 of 3,412 tokens at 10.0×, in so many columns."""
+    ratio = tokens / cells if cells else 0.0
+    text = f"kept {cells:,} of {tokens:,} tokens at {ratio:.1f}×"
+    return text if len(text) <= width else f"kept {cells:,} of {tokens:,} at {ratio:.1f}×"
