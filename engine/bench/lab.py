@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from engine.config import EngineConfig
 from engine.core.language import Language
 from engine.core.model import Model
 from engine.core.runner import Context
+from engine.core.study import Study
 from engine.errors import EngineError
 
 F32 = npt.NDArray[np.float32]
@@ -166,6 +166,45 @@ class Lab:
             for i, info in enumerate(self.layers)
         ]
 
+    def study(
+        self, slot: int, suffix: Sequence[int], samples: int, most: int, seed: int = 0
+    ) -> list[int]:
+        """Branch off `samples` recaps, sampled in parallel; their slots, with queries kept.
+
+        The caller drops the slots and stops tracking them (`forget`).
+        """
+        branches = [s for s in range(self.context.n_seq_max) if s != slot][:samples]
+        minds = {b: Study(seed * 1000 + b) for b in branches}
+        said: dict[int, list[int]] = {b: [] for b in branches}
+        last: dict[int, int] = {}
+        for b in branches:
+            self.branch(slot, b)
+            self.context.track(b, most + len(suffix) + 8)
+            last[b] = minds[b].choose(self.feed(b, suffix))
+        live = list(branches)
+        while live:
+            live = [
+                b
+                for b in live
+                if not self.model.is_eog(last[b])
+                and len(said[b]) < most
+                and not minds[b].repeats(said[b], last[b])
+            ]
+            if not live:
+                break
+            logits = self.decode([(last[b], self.positions[b], b, True) for b in live])
+            for row, b in enumerate(live):
+                said[b].append(last[b])
+                self.positions[b] += 1
+                last[b] = minds[b].choose(logits[row])
+        return branches
+
+    def forget(self, slots: Sequence[int]) -> None:
+        """Drop branches and what was kept of them."""
+        for slot in slots:
+            self.context.track(slot, 0)
+            self.drop(slot)
+
     # --- compaction -----------------------------------------------------------------------------
 
     def read(self, slot: int, first: int, last: int, asked: Who) -> list[span.LayerData]:
@@ -207,7 +246,3 @@ class Lab:
     def text(self, tokens: Sequence[int]) -> str:
         """The tokens as text."""
         return b"".join(self.language.piece(t).data for t in tokens).decode("utf-8", "replace")
-
-    def address_of(self, array: npt.NDArray[np.generic]) -> ctypes.c_void_p:
-        """For native calls."""
-        return ctypes.c_void_p(array.ctypes.data)

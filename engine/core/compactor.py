@@ -502,8 +502,8 @@ class Compactor:
         job, study = self.job, branch.payload
         assert job is not None and isinstance(study, Study)
         token = study.choose(logits)
-        said = len(branch.tokens) - branch.n_prompt
-        if self._ends(token) or said >= self.config.study_tokens or study.loops(branch, token):
+        said = branch.tokens[branch.n_prompt :]
+        if self._ends(token) or len(said) >= self.config.study_tokens or study.repeats(said, token):
             self._scheduler.stop(branch)
             return
         branch.tokens.append(token)

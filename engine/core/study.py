@@ -34,11 +34,11 @@ class Study:
         weights = np.exp(logits[candidates].astype(np.float64) - logits.max())
         return int(self._random.choice(candidates, p=weights / weights.sum()))
 
-    def loops(self, branch: Sequence, token: int) -> bool:
+    def repeats(self, said: list[int], token: int) -> bool:
         """Whether the last tokens were said before, word for word."""
-        if len(branch.tokens) - branch.n_prompt < LOOP:
+        if len(said) < LOOP:
             return False
-        last = (*branch.tokens[-LOOP + 1 :], token)
+        last = (*said[-LOOP + 1 :], token)
         known = last in self._seen
         self._seen.add(last)
         return known
