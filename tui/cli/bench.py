@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from tui.cli.bench_compaction import compaction
 from tui.cli.settings import Settings, settings_options
 
 
@@ -98,6 +99,9 @@ def ui(settings: Settings, agents: int, tokens: int, messages: int, as_json: boo
 
     result = measure(config=settings.load(), agents=agents, tokens=tokens, messages=messages)
     _print(result, as_json)
+
+
+command.add_command(compaction)
 
 
 def _print(result: dict[str, Any], as_json: bool) -> None:

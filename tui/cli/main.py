@@ -20,6 +20,7 @@ COMMANDS = {
     "doctor": ("tui.cli.doctor", "Check everything halo-tui needs, with remedies."),
     "models": ("tui.cli.models", "List, inspect and download models."),
     "bench": ("tui.cli.bench", "Measure the engine and the app."),
+    "profile": ("tui.cli.profile", "How much each attention head suffers from compaction."),
     "config": ("tui.cli.config", "Show the settings and where they come from."),
 }
 
