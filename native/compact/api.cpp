@@ -69,10 +69,14 @@ const char * fault(const halo_compact_job & job) {
     return nullptr;
 }
 
-// A cell that stands for n / m others needs that weight, and some cells need more than the average.
+// A cell that stands for n / m others needs that weight, some of them more. The pursuit makes use of
+// wider bounds; the keys of largest attention are too much alike, and trade output for mass.
 float upper_bound(const halo_compact_params & params, int n, int m) {
-    const float wide = std::max(3.0f, std::log(float(n) / float(m)) + 2.0f);
-    return std::isnan(params.beta_max) ? std::max(wide, params.beta_min + 1.0f) : params.beta_max;
+    if (!std::isnan(params.beta_max)) {
+        return params.beta_max;
+    }
+    const float wide = params.method == HALO_COMPACT_OMP ? std::log(float(n) / float(m)) + 1.0f : 0.0f;
+    return std::max({3.0f, wide, params.beta_min + 1.0f});
 }
 
 Indices first_sorted(const Indices & order, int m) {
@@ -188,7 +192,7 @@ int32_t halo_compact_abi(void) {
 
 void halo_compact_defaults(halo_compact_params * params) {
     if (params) {
-        *params = {HALO_COMPACT_ATTENTION, HALO_COMPACT_RMS, 0, 4, 2, 1, 1, -3.0f, 3.0f, -1.0f, 5.0f, 32752.0f, 0.2f, 0, 0};
+        *params = {HALO_COMPACT_ATTENTION, HALO_COMPACT_RMS, 0, 4, 2, 1, 1, -3.0f, std::nanf(""), -1.0f, 5.0f, 32752.0f, 0.2f, 0, 0};
     }
 }
 
