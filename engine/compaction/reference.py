@@ -290,7 +290,8 @@ def compact_head(
     head = _prepare(k, v, q, beta, key_pos, query_pos, scale, softcap, holdout, seed)
     m = min(m, len(k))
     if beta_bounds is None:
-        beta_bounds = (-3.0, max(3.0, np.log(len(k) / m) + 1 if method == "am-omp" else 0.0))
+        share = max(int(np.isfinite(head.bias).sum()), 1) / m
+        beta_bounds = (-3.0, max(3.0, np.log(share) + 1 if method == "am-omp" else 0.0))
     bounds = (float(np.exp(beta_bounds[0])), float(np.exp(beta_bounds[1])))
     fits = method.startswith("am-") and m < len(k)
     fit_beta = fits if fit_beta is None else fit_beta and m < len(k)

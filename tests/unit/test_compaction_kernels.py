@@ -210,16 +210,14 @@ def test_future_keys_take_no_part(head):
     keys[400:] *= 50
     values[400:] = 1e3
     for method in ("am-attention", "am-omp", "evict-attention"):
-        masked = compact_head(
-            keys, values, head.queries, 40, method=method, key_pos=key_pos, query_pos=query_pos
-        )
-        cut = compact_head(keys[:400], values[:400], head.queries, 40, method=method)
+        options = {"method": method, "beta_bounds": (-3.0, 3.0)}
+        places = {"key_pos": key_pos, "query_pos": query_pos}
+        masked = compact_head(keys, values, head.queries, 40, **places, **options)
+        cut = compact_head(keys[:400], values[:400], head.queries, 40, **options)
         np.testing.assert_array_equal(masked.indices, cut.indices)
         np.testing.assert_allclose(masked.beta, cut.beta, atol=0.05)
         assert masked.diagnostics.mass_error == pytest.approx(cut.diagnostics.mass_error, rel=0.05)
-        twin = reference.compact_head(
-            keys, values, head.queries, 40, method=method, key_pos=key_pos, query_pos=query_pos
-        )
+        twin = reference.compact_head(keys, values, head.queries, 40, **places, **options)
         assert masked.diagnostics.output_error == pytest.approx(twin.output_error, rel=0.3)
 
 
