@@ -102,12 +102,12 @@ class Params:
     `fit_beta` and `fit_values` None: on for the `am-` methods, off for the evictions. `ridge` None:
     chosen per head on held-out queries, "leave the values alone" included; a number is that
     shrinkage, in units of mean(diag XᵀX). `beta_bounds` limit the *change* of beta (log domain); None
-    widens the upper one with the ratio, since at 50x even an even share of the mass needs log 50.
+    is (-3, 3), for `am-omp` (-3, max(3, log(n / m) + 1)), since at 50x an even share needs log 50.
     Magnitudes stay within `value_ratio` times max|V| of the head and `value_limit`.
     """
 
     method: str = "am-attention"
-    beta_bounds: tuple[float, float] | None = (-3.0, 3.0)
+    beta_bounds: tuple[float, float] | None = None
     ridge: float | None = None
     score: str = "rms"
     pool: int = 0
@@ -407,7 +407,7 @@ def compact_head(
     m: int,
     *,
     method: str = "am-attention",
-    beta_bounds: tuple[float, float] | None = (-3.0, 3.0),
+    beta_bounds: tuple[float, float] | None = None,
     ridge: float | None = None,
     beta: ArrayLike | None = None,
     key_pos: ArrayLike | None = None,

@@ -267,7 +267,7 @@ def compact_head(
     m: int,
     *,
     method: str = "am-attention",
-    beta_bounds: tuple[float, float] = (-3.0, 3.0),
+    beta_bounds: tuple[float, float] | None = None,
     ridge: float | None = None,
     beta: ArrayLike | None = None,
     key_pos: ArrayLike | None = None,
@@ -289,6 +289,9 @@ def compact_head(
     k, v, q = (np.asarray(a, np.float64) for a in (keys, values, queries))
     head = _prepare(k, v, q, beta, key_pos, query_pos, scale, softcap, holdout, seed)
     m = min(m, len(k))
+    if beta_bounds is None:
+        share = max(int(np.isfinite(head.bias).sum()), 1) / m
+        beta_bounds = (-3.0, max(3.0, np.log(share) + 1 if method == "am-omp" else 0.0))
     bounds = (float(np.exp(beta_bounds[0])), float(np.exp(beta_bounds[1])))
     fits = method.startswith("am-") and m < len(k)
     fit_beta = fits if fit_beta is None else fit_beta and m < len(k)

@@ -69,10 +69,14 @@ const char * fault(const halo_compact_job & job) {
     return nullptr;
 }
 
-// A cell that stands for n / m others needs that weight, and some cells need more than the average.
-float upper_bound(const halo_compact_params & params, int n, int m) {
-    const float wide = std::max(3.0f, std::log(float(n) / float(m)) + 2.0f);
-    return std::isnan(params.beta_max) ? std::max(wide, params.beta_min + 1.0f) : params.beta_max;
+// A cell that stands for many others needs that weight, some of them more. The pursuit makes use of
+// wider bounds; the keys of largest attention are too much alike, and trade output for mass.
+float upper_bound(const halo_compact_params & params, int live, int m) {
+    if (!std::isnan(params.beta_max)) {
+        return params.beta_max;
+    }
+    const float wide = params.method == HALO_COMPACT_OMP ? std::log(float(std::max(live, 1)) / float(m)) + 1.0f : 0.0f;
+    return std::max({3.0f, wide, params.beta_min + 1.0f});
 }
 
 Indices first_sorted(const Indices & order, int m) {
@@ -91,7 +95,7 @@ class Solver {
         if (head_.q == 0 || params.method == HALO_COMPACT_EVICT_RECENT) {
             recent_only_ = true; // nothing was asked, so nothing is known but age
         } else if (omp) {
-            order_ = rank_omp(head_, most, upper_bound(params, head_.n, most));
+            order_ = rank_omp(head_, most, upper_bound(params, head_.live, most));
             head_.mass = {};
         } else {
             order_ = params.method == HALO_COMPACT_ATTENTION ? rank_attention(head_) : rank_mean(head_);
@@ -104,7 +108,7 @@ class Solver {
 
     Result solve(int m) const {
         const Indices chosen = cells(m);
-        Result out = fit(head_, chosen, upper_bound(head_.params, head_.n, m));
+        Result out = fit(head_, chosen, upper_bound(head_.params, head_.live, m));
         out.diagnostics.output_error_evict_attention = unfitted_error(head_, first_sorted(rank_mean(head_), m));
         out.diagnostics.output_error_evict_recent =
             unfitted_error(head_, first_sorted(rank_recent(head_, m, job_.key_pos), m));
@@ -188,7 +192,7 @@ int32_t halo_compact_abi(void) {
 
 void halo_compact_defaults(halo_compact_params * params) {
     if (params) {
-        *params = {HALO_COMPACT_ATTENTION, HALO_COMPACT_RMS, 0, 4, 2, 1, 1, -3.0f, 3.0f, -1.0f, 5.0f, 32752.0f, 0.2f, 0, 0};
+        *params = {HALO_COMPACT_ATTENTION, HALO_COMPACT_RMS, 0, 4, 2, 1, 1, -3.0f, std::nanf(""), -1.0f, 5.0f, 32752.0f, 0.2f, 0, 0};
     }
 }
 

@@ -60,7 +60,7 @@ typedef struct halo_compact_params {
     int32_t fit_beta;      /* 0 = beta stays what it was */
     int32_t fit_values;    /* 0 = values stay those of the selected cells */
     float   beta_min;      /* bounds of the change of beta (log weight); beta_min < beta_max */
-    float   beta_max;      /* NaN = max(3, log(n / m) + 2) */
+    float   beta_max;      /* NaN = 3, for OMP at least log(n / m) + 1 */
     float   ridge;         /* shrinkage of the values, times mean(diag XtX); < 0 = chosen on held-out queries */
     float   value_ratio;   /* limit of max|C_v| / max|V|; <= 0 = none */
     float   value_limit;   /* limit of max|C_v| for the cache's type; <= 0 = none */

@@ -128,9 +128,10 @@ def test_biases_are_solved_not_clamped(head):
 
 def test_wide_bounds_follow_the_ratio():
     head = synthetic.make("diffuse", 600, 32, 320, seed=3)
-    wide = compact_head(head.keys, head.values, head.queries, 6, method="omp", beta_bounds=None)
-    narrow = compact_head(head.keys, head.values, head.queries, 6, method="omp")
-    assert wide.diagnostics.beta_max <= np.log(100) + 2.001
+    wide = compact_head(head.keys, head.values, head.queries, 6, method="omp")
+    bounds = (-3.0, 3.0)
+    narrow = compact_head(head.keys, head.values, head.queries, 6, method="omp", beta_bounds=bounds)
+    assert 3 < wide.diagnostics.beta_max <= np.log(100) + 1.001
     assert narrow.diagnostics.beta_max <= 3
     assert wide.diagnostics.mass_error < narrow.diagnostics.mass_error
 
@@ -209,16 +210,14 @@ def test_future_keys_take_no_part(head):
     keys[400:] *= 50
     values[400:] = 1e3
     for method in ("am-attention", "am-omp", "evict-attention"):
-        masked = compact_head(
-            keys, values, head.queries, 40, method=method, key_pos=key_pos, query_pos=query_pos
-        )
-        cut = compact_head(keys[:400], values[:400], head.queries, 40, method=method)
+        options = {"method": method, "beta_bounds": (-3.0, 3.0)}
+        places = {"key_pos": key_pos, "query_pos": query_pos}
+        masked = compact_head(keys, values, head.queries, 40, **places, **options)
+        cut = compact_head(keys[:400], values[:400], head.queries, 40, **options)
         np.testing.assert_array_equal(masked.indices, cut.indices)
         np.testing.assert_allclose(masked.beta, cut.beta, atol=0.05)
         assert masked.diagnostics.mass_error == pytest.approx(cut.diagnostics.mass_error, rel=0.05)
-        twin = reference.compact_head(
-            keys, values, head.queries, 40, method=method, key_pos=key_pos, query_pos=query_pos
-        )
+        twin = reference.compact_head(keys, values, head.queries, 40, **places, **options)
         assert masked.diagnostics.output_error == pytest.approx(twin.output_error, rel=0.3)
 
 
