@@ -70,16 +70,20 @@ async def cancel(workspace: Workspace, agent: Agent) -> bool:
     return bool(await workspace.client.cancel_compaction(agent.id))
 
 
-async def configure(workspace: Workspace) -> None:
-    """Tell the core when to compact by itself.
+async def set_auto(workspace: Workspace, on: bool, threshold: float | None) -> None:
+    """Change when the core compacts by itself; what it refuses is not set here either.
 
-    One that is not ready is told later: it may have been started with other settings.
+    A core that is not ready is told later: it may have been started with other settings.
     """
+    settings = workspace.config.compaction
     workspace.auto_changed = workspace.engine_state != "ready"
     if not workspace.auto_changed:
-        settings = workspace.config.compaction
-        await workspace.client.configure("compaction.threshold", settings.threshold)
-        await workspace.client.configure("compaction.auto", settings.auto)
+        if threshold is not None:  # first, so that the old one does not set it off
+            await workspace.client.configure("compaction.threshold", threshold)
+        await workspace.client.configure("compaction.auto", on)
+    settings.auto = on
+    if threshold is not None:
+        settings.threshold = threshold
 
 
 def _need_engine(workspace: Workspace) -> None:
@@ -112,7 +116,8 @@ def engine_ready(workspace: Workspace) -> None:
 
     async def tell() -> None:
         try:
-            await configure(workspace)
+            settings = workspace.config.compaction
+            await set_auto(workspace, settings.auto, settings.threshold)
         except HaloError as error:
             workspace.note("warning", "engine", str(error))
 

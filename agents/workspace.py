@@ -428,11 +428,7 @@ class Workspace:
             raise HaloError(
                 f"{threshold:g} is no share of the cells.", "Give one like 0.85, or 85%."
             )
-        settings = self.config.compaction
-        settings.auto = on
-        if threshold is not None:
-            settings.threshold = threshold
-        await compaction.configure(self)
+        await compaction.set_auto(self, on, threshold)
 
     @property
     def compactions(self) -> list[PastCompaction]:

@@ -400,6 +400,7 @@ def test_the_plot_fits_and_hides_no_layer(layers: int, width: int, height: int) 
     assert max(len(line) for line in lines) <= width
     assert "evict" in lines[-1] and "%" in lines[0]
     assert "1" in lines[-1]
+    assert "e+" not in lines[0]
 
 
 def test_a_plot_of_nothing_says_so() -> None:

@@ -146,6 +146,18 @@ async def test_auto_is_set_in_the_core_and_the_settings(space: Workspace) -> Non
         await space.set_auto(True, 1.5)
 
 
+async def test_what_the_core_refuses_is_not_set(
+    space: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(key: str, value: object) -> None:
+        raise EngineError(f"{key} cannot be changed.", "", "bad_request")
+
+    monkeypatch.setattr(space.client, "configure", refuse)
+    with pytest.raises(EngineError):
+        await space.set_auto(False, 0.5)
+    assert (space.config.compaction.auto, space.config.compaction.threshold) == (True, 0.85)
+
+
 async def test_a_core_that_was_loading_is_told_when_it_is_ready(tmp_path: Path) -> None:
     client = ScriptedClient()
     client.hold_start = True

@@ -28,7 +28,7 @@ NOTHING = (
     "Nothing was compacted yet. It happens by itself when cells run short (/auto on 85%), or "
     "now: /compact 10 fits the old cells of the agent you look at into a tenth."
 )
-PLOT_ROWS = (7, 15)  # lowest and highest plot
+PLOT_ROWS = (7, 19)  # lowest and highest plot
 
 
 class CompactionsScreen(Screen[None]):
@@ -171,7 +171,7 @@ class CompactionsScreen(Screen[None]):
         event, narrow = past.compaction, self.app.size.width < 100
         facts.update(self._facts(event, narrow))
         width = self.app.size.width - (3 if narrow else 63)
-        rows = max(PLOT_ROWS[0], min(PLOT_ROWS[1], self.app.size.height // 3))
+        rows = max(PLOT_ROWS[0], min(PLOT_ROWS[1], (self.app.size.height - 10) // 2))
         words = "error by layer, on queries the fit has not seen"
         if event.phase not in ENDS:  # what the one before came to, meanwhile
             ended = (past.compaction for past in self.workspace.compactions)

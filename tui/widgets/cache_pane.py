@@ -65,6 +65,7 @@ def legend_text(
     width: int,
     shared: str = SHARED,
     details: Mapping[str, str] | None = None,
+    fitted_sign: str = TEXTURE,
 ) -> Text:
     """One line for each agent, those with most cells when there is no room for all.
 
@@ -101,7 +102,7 @@ def legend_text(
         text.append(f" {label:{NAME}} {short(count):>7}\n", "dim")
     if cache.compacted:
         fitted = sum(stretch.length for stretch in cache.compacted)
-        text.append(f" {TEXTURE}  {'fitted':{NAME}} {short(fitted):>7}\n", "dim")
+        text.append(f" {fitted_sign}  {'fitted':{NAME}} {short(fitted):>7}\n", "dim")
     text.rstrip()
     return text
 
@@ -173,7 +174,8 @@ class CachePane(Vertical):
         self.query_one("#fill", Static).update(fill_text(cache, width), layout=False)
         rows = max(3, self.size.height - 17)
         details = self._details(cache, width)
-        legend = legend_text(cache, colours, signs, rows, width, shared, details)
+        fitted = "a" if self.app.no_color else TEXTURE  # as the map shows them
+        legend = legend_text(cache, colours, signs, rows, width, shared, details, fitted)
         # Laying out the whole screen for each new map would cost more than the map.
         grown = legend.plain.count("\n") != self._legend_lines
         self._legend_lines = legend.plain.count("\n")

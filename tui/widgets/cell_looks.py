@@ -49,7 +49,7 @@ def wave(width: int, height: int, phase: int) -> NDArray[np.int64]:
 def paint(colour: str, look: int, ground: str) -> tuple[str, str, str]:
     """(background, ink, mark) of an element of that owner's colour; mark "" = none."""
     own, dark = Paint.parse(colour), Paint.parse(ground)
-    light = Paint.parse("#ffffff" if dark.brightness < 0.5 else "#000000")
+    light = Paint.parse("#ffffff" if dark.brightness < 0.5 else "#30343a")
     if look == PLAIN:
         return own.hex6, own.hex6, ""
     if look == FITTED:

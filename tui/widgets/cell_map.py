@@ -81,6 +81,7 @@ class CellMap(Widget):
         self._phase = 0  # of the wave
         self._fading = FADE  # steps since something landed; FADE = nothing to show of it
         self._pulse: Timer | None = None
+        self._grid: tuple[CacheMap, int, NDArray[np.int32], list[str]] | None = None
         self._strips: list[Strip] = []
         self._key: object = None
 
@@ -139,7 +140,7 @@ class CellMap(Widget):
     def _draw(self, cache: CacheMap, width: int, height: int) -> list[Strip]:
         """All lines at once: the grid is one bincount over the cells."""
         halves = 2 * width
-        grid, owners = owner_grid(cache, halves * height)
+        grid, owners = self._owners(cache, halves * height)
         looks = self._looks(cache, grid, owners, width, height)
         # Where the mark of the highest cell goes: the first column that lies wholly beyond it.
         end = -(-cache.highest * width * height // cache.total) if cache.total else 0
@@ -167,6 +168,12 @@ class CellMap(Widget):
             )
             for a in range(0, width * height, width)
         ]  # fmt: skip
+
+    def _owners(self, cache: CacheMap, points: int) -> tuple[NDArray[np.int32], list[str]]:
+        """The grid of owners; counting all cells again for each step of a wave would be waste."""
+        if self._grid is None or self._grid[0] is not cache or self._grid[1] != points:
+            self._grid = (cache, points, *owner_grid(cache, points))
+        return self._grid[2].copy(), self._grid[3]
 
     def _looks(
         self, cache: CacheMap, grid: NDArray[np.int32], owners: list[str], width: int, height: int

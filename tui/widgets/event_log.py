@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 from rich.text import Text
 from textual.widgets import RichLog
@@ -13,16 +14,16 @@ MARKS = {"info": "·", "warning": "!", "error": "✗"}
 STYLES = {"info": "dim", "warning": "yellow", "error": "bold red"}
 
 
-def line(entry: LogEntry, wide: bool) -> Text:
-    """One entry as a line of text."""
+def line(entry: LogEntry, wide: bool, styles: Mapping[str, str] = STYLES) -> Text:
+    """One entry as a line of text; `styles` by level."""
     stamp = time.strftime("%H:%M:%S" if wide else "%H:%M", time.localtime(entry.time))
     text = Text(f"{stamp} ", "dim")
-    text.append(f"{MARKS[entry.level]} ", STYLES[entry.level])
+    text.append(f"{MARKS[entry.level]} ", styles[entry.level])
     if wide:
         text.append(f"{entry.kind:10} ", "dim")
     if entry.agent:
         text.append(f"{entry.agent}: ", "bold")
-    text.append(entry.text, "" if entry.level == "info" else STYLES[entry.level])
+    text.append(entry.text, "" if entry.level == "info" else styles[entry.level])
     return text
 
 
@@ -48,4 +49,10 @@ class EventLog(RichLog):
 
     def add(self, entry: LogEntry) -> None:
         """Append an entry."""
-        self.write(line(entry, self.wide))
+        theme = self.app.theme_variables  # terminal red and yellow are hard to read on some themes
+        styles = {
+            **STYLES,
+            "warning": theme.get("warning", STYLES["warning"]),
+            "error": f"bold {theme.get('error', 'red')}",
+        }
+        self.write(line(entry, self.wide, styles))

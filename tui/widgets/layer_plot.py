@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from agents.compaction import percent
-
 EIGHTHS = " ▁▂▃▄▅▆▇█"
 SCALE = 6  # columns of the scale at the left
 BESIDE = 13  # columns of the two bars at the right: the mean, and eviction
@@ -62,7 +60,7 @@ def layer_plot(
     beside = [("mean", mean, "bold"), ("evict", evict, "dim")] if evict else []
     for row in range(rows):
         low = rows - 1 - row  # rows below this one
-        label = percent(top * (rows - row) / rows) if row in (0, rows // 2) else ""
+        label = _mark(top * (rows - row) / rows) if row in (0, rows // 2) else ""
         text.append(f"{label:>{SCALE - 1}} ", "dim")
         text.append("┤" if label else "│", "dim")
         for _, value in groups:
@@ -83,6 +81,11 @@ def layer_plot(
     if beside:
         text.append("  mean  evict", "dim")
     return text
+
+
+def _mark(share: float) -> str:
+    """A place on the scale: 5%, 2.5%."""
+    return f"{100 * share:.3g}%"
 
 
 def _slice(share: float, rows: int, low: int) -> str:
