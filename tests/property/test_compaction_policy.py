@@ -1,0 +1,69 @@
+"""Which span and which ratio: nothing protected is ever taken, and nothing is taken twice."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.compaction import policy
+
+COUNTS = st.integers(0, 5000)
+
+
+@st.composite
+def sessions(draw: st.DrawFn) -> policy.Held:
+    held = draw(COUNTS)
+    shared = draw(st.integers(0, held))
+    if held < 10 or draw(st.booleans()):
+        return policy.Held(held, shared)
+    start = draw(st.integers(0, held - 3))
+    end = draw(st.integers(start + 2, held - 1))
+    cells = draw(st.integers(1, end - start))
+    return policy.Held(held, draw(st.integers(0, start)), start, end, cells)
+
+
+@given(sessions(), COUNTS, st.integers(1, 600), st.integers(1, 600), st.booleans())
+def test_what_is_protected_stays(
+    session: policy.Held, first: int, recent: int, least: int, again: bool
+) -> None:
+    span = policy.find_span(
+        session, keep_first=first, keep_recent=recent, min_span=least, again=again
+    )
+    if span is None:
+        return
+    assert span.cells >= least
+    assert 0 <= span.start < span.end < session.held
+    assert 0 <= span.fresh <= span.cells <= span.end - span.start
+    if not session.fold_end:
+        assert span.start >= max(first, session.shared)
+        assert span.end <= session.held - recent
+        assert span.cells == span.fresh == span.end - span.start
+    elif span.whole:
+        assert span.start == session.fold_start and span.end >= session.fold_end
+        assert span.cells == session.fold_cells + span.fresh
+    else:
+        assert span.start == session.fold_end
+        assert span.end <= session.held - recent
+    assert policy.gain(span) <= span.cells
+
+
+@given(st.integers(1, 100_000), st.floats(1, 1000))
+def test_cells_after_are_some_and_not_more(cells: int, ratio: float) -> None:
+    after = policy.cells_after(cells, ratio)
+    assert 1 <= after <= cells
+    assert abs(after - cells / ratio) <= 1
+
+
+@given(st.lists(st.floats(0, 2), min_size=8, max_size=8), st.floats(0.001, 1))
+def test_the_error_bound_holds_up_to_the_ratio(errors: list[float], bound: float) -> None:
+    ratios = policy.ratios_up_to(50)
+    assert len(ratios) == 8
+    best = policy.choose_ratio(ratios, errors, bound)
+    below = [e for r, e in zip(ratios, errors, strict=True) if r <= best]
+    assert best == ratios[0] or max(below) <= bound
+
+
+@given(st.floats(1, 1000))
+def test_ratios_stay_below_the_limit(most: float) -> None:
+    ratios = policy.ratios_up_to(most)
+    assert ratios and list(ratios) == sorted(ratios) and ratios[-1] <= max(most, 1.0)
