@@ -351,7 +351,7 @@ def compact_heads(
 
     Heads run in parallel, one thread each; with fewer heads than threads a head is split.
     `threads` None: those of `params`, else one per core. `on_progress(done, total)` is called from
-    a helper thread about ten times a second. Raises CompactionCancelled after `cancel.set()`.
+    a thread of its own about ten times a second. Raises CompactionCancelled after `cancel.set()`.
     """
     lib, settings = load(), _native_params(params or Params(), threads)
     natives = (_Job * len(jobs))()

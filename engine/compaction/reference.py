@@ -23,6 +23,7 @@ BETA_ROUNDS = 3
 MASS_FLOOR = 1e-3
 SERVED_BADLY = 0.2
 CANDIDATES = 8
+EXPLAINED = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,8 @@ def omp(attention: Array, live: int, m: int, batch: int, lo: float, hi: float) -
     w = np.zeros(0)
     residual = np.ones(len(attention))
     while (missing := min(m, live) - len(chosen)) > 0:
+        if float(residual @ residual) <= EXPLAINED**2 * len(residual):
+            break
         gain = attention.T @ residual
         gain[chosen] = -np.inf
         picks = min(batch, missing)

@@ -11,6 +11,8 @@ namespace {
 
 constexpr int SINKS = 4;
 constexpr int OMP_SWEEPS = 8;
+// Relative mass error below which the pursuit would only fit noise, when queries are few.
+constexpr double EXPLAINED = 1e-3;
 constexpr int CANDIDATES = 8; // looked at for each key picked between two refits
 
 Indices by_score(const Floats & score) {
@@ -104,7 +106,7 @@ Indices rank_omp(const Head & head, int m, float beta_max) {
     Floats rows(size_t(wanted) * q), near, w, residual(head.shares(q)), left, gain(n);
     constexpr int COLS = 2048;
     const int chunks = (n + COLS - 1) / COLS;
-    while (int(order.size()) < wanted) {
+    while (int(order.size()) < wanted && sum_squares(residual.data(), q) > EXPLAINED * EXPLAINED * q) {
         head.stop.check();
         head.team.run(chunks, [&](int chunk, int) {
             const int first = chunk * COLS, cols = std::min(COLS, n - first);
