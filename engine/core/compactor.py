@@ -17,11 +17,12 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from engine import native, seam
+from engine import seam
 from engine.compaction import policy, solve, span
 from engine.compaction.kernels import Cancel, CompactionCancelled
 from engine.compaction.profile import HeadWeights
 from engine.config import CompactionConfig
+from engine.core.keeper import QueryKeeper
 from engine.core.language import Language
 from engine.core.runner import Context
 from engine.core.scheduler import Scheduler
@@ -29,11 +30,10 @@ from engine.core.sequence import Fold, Phase, Sequence
 from engine.core.solver import Worker
 from engine.core.study import BRANCH, Study, recap_prompt
 from engine.errors import EngineError, HaloError
-from engine.protocol import Compaction, Stretch
+from engine.protocol import Compaction
 
 log = logging.getLogger(__name__)
 
-QUERY_BYTES = 64 << 20  # kept queries of one session at most
 READ_SECONDS = 0.004  # of copying cells out between two steps
 MOVES = 64  # cells moved down between two steps
 ADJUSTABLE = (
@@ -87,8 +87,7 @@ class Compactor:
         self._weights = HeadWeights.load(config.profile, self._layers)
         self.job: Job | None = None
         self._count = 0
-        self._tracked: dict[int, Sequence] = {}
-        self._tracked_shape = -1
+        self._keeper = QueryKeeper(context, scheduler, self._layers)
         self._given_up: dict[str, int] = {}  # session -> tokens held when it gained nothing
         self._holes = False
         scheduler.relief = self.relief
@@ -165,7 +164,7 @@ class Compactor:
         except msgspec.ValidationError as error:
             raise EngineError(f"compaction.{key}: {error}.", "", "bad_request") from None
         self._given_up.clear()
-        self._tracked_shape = -1
+        self._keeper.forget_shape()
 
     def relief(self) -> bool:
         """Cells are short: whether a compaction will free some. Starts one if it can."""
@@ -180,20 +179,8 @@ class Compactor:
 
     def prepare(self) -> None:
         """Before a step: keep the queries of whoever may be compacted."""
-        if self.impossible or self._scheduler.cells.shape == self._tracked_shape:
-            return
-        self._tracked_shape = self._scheduler.cells.shape
-        wanted = {s.slot: s for s in self._scheduler.alive() if s.slot >= 0}
-        if not self.config.auto:
-            wanted = {slot: s for slot, s in wanted.items() if s in self.branches}
-        for slot, sequence in list(self._tracked.items()):
-            if wanted.get(slot) is not sequence:
-                self._context.track(slot, 0)
-                del self._tracked[slot]
-        for slot, sequence in wanted.items():
-            if slot not in self._tracked:
-                self._context.track(slot, self._capacity(sequence))
-                self._tracked[slot] = sequence
+        if not self.impossible:
+            self._keeper.update(self.config, self.branches)
 
     def pump(self) -> None:
         """Between two steps: do the next little piece of work."""
@@ -238,7 +225,7 @@ class Compactor:
         if not delta or not self._context.shift(sequence.slot, fold.start, delta):
             return False
         sequence.fold = replace(fold, shift=fold.shift + delta)
-        if sequence.slot in self._tracked:
+        if sequence.slot in self._context.tracked:
             seam.forget_queries(self._context.pointer, sequence.slot)
         return True
 
@@ -553,17 +540,8 @@ class Compactor:
 
     def _drop_branch(self, job: Job, branch: Sequence) -> None:
         job.branches.remove(branch)
-        if self._tracked.get(branch.slot) is branch:
-            self._context.track(branch.slot, 0)
-            del self._tracked[branch.slot]
+        self._keeper.drop(branch)
         self._scheduler.end_branch(branch)
-
-    def _capacity(self, sequence: Sequence) -> int:
-        width = 4 * sum(layer.n_head * layer.d_k for layer in self._layers)
-        wanted = self.config.queries
-        if sequence in self.branches:
-            wanted = self.config.study_tokens + 64  # the question as well
-        return max(16, min(wanted, QUERY_BYTES // max(1, width)))
 
     # --- telling --------------------------------------------------------------------------------
 
@@ -585,28 +563,9 @@ class Compactor:
             fields["ratio"] = tokens / after
         self._tell(Compaction(job.sequence.name, job.number, phase, **fields))  # type: ignore[arg-type]
 
-    def stretches(
-        self, cells: native.CellMap
-    ) -> tuple[tuple[Stretch, ...], tuple[Stretch, ...], dict[str, tuple[int, int]]]:
-        """For the cell map: what is being compacted, what was, and each session's fold."""
-        solving: tuple[Stretch, ...] = ()
+    def marked(self) -> tuple[list[int], int, int] | None:
+        """The slots that refer to the span being compacted, and its positions [first, last)."""
         job = self.job
-        if job is not None and job.sequence.slot >= 0 and job.sequence.guard:
-            first, last = self._positions(job)
-            # With a branch at work the span has two owners.
-            owner = np.where(cells.owner == native.SHARED, cells.first, cells.owner)
-            slots = [job.sequence.slot, *(b.slot for b in job.branches)]
-            mine = np.isin(owner, slots) & (cells.pos >= first) & (cells.pos < last)
-            solving = tuple(Stretch(*run) for run in span.runs(np.flatnonzero(mine)))
-        folds, marks = {}, np.zeros(cells.total, bool)
-        for sequence in self._scheduler.alive():
-            fold = sequence.fold
-            if fold is None or sequence in self.branches:
-                continue
-            folds[sequence.name] = (fold.end - fold.start, fold.cells)
-            own = (cells.owner == sequence.slot) | (
-                (cells.owner == native.SHARED) & (cells.first == sequence.slot)
-            )
-            marks |= own & (cells.pos >= fold.start) & (cells.pos < fold.end - fold.shift)
-        compacted = tuple(Stretch(*run) for run in span.runs(np.flatnonzero(marks)))
-        return solving, compacted, folds
+        if job is None or job.sequence.slot < 0 or not job.sequence.guard:
+            return None
+        return [job.sequence.slot, *(b.slot for b in job.branches)], *self._positions(job)

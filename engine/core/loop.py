@@ -425,7 +425,7 @@ class EngineCore:
         self._map_key = self._scheduler.cells.version
         self._wants_map = False
         self._port.send(
-            report.cache_map(self._scheduler, self._context.cell_map(), self._compactor.stretches)
+            report.cache_map(self._scheduler, self._context.cell_map(), self._compactor)
         )
         # A scattered map of a large context takes long to describe: never more than 1/50 of
         # the time.

@@ -8,6 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from engine.compaction.span import runs
+from engine.core.compactor import Compactor
 from engine.core.scheduler import Scheduler
 from engine.core.sequence import Phase, Sequence
 from engine.native import FREE, SHARED, CellMap
@@ -16,15 +18,12 @@ from engine.protocol import CacheMap, CellRun, Stats, Stretch
 KEPT = -3  # beside FREE and SHARED, in place of slots
 
 
-Marks = Callable[
-    [CellMap], tuple[tuple[Stretch, ...], tuple[Stretch, ...], dict[str, tuple[int, int]]]
-]
-
-
-def cache_map(scheduler: Scheduler, real: CellMap | None, marks: Marks | None = None) -> CacheMap:
+def cache_map(
+    scheduler: Scheduler, real: CellMap | None, compactor: Compactor | None = None
+) -> CacheMap:
     """Run-length code who owns which cell.
 
-    `marks` tells what is and was compacted. `real` lists llama.cpp's cells; without it (memories that have none to list) the scheduler's
+    `compactor` knows what is being compacted. `real` lists llama.cpp's cells; without it (memories that have none to list) the scheduler's
     ledger stands in, whose cells are as many but numbered by itself.
     """
     sequences = _with_slots(scheduler)
@@ -40,7 +39,7 @@ def cache_map(scheduler: Scheduler, real: CellMap | None, marks: Marks | None = 
     codes = code[starts].tolist()
     runs = tuple(map(CellRun, [label.get(c, "~") for c in codes], lengths))
     used = np.flatnonzero(owner != FREE)
-    solving, compacted, folded = marks(real) if marks and real is not None else ((), (), {})
+    solving, compacted, folded = _marks(scheduler, real, compactor)
     return CacheMap(
         total=total,
         used=len(used),
@@ -57,6 +56,32 @@ def cache_map(scheduler: Scheduler, real: CellMap | None, marks: Marks | None = 
         compacted=compacted,
         folded=folded,
     )
+
+
+def _marks(
+    scheduler: Scheduler, cells: CellMap | None, compactor: Compactor | None
+) -> tuple[tuple[Stretch, ...], tuple[Stretch, ...], dict[str, tuple[int, int]]]:
+    """Cells being compacted, cells that hold fitted keys, and each session's fold."""
+    if cells is None or compactor is None:
+        return (), (), {}
+    solving: tuple[Stretch, ...] = ()
+    if (found := compactor.marked()) is not None:
+        slots, first, last = found
+        # With branches at work the span has several owners.
+        owner = np.where(cells.owner == SHARED, cells.first, cells.owner)
+        mine = np.isin(owner, slots) & (cells.pos >= first) & (cells.pos < last)
+        solving = tuple(Stretch(*run) for run in runs(np.flatnonzero(mine)))
+    folds, marks = {}, np.zeros(cells.total, bool)
+    for sequence in scheduler.alive():
+        fold = sequence.fold
+        if fold is None or sequence in compactor.branches:
+            continue
+        folds[sequence.name] = (fold.end - fold.start, fold.cells)
+        own = (cells.owner == sequence.slot) | (
+            (cells.owner == SHARED) & (cells.first == sequence.slot)
+        )
+        marks |= own & (cells.pos >= fold.start) & (cells.pos < fold.end - fold.shift)
+    return solving, tuple(Stretch(*run) for run in runs(np.flatnonzero(marks))), folds
 
 
 def _with_slots(scheduler: Scheduler) -> list[Sequence]:
