@@ -18,7 +18,7 @@ import pytest
 from engine import native
 from tests.support import mkgguf
 
-TEST_SEAM = Path(__file__).parents[2] / "native" / "tests" / "test_seam.cpp"
+CPP_TESTS = Path(__file__).parents[2] / "native" / "tests"
 CELLS = 512
 
 
@@ -202,7 +202,7 @@ def test_the_bare_loop_refuses(prompts: list[list[int]], n_decode: int, says: st
 
 def test_build_info_names_what_was_built() -> None:
     info = native.build_info()
-    pin = (TEST_SEAM.parents[1] / "llama.txt").read_text().split()[0]
+    pin = (CPP_TESTS.parent / "llama.txt").read_text().split()[0]
     assert pin == f"llama-cpp-python=={info['llama_cpp']}"
     assert info["abi"] == native.ABI
     assert "CPU" in info["backends"]
@@ -214,7 +214,7 @@ def run_python(code: str, **env: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         env={**os.environ, **env},
-        cwd=TEST_SEAM.parents[2],
+        cwd=CPP_TESTS.parents[1],
         check=False,
     )
 
@@ -239,14 +239,15 @@ def test_another_libllama_is_told_apart(tmp_path: Path) -> None:
     assert "another libllama" in done.stdout and "make clean" in done.stdout, done.stderr
 
 
-def test_the_cpp_tests_pass(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["test_seam", "test_bias"])
+def test_the_cpp_tests_pass(name: str, tmp_path: Path) -> None:
     """The C++ tests, against the installed library and its installed headers."""
     import halo_native
 
     compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++")
     assert compiler, "the tests need the C++ compiler that built the native part"
-    lib, program = halo_native.lib_dir(), tmp_path / "test_seam"
-    command = [compiler, "-std=c++17", "-Wall", "-Wextra", "-Werror", str(TEST_SEAM)]
+    lib, program = halo_native.lib_dir(), tmp_path / name
+    command = [compiler, "-std=c++17", "-Wall", "-Wextra", "-Werror", str(CPP_TESTS / f"{name}.cpp")]
     command += [f"-I{halo_native.include_dir()}", f"-L{lib}", "-lllama"]
     command += [f"-Wl,-rpath,{lib}", f"-Wl,-rpath-link,{lib}", "-o", str(program)]
     subprocess.run(command, check=True)
