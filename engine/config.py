@@ -76,7 +76,7 @@ class CompactionConfig(msgspec.Struct, forbid_unknown_fields=True):
     session_cells: Whole = 0  # a session's own limit; 0 = none
     method: Literal["am-attention", "am-omp", "evict-attention", "evict-recent"] = "am-omp"
     ratio: Annotated[float, msgspec.Meta(ge=0, le=1000)] = 0.0  # 0 = by max_error
-    max_error: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.05
+    max_error: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.12
     warn_error: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.3
     max_ratio: Annotated[float, msgspec.Meta(ge=1, le=1000)] = 50.0
     beta: bool = True
@@ -87,7 +87,7 @@ class CompactionConfig(msgspec.Struct, forbid_unknown_fields=True):
     queries: Annotated[int, msgspec.Meta(ge=16, le=65536)] = 512
     study: Literal["recap", "off"] = "recap"
     study_tokens: Annotated[int, msgspec.Meta(ge=16, le=8192)] = 256
-    study_samples: Annotated[int, msgspec.Meta(ge=1, le=16)] = 4
+    study_samples: Annotated[int, msgspec.Meta(ge=1, le=16)] = 8
     threads: Annotated[int, msgspec.Meta(ge=0, le=512)] = 0
     profile: str = ""  # a file of `halo-tui profile`: which heads need more cells
 
