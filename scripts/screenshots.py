@@ -10,6 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from engine.bench import recall  # noqa: E402
 from engine.client import EngineClient  # noqa: E402
 from engine.config import load  # noqa: E402
 from tui.app import HaloApp  # noqa: E402
@@ -43,6 +44,33 @@ async def picture(size: tuple[int, int], folder: Path, out: Path, grid: bool = F
         await app.workspace.stop()
 
 
+async def compaction(folder: Path, out: Path, screen: Path) -> None:
+    """An agent's long past before and after: the map, and the screen of compactions."""
+    past = [m.content for m in recall.load(2000)[0].messages if m.role == "user"]
+    config = load(None, {}, ["ui.theme=halo-dark", "sampling.temperature=0", "engine.n_ctx=4096"])
+    client = EngineClient(config, log_path=folder / "core.log")
+    app = HaloApp(config, folder, client)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await app.workspace.wait_ready()
+        for text in past:
+            await app.workspace.send(text, "ada")
+            while any(agent.busy for agent in app.workspace.agents):
+                await pilot.pause(0.02)
+        for ratio in (4.0, 8.0):
+            await app.workspace.compact("ada", ratio)
+            await pilot.pause(4.0)
+        question = recall.load(2000)[0].questions[0][0]
+        await app.workspace.send(question, "ada")
+        await pilot.pause(3.0)
+        app.clear_notifications()
+        await pilot.pause(0.3)
+        out.write_text(app.export_screenshot(title="halo-tui"))
+        await pilot.press("ctrl+t")
+        await pilot.pause(1.0)
+        screen.write_text(app.export_screenshot(title="halo-tui: compactions"))
+        await app.workspace.stop()
+
+
 def main() -> None:
     images = ROOT / "docs" / "images"
     images.mkdir(parents=True, exist_ok=True)
@@ -52,6 +80,9 @@ def main() -> None:
             asyncio.run(picture(size, Path(folder), images / name))
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(picture((120, 40), Path(folder), images / "halo-tui-grid.svg", grid=True))
+    with tempfile.TemporaryDirectory() as folder:
+        after, screen = images / "halo-tui-compacted.svg", images / "halo-tui-compactions.svg"
+        asyncio.run(compaction(Path(folder), after, screen))
 
 
 if __name__ == "__main__":

@@ -247,7 +247,14 @@ def test_the_cpp_tests_pass(name: str, tmp_path: Path) -> None:
     compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++")
     assert compiler, "the tests need the C++ compiler that built the native part"
     lib, program = halo_native.lib_dir(), tmp_path / name
-    command = [compiler, "-std=c++17", "-Wall", "-Wextra", "-Werror", str(CPP_TESTS / f"{name}.cpp")]
+    command = [
+        compiler,
+        "-std=c++17",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        str(CPP_TESTS / f"{name}.cpp"),
+    ]
     command += [f"-I{halo_native.include_dir()}", f"-L{lib}", "-lllama"]
     command += [f"-Wl,-rpath,{lib}", f"-Wl,-rpath-link,{lib}", "-o", str(program)]
     subprocess.run(command, check=True)
