@@ -67,6 +67,7 @@ class Agent:
     draft: str = ""  # text typed and not sent
     last_active: float = 0.0
     created: float = field(default_factory=time.time)
+    pinned: bool = False  # its cells stay in the cache while it is idle
     compaction: Compaction | None = None  # the one that runs
     compactions: deque[PastCompaction] = field(
         default_factory=lambda: deque(maxlen=PAST_COMPACTIONS)

@@ -47,7 +47,7 @@ class Answers:
         self.workspace = workspace
         self.running: dict[str, Running] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._opened: set[str] = set()  # sessions the core knows
+        self.opened: set[str] = set()  # sessions the core knows
         self._astray: set[str] = set()  # sessions that may still say something of an old answer
 
     # --- from prompt to core ---------------------------------------------------------------------
@@ -114,6 +114,7 @@ class Answers:
             if agent.id in self._astray:
                 self._astray.discard(agent.id)
                 await self.close(agent)
+            await workspace.sessions.restored(agent)
             await self.open(agent)
             # It may have been stopped while the session was opened.
             if self.running.get(agent.id) is run:
@@ -127,14 +128,14 @@ class Answers:
 
     async def open(self, agent: Agent) -> None:
         """Make the agent's session known to the core, once."""
-        if agent.id not in self._opened:
+        if agent.id not in self.opened:
             await self.workspace.client.open(agent.id)
-            self._opened.add(agent.id)
+            self.opened.add(agent.id)
 
     async def close(self, agent: Agent) -> None:
         """Forget the agent's session."""
-        if agent.id in self._opened:
-            self._opened.discard(agent.id)
+        if agent.id in self.opened:
+            self.opened.discard(agent.id)
             try:
                 await self.workspace.client.close(agent.id)
             except HaloError:
@@ -142,7 +143,7 @@ class Answers:
 
     def forget_sessions(self) -> None:
         """Another core: nothing is open there."""
-        self._opened.clear()
+        self.opened.clear()
         self._astray.clear()
 
     # --- from core to turn -----------------------------------------------------------------------
@@ -246,6 +247,8 @@ class Answers:
             workspace.note("error", "agent", detail, agent)
         workspace.emit(TurnFinished(agent.name, turn))
         workspace.changed(agent)
+        if agent.id in self.opened:
+            workspace.sessions.changed(agent)
         run.finished.set()
         if status == "done":
             self._hand_over(agent, turn, run.chain)

@@ -106,6 +106,8 @@ def apply(workspace: Workspace, agent: Agent, event: Compaction) -> None:
     if ended:
         agent.compactions.append(PastCompaction(time.time(), event))
         _log(workspace, agent, event)
+        if event.phase == "done":
+            workspace.sessions.changed(agent)
     workspace.emit(CompactionChanged(agent.name, event))
     if ended or before is None or before.phase != event.phase:
         workspace.changed(agent)  # lists show that it runs; how far is drawn from the event

@@ -80,6 +80,11 @@ class RosterChanged(WorkspaceEvent):
 
 
 @dataclass(slots=True)
+class SavedChanged(WorkspaceEvent):
+    """A snapshot was saved, renamed, deleted or brought back."""
+
+
+@dataclass(slots=True)
 class AgentChanged(WorkspaceEvent):
     """`Agent.state` (or its spec) changed."""
 

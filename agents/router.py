@@ -59,6 +59,8 @@ def route(workspace: Workspace, event: Event) -> None:
             workspace.engine_died(EngineError(what, remedy, "dead"), restarting)
         case Note(level, kind, text, session):
             known = cast(Level, level) if level in ("info", "warning", "error") else "info"
+            for one in workspace.agents:  # the core knows agents by their ids
+                text = text.replace(one.id, one.name)
             workspace.note(known, kind, text, workspace.by_id(session))
 
 
@@ -103,4 +105,8 @@ def named(event: CacheMap, names: dict[str, str]) -> CacheMap:
             runs.append(CellRun(who, run.length))
     cells = {names[session]: count for session, count in event.cells.items() if session in names}
     folded = {names[session]: kept for session, kept in event.folded.items() if session in names}
-    return msgspec.structs.replace(event, cells=cells, runs=tuple(runs), folded=folded)
+    away = {names[session]: where for session, where in event.away.items() if session in names}
+    pinned = tuple(names[session] for session in event.pinned if session in names)
+    return msgspec.structs.replace(
+        event, cells=cells, runs=tuple(runs), folded=folded, away=away, pinned=pinned
+    )

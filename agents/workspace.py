@@ -37,6 +37,7 @@ from agents.events import (
 from agents.keeper import Keeper
 from agents.roster import free_name
 from agents.router import named, route
+from agents.sessions import Sessions
 from engine.config import COLOUR_PATTERN, AgentName, Colour, Config
 from engine.config_check import expected
 from engine.errors import EngineError, HaloError
@@ -75,6 +76,7 @@ class Workspace:
         self.log: deque[LogEntry] = deque(maxlen=LOG_LINES)
         self.answers = Answers(self)
         self._keeper = Keeper(self, self.data_dir)
+        self.sessions = Sessions(self)
         self._handlers: list[Handler] = []
         self._unsubscribe: Callable[[], None] = lambda: None
         self._engine_task: asyncio.Task[None] | None = None
@@ -97,6 +99,7 @@ class Workspace:
     async def stop(self) -> None:
         """Finish: stop answers, write everything, end the core, give the folder back."""
         await asyncio.gather(*(self.answers.stop(a, then_next=False) for a in self.agents))
+        await self.sessions.stop()
         self._unsubscribe()
         self._unsubscribe = lambda: None  # stopping twice is harmless
         await self._stop_engine()
@@ -128,6 +131,7 @@ class Workspace:
     async def restart_engine(self, client: Client | None = None) -> None:
         """Start a new core with the settings as they are now, by `client` if one is given."""
         await self.answers.stop_all()
+        await self.sessions.stop()
         self._unsubscribe()
         await self._stop_engine()
         self.client = client or self.make_client(self.config)
@@ -199,8 +203,8 @@ class Workspace:
         """A new agent at the end of the list."""
         spec = AgentSpec(system, colour, dict(sampling or {}), list(tools))
         self._check_spec(spec)
-        agent = Agent(new_id("a"), self._free(name), spec)
-        self._add(agent, len(self.agents))
+        agent = Agent(new_id("a"), self.free_name(name), spec)
+        self.add(agent, len(self.agents))
         return agent
 
     async def change(self, name: str, **spec: Any) -> Agent:
@@ -222,7 +226,7 @@ class Workspace:
         """Call an agent something else; its conversation stays."""
         agent = self.get(old)
         before = agent.name
-        agent.name = self._free(new, agent)
+        agent.name = self.free_name(new, agent)
         if self.focused == before:
             self.focused = agent.name
         self._keeper.header(agent)
@@ -231,17 +235,7 @@ class Workspace:
 
     async def duplicate(self, name: str, new: str | None = None) -> Agent:
         """A copy with the same conversation, right after the original; both go on on their own."""
-        agent = self.get(name)
-        taken = {other.casefold() for other in self.names}
-        copy = Agent(
-            new_id("a"), self._free(new or free_name(agent.name, taken)), agent.spec.copy()
-        )
-        for turn in agent.turns:
-            if turn.status not in ("waiting", "streaming"):
-                fields = {key: getattr(turn, key) for key in Turn.__slots__}
-                copy.turns.append(Turn(**{**fields, "id": new_id("t")}))
-        self._add(copy, self.agents.index(agent) + 1)
-        return copy
+        return await self.sessions.fork(name, new=new or "")
 
     async def close_agent(self, name: str) -> None:
         """Take an agent off the list. Its conversation is kept, `reopen` brings it back."""
@@ -249,6 +243,7 @@ class Workspace:
         if len(self.agents) == 1:
             raise HaloError(f"{agent.name} is the last agent.", "Create another one first.")
         await self.answers.stop(agent, then_next=False)
+        await self.sessions.close(agent)
         await self.answers.close(agent)
         index = self.agents.index(agent)
         self.agents.remove(agent)
@@ -261,6 +256,7 @@ class Workspace:
         """Bring a closed agent back: the one closed last, or the last one of that name."""
         agent = self._keeper.reopen(name)
         self.agents.append(agent)
+        self.sessions.reopen(agent)
         self._roster_changed()
         return agent
 
@@ -395,6 +391,7 @@ class Workspace:
         agent.state.kind, agent.state.reason = "idle", ""
         self._cut(agent, 0)
         self._keeper.rewrite(agent)
+        self.sessions.forget(agent)
         self.changed(agent)
 
     def search(self, name: str, query: str) -> list[tuple[str, int, int]]:
@@ -488,6 +485,8 @@ class Workspace:
             )
         )
         self.note("info", "engine", text)
+        if not again:
+            self.sessions.engine_ready()
         self.answers.send_waiting()
         compaction.engine_ready(self)
         if self.focused:
@@ -504,6 +503,7 @@ class Workspace:
         self.note("warning" if restarting else "error", "engine", str(error))
         self._set_engine("restarting" if restarting else "dead", error.what, error.remedy)
         compaction.engine_gone(self)
+        self.sessions.engine_gone()
         for agent in self.agents:
             if agent.id in self.answers.running:
                 agent.state.kind, agent.state.reason = "queued", self.waiting_reason()
@@ -523,8 +523,9 @@ class Workspace:
         self._engine_changed.set()
         self.emit(EngineChanged(state, what, remedy, fraction, self.ready))
 
-    def _add(self, agent: Agent, index: int) -> None:
-        self.agents.insert(index, agent)
+    def add(self, agent: Agent, index: int | None = None) -> None:
+        """Put a new agent on the list and its conversation on disk."""
+        self.agents.insert(len(self.agents) if index is None else index, agent)
         self._keeper.rewrite(agent)
         self._roster_changed()
 
@@ -552,7 +553,7 @@ class Workspace:
         if not re.fullmatch(COLOUR_PATTERN, spec.colour):
             raise HaloError(f"'{spec.colour}' is no colour.", f"Give {expected(Colour)}.")
 
-    def _free(self, name: str, but: Agent | None = None) -> str:
+    def free_name(self, name: str, but: Agent | None = None) -> str:
         name = name.strip().removeprefix("@")
         if not _NAME.fullmatch(name):
             raise HaloError(f"'{name}' cannot be a name.", f"Give {expected(AgentName)}.")

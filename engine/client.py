@@ -37,15 +37,20 @@ from engine.protocol import (
     Event,
     Failed,
     Focus,
+    Fork,
     Generate,
     GetStats,
     Message,
     Open,
+    Pin,
     Ready,
     Reply,
     Request,
+    Restore,
     Sampling,
+    Save,
     Shutdown,
+    Swap,
     Tokenize,
 )
 from engine.wire import FrameReader, FrameWriter, WireError
@@ -87,8 +92,10 @@ class EngineClient:
     thread that lives as long as the app: normally the main one.
     """
 
-    def __init__(self, config: Config, *, log_path: Path) -> None:
+    def __init__(self, config: Config, *, log_path: Path, swap_folder: Path | None = None) -> None:
+        """`swap_folder`: where cells of idle sessions may be put on disk."""
         self._config = config
+        self._swap_folder = swap_folder
         self._log_path = log_path
         self.state: ClientState = "new"
         self.ready: Ready | None = None
@@ -103,6 +110,8 @@ class EngineClient:
         self._sessions: dict[str, None] = {}  # a set that keeps its order
         self._answers: dict[str, _Answer] = {}
         self._settings: dict[str, bool | float | str] = {}
+        self._snapshots: dict[str, str] = {}  # session -> the newest file with its cells
+        self._pinned: set[str] = set()
         self._focused = ""
         self._life: asyncio.Task[None] | None = None
         self._started: asyncio.Future[Ready] | None = None
@@ -195,6 +204,8 @@ class EngineClient:
             "parent": os.getpid(),
             "engine": msgspec.to_builtins(self._config.engine),
             "compaction": msgspec.to_builtins(self._config.compaction),
+            "sessions": msgspec.to_builtins(self._config.sessions),
+            "folder": str(self._swap_folder) if self._swap_folder is not None else "",
         }
         package_parent = str(Path(__file__).parent.parent)
         environment = dict(os.environ)
@@ -352,6 +363,10 @@ class EngineClient:
         waiting = {id(request) for request, _ in self._pending.values()}
         for session in self._sessions:
             self._write(Open(0, session))
+            if session in self._snapshots:
+                self._write(Restore(0, session, self._snapshots[session]))
+            if session in self._pinned:
+                self._write(Pin(0, session, True))
         for key, value in self._settings.items():
             self._write(Configure(0, key, value))
         if self._focused:
@@ -456,6 +471,57 @@ class EngineClient:
         """Give up a compaction that has not landed yet; whether there was one."""
         return bool(await self.request(CancelCompaction(0, session)))
 
+    async def save(
+        self,
+        session: str,
+        path: Path,
+        talk: bytes,
+        about: dict[str, str | int | float | bool | None] | None = None,
+        *,
+        checkpoint: bool = False,
+    ) -> int:
+        """Write a session's snapshot; the bytes it has on disk. Others go on answering.
+
+        A `checkpoint` is what the session is restored from when the core dies. Raises EngineError.
+        """
+        value = await self.request(Save(0, session, str(path), talk, about or {}))
+        if checkpoint and session in self._sessions:
+            self._snapshots[session] = str(path)
+        assert isinstance(value, int)
+        return value
+
+    async def restore(self, session: str, path: Path, *, checkpoint: bool = False) -> int:
+        """Give an open session what a snapshot holds; how many tokens that are.
+
+        Raises EngineError (`other_model`, `other_cache`, `damaged`, `busy`): then the conversation
+        is simply read again when it goes on.
+        """
+        value = await self.request(Restore(0, session, str(path)))
+        if checkpoint and session in self._sessions:
+            self._snapshots[session] = str(path)
+        assert isinstance(value, int)
+        return value
+
+    async def fork(self, session: str, source: str) -> int:
+        """Give an open, empty session all that `source` holds; how many tokens that are."""
+        value = await self.request(Fork(0, session, source))
+        assert isinstance(value, int)
+        return value
+
+    async def swap(self, session: str, out: bool) -> int:
+        """Take an idle session's cells out of the cache, or bring them back; how many."""
+        value = await self.request(Swap(0, session, out))
+        assert isinstance(value, int)
+        return value
+
+    async def pin(self, session: str, on: bool) -> None:
+        """Keep the cells of a session in the cache even while it is idle, or no longer."""
+        await self.request(Pin(0, session, on))
+
+    def forget_snapshot(self, session: str) -> None:
+        """A session's snapshot is not what it should come back to any more."""
+        self._snapshots.pop(session, None)
+
     async def stats(self) -> None:
         """Have a CacheMap and a Stats event sent now."""
         await self.request(GetStats(0))
@@ -466,8 +532,12 @@ class EngineClient:
             self._sessions[request.session] = None
         elif isinstance(request, Close):
             self._sessions.pop(request.session, None)
+            self._snapshots.pop(request.session, None)
+            self._pinned.discard(request.session)
             if self._focused == request.session:
                 self._focused = ""
+        elif isinstance(request, Pin):
+            (self._pinned.add if request.on else self._pinned.discard)(request.session)
         elif isinstance(request, Focus):
             self._focused = request.session
         elif isinstance(request, Configure):

@@ -92,6 +92,16 @@ class CompactionConfig(msgspec.Struct, forbid_unknown_fields=True):
     profile: str = ""  # a file of `halo-tui profile`: which heads need more cells
 
 
+class SessionsConfig(msgspec.Struct, forbid_unknown_fields=True):
+    """[sessions]: what is kept of sessions on disk, and where idle ones go when cells run short."""
+
+    checkpoint: bool = True
+    compress: bool = False
+    swap: bool = True
+    swap_memory_mib: Whole = 2048
+    swap_disk_mib: Whole = 8192
+
+
 class ChatConfig(msgspec.Struct, forbid_unknown_fields=True):
     """[chat]: how people and agents talk."""
 
@@ -138,6 +148,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True):
     engine: EngineConfig = msgspec.field(default_factory=EngineConfig)
     sampling: Sampling = msgspec.field(default_factory=Sampling)
     compaction: CompactionConfig = msgspec.field(default_factory=CompactionConfig)
+    sessions: SessionsConfig = msgspec.field(default_factory=SessionsConfig)
     chat: ChatConfig = msgspec.field(default_factory=ChatConfig)
     agents: list[AgentConfig] = msgspec.field(default_factory=_default_agents)
     ui: UiConfig = msgspec.field(default_factory=UiConfig)
@@ -158,6 +169,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "engine": EngineConfig,
     "sampling": Sampling,
     "compaction": CompactionConfig,
+    "sessions": SessionsConfig,
     "chat": ChatConfig,
     "ui": UiConfig,
 }

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import msgspec
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 
 
@@ -126,6 +126,51 @@ class CancelCompaction(Request, tag="cancel_compaction", frozen=True):
     session: str
 
 
+class Save(Request, tag="save", omit_defaults=True, frozen=True):
+    """Write a session's snapshot: its cells as they are now, and what the app says of it.
+
+    Replies when the file is on disk (bytes written), or with why it is not; answers go on
+    meanwhile. A session that holds no cells is refused with `nothing`.
+    """
+
+    session: str
+    path: str
+    talk: bytes  # JSON of the app: the agent and its messages; written as it is
+    about: dict[str, str | int | float | bool | None] = {}  # for lists of snapshots
+
+
+class Restore(Request, tag="restore", frozen=True):
+    """Give an open, idle session what a snapshot holds. Replies with its tokens when it is read.
+
+    The cells are taken at once where they are free, else when the session is asked next; a
+    `Generate` may follow without waiting. Refused with `other_model`, `other_cache`, `damaged`...
+    """
+
+    session: str
+    path: str
+
+
+class Fork(Request, tag="fork", frozen=True):
+    """Give the open, idle, empty `session` all that `source` holds. Replies with its tokens."""
+
+    session: str
+    source: str
+
+
+class Swap(Request, tag="swap", frozen=True):
+    """Take an idle session's cells out of the cache, or bring them back. Reply: cells moved."""
+
+    session: str
+    out: bool
+
+
+class Pin(Request, tag="pin", frozen=True):
+    """Keep the cells of a session in the cache even while it is idle, or no longer."""
+
+    session: str
+    on: bool
+
+
 class GetStats(Request, tag="stats", frozen=True):
     """Reply with nothing; a `CacheMap` and a `Stats` event follow at once."""
 
@@ -136,7 +181,7 @@ class Shutdown(Request, tag="shutdown", frozen=True):
 
 AnyRequest = (
     Open | Generate | Cancel | Close | Focus | Tokenize | Configure | Compact | CancelCompaction
-    | GetStats | Shutdown
+    | Save | Restore | Fork | Swap | Pin | GetStats | Shutdown
 )  # fmt: skip
 
 
@@ -279,6 +324,14 @@ class Stretch(msgspec.Struct, array_like=True, frozen=True):
     length: int
 
 
+class Away(msgspec.Struct, array_like=True, frozen=True):
+    """A session's cells out of the cache."""
+
+    cells: int
+    bytes: int
+    place: str  # memory | disk
+
+
 class CacheMap(Event, tag="cache", omit_defaults=True, frozen=True):
     """The real KV cells, run-length coded by index. At most 4 a second, only on change."""
 
@@ -292,6 +345,8 @@ class CacheMap(Event, tag="cache", omit_defaults=True, frozen=True):
     solving: tuple[Stretch, ...] = ()  # cells of spans being compacted now
     compacted: tuple[Stretch, ...] = ()  # cells that hold fitted keys and values
     folded: dict[str, tuple[int, int]] = {}  # session -> tokens compacted, cells they have now
+    away: dict[str, Away] = {}  # sessions whose cells are out of the cache
+    pinned: tuple[str, ...] = ()
 
 
 class Stats(Event, tag="core_stats", frozen=True):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 
+from engine.errors import EngineError
 from engine.protocol import (
     PROTOCOL_VERSION,
     Delta,
@@ -64,6 +66,29 @@ class EchoClient:
 
     async def cancel_compaction(self, session: str) -> bool:
         return False
+
+    async def save(
+        self,
+        session: str,
+        path: Path,
+        talk: bytes,
+        about: dict[str, str | int | float | bool | None] | None = None,
+        *,
+        checkpoint: bool = False,
+    ) -> int:
+        raise EngineError("There are no cells.", "", "nothing")
+
+    async def restore(self, session: str, path: Path, *, checkpoint: bool = False) -> int:
+        return 0
+
+    async def fork(self, session: str, source: str) -> int:
+        return 0
+
+    async def swap(self, session: str, out: bool) -> int:
+        return 0
+
+    async def pin(self, session: str, on: bool) -> None: ...
+    def forget_snapshot(self, session: str) -> None: ...
 
     async def generate(
         self,

@@ -136,7 +136,7 @@ class Lab:
 
     def branch(self, source: int, target: int) -> None:
         """Give `target` all cells of `source`."""
-        self.context._llama.llama_memory_seq_cp(self.context.memory, source, target, -1, -1)
+        self.context.llama.llama_memory_seq_cp(self.context.memory, source, target, -1, -1)
         self.positions[target] = self.positions[source]
 
     def drop(self, slot: int, start: int = 0) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from engine.config import CompactionConfig, EngineConfig
+from engine.config import CompactionConfig, EngineConfig, SessionsConfig
 from engine.core.loop import EngineCore
 
 _PR_SET_PDEATHSIG = 1
@@ -25,6 +25,8 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
     parent: int
     engine: EngineConfig
     compaction: CompactionConfig = msgspec.field(default_factory=CompactionConfig)
+    sessions: SessionsConfig = msgspec.field(default_factory=SessionsConfig)
+    folder: str = ""  # for cells put aside on disk; "" = nowhere
 
 
 def main() -> int:
@@ -35,7 +37,15 @@ def main() -> int:
     faulthandler.enable()  # a crash leaves its Python stack in the log
     if not _die_with(settings.parent):
         return 0
-    return EngineCore(connection, Path(settings.model), settings.engine, settings.compaction).run()
+    core = EngineCore(
+        connection,
+        Path(settings.model),
+        settings.engine,
+        settings.compaction,
+        settings.sessions,
+        Path(settings.folder) if settings.folder else None,
+    )
+    return core.run()
 
 
 def _die_with(parent: int) -> bool:

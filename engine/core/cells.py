@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class Memory(Protocol):
@@ -23,6 +23,9 @@ class Memory(Protocol):
 
     def copy(self, source: int, target: int, count: int) -> bool:
         """Give `target` (empty) the first `count` positions. False when that cannot be used."""
+
+    def load(self, slot: int, frozen: Any) -> bool:
+        """Put a frozen sequence's cells into `slot` (empty). False when that cannot be done."""
 
 
 class Cells:
@@ -98,6 +101,15 @@ class Cells:
         for cell in cells:
             self._owners[cell] = 1
         self._rows[slot].extend(cells)
+
+    def adopt(self, slot: int, frozen: Any, count: int) -> bool:
+        """Take `count` cells for what was frozen and put it there; the caller checked `free`."""
+        if count > len(self._free) or not self.memory.load(slot, frozen):
+            return False
+        if count:
+            self.grow(slot, count)
+        self.shape += 1
+        return True
 
     def ungrow(self, slot: int, start: int) -> None:
         """Take a `grow` back whose step did not happen; llama.cpp never saw those cells."""

@@ -10,9 +10,12 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+
 from engine.compaction import METHODS
-from engine.config import CompactionConfig, EngineConfig
+from engine.config import CompactionConfig, EngineConfig, SessionsConfig
 from engine.core import report
+from engine.core.archive import Archive
 from engine.core.cells import Cells
 from engine.core.compactor import Compactor
 from engine.core.facts import ready_event
@@ -27,6 +30,7 @@ from engine.core.sequence import Phase, Sequence
 from engine.core.study import Study
 from engine.core.text import TextStream
 from engine.core.threads import ThreadTuner
+from engine.core.vault import Vault
 from engine.errors import EngineError, HaloError, ModelError
 from engine.protocol import (
     AnyRequest,
@@ -40,24 +44,37 @@ from engine.protocol import (
     Event,
     Failed,
     Focus,
+    Fork,
     Generate,
     GetStats,
     Loading,
     Note,
     Open,
+    Pin,
     Reply,
     Request,
+    Restore,
+    Save,
     Shutdown,
     State,
+    Swap,
     Tokenize,
 )
 from engine.wire import WireError
 
 FLUSH_SECONDS = 0.004  # steps shorter than this share a Deltas event
 STATS_SECONDS = 0.5
+PAST = 64  # compactions that are kept of a session
 MIN_ANSWER = 8  # cells a prompt must leave for its answer
 PUMP_SECONDS = 0.002  # between two looks at a compaction when there is nothing else to do
 COLLECT_SECONDS = 5.0  # between collections of young garbage while there is work
+
+LATER = object()  # a handler's value when the reply follows by itself
+
+
+def _refusal(id: int, error: HaloError) -> Reply:
+    code = getattr(error, "code", "") or "bad_request"
+    return Reply(id, False, None, code, error.what, error.remedy)
 
 
 class EngineCore:
@@ -69,11 +86,18 @@ class EngineCore:
         model: Path,
         config: EngineConfig,
         compaction: CompactionConfig | None = None,
+        sessions: SessionsConfig | None = None,
+        folder: Path | None = None,
     ) -> None:
+        """`folder` is where cells may be put aside on disk; None = nowhere."""
         self._port = Port(connection)
         self._path = model
         self._config = config
         self._compaction = compaction or CompactionConfig()
+        self._kept = sessions or SessionsConfig()
+        if folder is None:
+            self._kept = msgspec.structs.replace(self._kept, swap_disk_mib=0)
+        self._folder = folder or Path()
         self._sessions: dict[str, Sequence] = {}
         self._sent_states: dict[str, tuple[object, ...]] = {}
         self._news: list[Generation] = []  # with text that was not sent yet
@@ -95,6 +119,11 @@ class EngineCore:
             Configure: self._configure,
             Compact: self._compact,
             CancelCompaction: self._cancel_compaction,
+            Save: self._save,
+            Restore: self._restore,
+            Fork: self._fork,
+            Swap: self._swap,
+            Pin: self._pin,
             GetStats: self._get_stats,
             Shutdown: self._shutdown,
         }
@@ -155,6 +184,14 @@ class EngineCore:
             self._model.is_eog,
             self._context.threads,
         )
+        self._vault = Vault(
+            self._context,
+            self._kept,
+            self._folder,
+            lambda level, text, session: self._note(level, "cache", text, session),
+        )
+        self._scheduler.freeze = self._vault.freeze
+        self._archive = Archive(self._context, self._scheduler, self._config, self._kept)
         self._speed = report.Speedometer()
         self._port.send(
             ready_event(self._model, self._context, self._config, time.monotonic() - started)
@@ -165,6 +202,8 @@ class EngineCore:
             generation = sequence.payload
             if isinstance(generation, Generation):
                 generation.sampler.close()
+        self._archive.close()
+        self._vault.close()
         self._compactor.close()
         self._context.close()
         self._model.close()
@@ -181,6 +220,8 @@ class EngineCore:
                 if self._scheduler.busy:
                     self._step()
                 self._compactor.pump()
+                self._archive.pump()
+                self._vault.pump()
                 self._tell()
         finally:
             gc.enable()
@@ -190,8 +231,10 @@ class EngineCore:
         """Seconds to wait for requests: none while there is work, else until a report is due."""
         if self._compactor.pending and (not self._scheduler.busy or self._scheduler.waiting):
             return PUMP_SECONDS
-        if self._scheduler.busy:
+        if self._scheduler.busy and not self._only_loading():
             return 0.0
+        if self._archive.pending or self._vault.pending:
+            return PUMP_SECONDS
         now = time.monotonic()
         if self._cells_changed():
             return max(0.0, self._mapped_at + self._map_seconds - now)
@@ -199,6 +242,11 @@ class EngineCore:
             return max(0.0, self._stats_at + STATS_SECONDS - now)
         gc.collect()
         return None
+
+    def _only_loading(self) -> bool:
+        """Whether nothing can be computed before files have been read."""
+        scheduler = self._scheduler
+        return not scheduler.running and all(s.loading for s in scheduler.queue)
 
     # --- the step -------------------------------------------------------------------------------
 
@@ -319,6 +367,8 @@ class EngineCore:
 
     def _compaction_event(self, event: Compaction) -> None:
         self._wants_map = True
+        if event.phase == "done" and (sequence := self._sessions.get(event.session)) is not None:
+            sequence.past = [*sequence.past[1 - PAST :], event]
         self._port.send(event)
 
     def _recover(self, step: Step, code: int) -> None:
@@ -405,9 +455,15 @@ class EngineCore:
                 text = f"Freed {cells:,} cells kept of {session}, which is closed."
             elif kind == "freed_idle":
                 text = f"Freed {cells:,} cells of {session}; its next turn reads them again."
+            elif kind == "swapped":
+                text = f"Put {cells:,} cells of {session} aside; its next turn brings them back."
+            elif kind == "returned":
+                text = f"Brought {cells:,} cells of {session} back."
+            elif kind == "unusable":
+                text = f"The cells kept of {session} cannot be used; it is read again."
             else:
                 text = f"Paused {session} and freed its {cells:,} cells so that others can finish."
-            level = "warning" if kind == "preempted" else "info"
+            level = "warning" if kind in ("preempted", "unusable") else "info"
             self._port.send(Note(level, "cache", text, session))
         self._scheduler.happenings.clear()
 
@@ -425,7 +481,12 @@ class EngineCore:
         self._map_key = self._scheduler.cells.version
         self._wants_map = False
         self._port.send(
-            report.cache_map(self._scheduler, self._context.cell_map(), self._compactor)
+            report.cache_map(
+                self._scheduler,
+                self._context.cell_map(),
+                self._compactor,
+                self._sessions.values(),
+            )
         )
         # A scattered map of a large context takes long to describe: never more than 1/50 of
         # the time.
@@ -443,11 +504,11 @@ class EngineCore:
     def _handle(self, request: AnyRequest) -> None:
         try:
             value = self._handlers[type(request)](request)
+            if value is LATER:
+                return
             reply = Reply(request.id, True, value)  # type: ignore[arg-type]
         except EngineError as error:
-            reply = Reply(
-                request.id, False, None, error.code or "bad_request", error.what, error.remedy
-            )
+            reply = _refusal(request.id, error)
         except Exception as error:  # one bad request must not end all answers
             traceback.print_exc()
             reply = Reply(
@@ -457,6 +518,21 @@ class EngineCore:
             )  # fmt: skip
         if request.id:
             self._port.send(reply)
+
+    def _answer_later(self, request: Request) -> Callable[[int | None, HaloError | None], None]:
+        """What sends the reply of a request that takes longer than a step."""
+
+        def answer(value: int | None, error: HaloError | None) -> None:
+            self._wants_map = True
+            if not request.id:
+                if error is not None:
+                    self._note("warning", "session", str(error))
+            elif error is None:
+                self._port.send(Reply(request.id, True, value))
+            else:
+                self._port.send(_refusal(request.id, error))
+
+        return answer
 
     def _session(self, name: str) -> Sequence:
         sequence = self._sessions.get(name)
@@ -491,6 +567,7 @@ class EngineCore:
             )
         sequence.payload = generation
         sequence.messages = request.messages
+        sequence.sampling = msgspec.structs.replace(sampling, seed=seed)
         self._scheduler.submit(sequence, tokens, len(prompt))
         if stream.stopped:
             self._finish(sequence, "stop")
@@ -539,6 +616,46 @@ class EngineCore:
 
     def _cancel_compaction(self, request: CancelCompaction) -> bool:
         return self._compactor.cancel(self._session(request.session))
+
+    def _save(self, request: Save) -> object:
+        self._archive.save(request, self._session(request.session), self._answer_later(request))
+        return LATER
+
+    def _restore(self, request: Restore) -> object:
+        self._archive.restore(request, self._session(request.session), self._answer_later(request))
+        return LATER
+
+    def _fork(self, request: Fork) -> int:
+        target, source = self._session(request.session), self._session(request.source)
+        if target.phase is not Phase.IDLE or target.held or target.away or target.loading:
+            raise EngineError(f"{target.name} is in use.", "Fork into a new session.", "busy")
+        target.past, target.sampling = list(source.past), source.sampling
+        if source.away is not None:
+            target.away, target.messages = source.away, source.messages
+            return source.away.held
+        return self._scheduler.fork(source, target)
+
+    def _swap(self, request: Swap) -> int:
+        sequence = self._session(request.session)
+        if sequence.phase is not Phase.IDLE:
+            raise EngineError(f"{sequence.name} is answering.", "Wait for it.", "busy")
+        if not request.out:
+            cells = sequence.away.cells if sequence.away is not None else 0
+            return cells if self._scheduler.bring_back(sequence) else 0
+        cells = sequence.cells_of(sequence.held)
+        if not cells:
+            return 0
+        if not self._scheduler.put_away(sequence):
+            raise EngineError(
+                f"{sequence.name}'s cells were freed and could not be kept.",
+                "Allow more in [sessions] swap_memory_mib and swap_disk_mib.",
+                "no_room",
+            )
+        return cells
+
+    def _pin(self, request: Pin) -> None:
+        self._session(request.session).pinned = request.on
+        self._wants_map = True
 
     def _focus(self, request: Focus) -> None:
         self._scheduler.focus = self._session(request.session) if request.session else None

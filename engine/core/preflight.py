@@ -161,7 +161,7 @@ def read_header(path: Path) -> Header:
         raise ModelError(
             f"{path} cannot be read: {error.strerror or error}.", "Check its permissions."
         ) from None
-    on_disk = sum(part.stat().st_size for part in _parts(path))
+    on_disk = sum(part.stat().st_size for part in parts_of(path))
     return Header(path, values, tensors, on_disk, tensors_at)
 
 
@@ -190,7 +190,7 @@ def read_tensor_table(header: Header) -> list[tuple[str, int, int]]:
     return table
 
 
-def _parts(path: Path) -> list[Path]:
+def parts_of(path: Path) -> list[Path]:
     """All files of a split model, which llama.cpp loads by the name of the first."""
     match = _SPLIT.search(path.name)
     if match is None:

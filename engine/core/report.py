@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -13,19 +13,23 @@ from engine.core.compactor import Compactor
 from engine.core.scheduler import Scheduler
 from engine.core.sequence import Phase, Sequence
 from engine.native import FREE, SHARED, CellMap
-from engine.protocol import CacheMap, CellRun, Stats, Stretch
+from engine.protocol import Away, CacheMap, CellRun, Stats, Stretch
 
 KEPT = -3  # beside FREE and SHARED, in place of slots
 
 
 def cache_map(
-    scheduler: Scheduler, real: CellMap | None, compactor: Compactor | None = None
+    scheduler: Scheduler,
+    real: CellMap | None,
+    compactor: Compactor | None = None,
+    sessions: Iterable[Sequence] = (),
 ) -> CacheMap:
     """Run-length code who owns which cell.
 
-    `compactor` knows what is being compacted. `real` lists llama.cpp's cells; without it (memories that have none to list) the scheduler's
+    `compactor` knows what is being compacted, `sessions` are the open ones. `real` lists llama.cpp's cells; without it (memories that have none to list) the scheduler's
     ledger stands in, whose cells are as many but numbered by itself.
     """
+    sessions = list(sessions)
     sequences = _with_slots(scheduler)
     owner = real.owner if real is not None else _ledger_owner(scheduler, sequences)
     total = len(owner)
@@ -55,6 +59,12 @@ def cache_map(
         solving=solving,
         compacted=compacted,
         folded=folded,
+        away={
+            s.name: Away(s.away.cells, s.away.size, s.away.place)
+            for s in sessions
+            if s.away is not None
+        },
+        pinned=tuple(s.name for s in sessions if s.pinned),
     )
 
 

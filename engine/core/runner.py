@@ -12,6 +12,7 @@ import numpy.typing as npt
 from engine import native, seam
 from engine.config import EngineConfig
 from engine.core import llama
+from engine.core.frozen import Frozen, thaw
 from engine.core.model import Model, thread_count
 from engine.core.preflight import CACHE_TYPE_BYTES
 from engine.core.scheduler import Step
@@ -34,25 +35,26 @@ class Context:
     def __init__(self, model: Model, config: EngineConfig) -> None:
         """Raises ModelError when llama.cpp refuses the settings or has no memory for them."""
         self.model = model
-        self._llama: Any = llama.load()
+        self.llama: Any = llama.load()
         self.partial = model.has_partial_memory
         self._n_swa = model.n_swa
         self.threads = thread_count(config.threads)
         self._threads_in_use = self.threads
         self.pointer = self._create(config)
-        self.memory = self._llama.llama_get_memory(self.pointer)
-        self.n_ctx = int(self._llama.llama_n_ctx(self.pointer))
-        self.n_seq_max = int(self._llama.llama_n_seq_max(self.pointer))
-        self.n_batch = int(self._llama.llama_n_batch(self.pointer))
+        self.memory = self.llama.llama_get_memory(self.pointer)
+        self.n_ctx = int(self.llama.llama_n_ctx(self.pointer))
+        self.n_seq_max = int(self.llama.llama_n_seq_max(self.pointer))
+        self.n_batch = int(self.llama.llama_n_batch(self.pointer))
         self._attached = self._attach()
         self.tracked: set[int] = set()  # slots whose queries are kept
+        self._unsettled = False  # positions were lowered; the next decode rotates the keys
         self._fill_batch()
         self._logits_base = 0
         self._logits: npt.NDArray[np.float32] = np.zeros((0, 0), np.float32)
-        self._decode = self._llama.llama_decode
+        self._decode = self.llama.llama_decode
 
     def _create(self, config: EngineConfig) -> Any:
-        api = self._llama
+        api = self.llama
         params = api.llama_context_default_params()
         params.n_ctx = config.n_ctx or self.model.n_ctx_train
         params.n_batch = config.n_batch
@@ -94,7 +96,7 @@ class Context:
         self._outputs = np.zeros(n, np.int8)
         self._counts = np.ones(n, np.int32)
         self._slot_pointers = self._slots.ctypes.data + 4 * np.arange(n, dtype=np.uintp)
-        batch = self._llama.llama_batch()
+        batch = self.llama.llama_batch()
         kinds = dict(batch._fields_)
 
         def pointer(array: npt.NDArray[Any], name: str) -> Any:
@@ -113,7 +115,7 @@ class Context:
             if self._attached:
                 native.detach(self.pointer)
                 self._attached = False
-            self._llama.llama_free(self.pointer)
+            self.llama.llama_free(self.pointer)
             self.pointer = None
 
     # --- computing ------------------------------------------------------------------------------
@@ -141,19 +143,18 @@ class Context:
                 self._outputs[end - 1] = 1
             n = end
         self._batch.n_tokens = n
+        self._unsettled = False
         return int(self._decode(self.pointer, self._batch))
 
     def use_threads(self, count: int) -> None:
         """Compute the next step with so many threads."""
         if count != self._threads_in_use:
-            self._llama.llama_set_n_threads(self.pointer, count, count)
+            self.llama.llama_set_n_threads(self.pointer, count, count)
             self._threads_in_use = count
 
     def logits(self, row: int) -> npt.NDArray[np.float32]:
         """Raw logits [n_vocab] of the row-th output of the last step; valid until the next."""
-        address = (
-            ctypes.cast(self._llama.llama_get_logits(self.pointer), ctypes.c_void_p).value or 0
-        )
+        address = ctypes.cast(self.llama.llama_get_logits(self.pointer), ctypes.c_void_p).value or 0
         if address != self._logits_base:
             rows = self.n_batch
             memory = (ctypes.c_float * (rows * self.model.n_vocab)).from_address(address)
@@ -176,18 +177,22 @@ class Context:
         if slot in self.tracked:  # those tokens were never asked
             seam.forget_queries(self.pointer, slot, start)
         if not start:
-            self._llama.llama_memory_seq_rm(self.memory, slot, -1, -1)
+            self.llama.llama_memory_seq_rm(self.memory, slot, -1, -1)
             return True
         return bool(
-            self._llama.llama_memory_seq_rm(self.memory, slot, start, -1)
+            self.llama.llama_memory_seq_rm(self.memory, slot, start, -1)
         ) and self._has_window(slot, start)
 
     def copy(self, source: int, target: int, count: int) -> bool:
-        self._llama.llama_memory_seq_cp(self.memory, source, target, 0, count)
+        self.llama.llama_memory_seq_cp(self.memory, source, target, 0, count)
         if self._has_window(target, count):
             return True
-        self._llama.llama_memory_seq_rm(self.memory, target, -1, -1)
+        self.llama.llama_memory_seq_rm(self.memory, target, -1, -1)
         return False
+
+    def load(self, slot: int, frozen: Frozen) -> bool:
+        """Put a frozen sequence's cells into an empty slot."""
+        return thaw(self, frozen, slot)
 
     def cell_map(self) -> native.CellMap | None:
         """The real cells; None for memories that have no attention cells."""
@@ -212,25 +217,46 @@ class Context:
     @property
     def can_shift(self) -> bool:
         """Whether positions can be lowered afterwards (K-shift)."""
-        return bool(self._llama.llama_memory_can_shift(self.memory))
+        return bool(self.llama.llama_memory_can_shift(self.memory))
 
     def shift(self, slot: int, start: int, delta: int) -> bool:
         """Lower the positions of a sequence's cells from `start` on; False if the model cannot."""
         if not self.can_shift:
             return False
-        self._llama.llama_memory_seq_add(self.memory, slot, start, -1, -delta)
+        self.llama.llama_memory_seq_add(self.memory, slot, start, -1, -delta)
+        self._unsettled = True
         return True
+
+    def settle(self) -> bool:
+        """Have keys rotated whose positions were lowered, so that cells can be copied out.
+
+        llama.cpp does that at the next decode; with nothing to decode, one token is computed in a
+        slot nobody has. False when there is no such slot.
+        """
+        if not self._unsettled:
+            return True
+        busy = [int(self.llama.llama_memory_seq_pos_max(self.memory, s)) >= 0
+                for s in range(self.n_seq_max)]  # fmt: skip
+        if all(busy):
+            return False
+        spare = busy.index(False)
+        self._tokens[0], self._positions[0], self._slots[0], self._outputs[0] = 0, 0, spare, 0
+        self._batch.n_tokens = 1
+        code = int(self._decode(self.pointer, self._batch))
+        self.llama.llama_memory_seq_rm(self.memory, spare, -1, -1)
+        self._unsettled = code != 0
+        return code == 0
 
     def clear(self) -> None:
         """Forget every cell."""
-        self._llama.llama_memory_clear(self.memory, True)
+        self.llama.llama_memory_clear(self.memory, True)
 
     def _has_window(self, slot: int, length: int) -> bool:
         """Whether the next position still sees all that it should: sliding windows forget."""
-        last = self._llama.llama_memory_seq_pos_max(self.memory, slot)
+        last = self.llama.llama_memory_seq_pos_max(self.memory, slot)
         if last != length - 1:
             return False
         if not self._n_swa:
             return True
-        first = self._llama.llama_memory_seq_pos_min(self.memory, slot)
+        first = self.llama.llama_memory_seq_pos_min(self.memory, slot)
         return bool(0 <= first <= max(0, length - self._n_swa))

@@ -10,14 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from engine.core.cells import Cells
 from engine.core.radix import RadixIndex, common_prefix
 from engine.core.sequence import Fold, Phase, Sequence
 
+if TYPE_CHECKING:
+    from engine.core.frozen import Frozen
+
 RESERVE = 32  # cells a sequence should find free for its answer before it is admitted
 WORTH_WAITING = 16  # prompt tokens another sequence must be about to compute to wait for it
+WORTH_FREEZING = 64  # cells; fewer are computed again as fast as they are copied
 FOCUS_SHARE = 0.75  # of the prefill budget, while others wait too
 PAUSED = "Paused so that others can finish; goes on when cells are free."
 
@@ -48,7 +52,7 @@ class Step:
 class Happening(NamedTuple):
     """Something the scheduler did that people want to know."""
 
-    kind: str  # "freed_kept" | "freed_idle" | "preempted"
+    kind: str  # freed_kept | freed_idle | preempted | swapped | returned | unusable
     session: str
     cells: int
 
@@ -79,6 +83,8 @@ class Scheduler:
         # Asked when cells are short: whether some are about to become free by compaction.
         self.relief: Callable[[], bool] = lambda: False
         self.waiting = False  # the last step was cut short by waiting for that
+        # Copies an idle sequence's cells out before they are freed; None: they are lost.
+        self.freeze: Callable[[Sequence], Frozen | None] = lambda sequence: None
         self._index = RadixIndex()
         self._clock = 0
         self._prefill_order: list[Sequence] = []
@@ -132,6 +138,7 @@ class Scheduler:
         """Forget a session; its cells stay as a reusable prefix where that makes sense."""
         self.stop(sequence)
         sequence.guard = 0
+        sequence.away = None
         if self.focus is sequence:
             self.focus = None
         if not sequence.held:
@@ -325,7 +332,7 @@ class Scheduler:
             return
         self.queue.sort(key=lambda s: (s is not focus, s.arrival))
         for sequence in list(self.queue):
-            if self._still_waits(sequence):
+            if sequence.loading or self._still_waits(sequence):
                 continue
             donor, shared = self._best_prefix(sequence)
             if self._waits_for_prefix(sequence, shared):
@@ -341,6 +348,8 @@ class Scheduler:
 
     def _nothing_new(self, sequence: Sequence) -> bool:
         """Whether a queued sequence has no neighbour, or waits for it still."""
+        if sequence.loading:
+            return True
         return sequence.waits_for is None or self._still_waits(sequence)
 
     def _line_up_behind(self, first: Sequence) -> None:
@@ -374,11 +383,15 @@ class Scheduler:
         """Why there are not cells enough for a sequence now, or ""."""
         if not self.running:
             return ""  # it is alone and fits the context: whatever is in the way can be freed
-        spare = [s.slot for s in self._with_cells() if s is not sequence]
+        spare = [s.slot for s in self._with_cells() if s is not sequence and not s.pinned]
         if donor is not sequence and sequence.held:  # its own cells go, the donor's are better
             spare.append(sequence.slot)
-        pinned = (donor.slot, donor.cells_of(shared)) if donor is not None else None
         wanted = len(sequence.tokens) - shared + RESERVE
+        if donor is sequence and sequence.away is not None:
+            pinned = None
+            wanted += sequence.away.cells
+        else:
+            pinned = (donor.slot, donor.cells_of(shared)) if donor is not None else None
         room = self.cells.free - self._promised()
         if wanted <= room or wanted <= room + self.cells.reclaimable(spare, pinned):
             return ""
@@ -388,7 +401,10 @@ class Scheduler:
 
     def _start(self, sequence: Sequence, donor: Sequence | None, shared: int) -> str:
         """Give a sequence its slot and the donor's prefix; a sentence if there is no slot."""
-        if donor is not sequence:
+        if donor is sequence and sequence.away is not None:
+            if why := self._bring_back(sequence, shared):
+                return why
+        elif donor is not sequence:
             if sequence.held:
                 self._drop(sequence)
             while not self.cells.free_slots and self._reclaim_one(spare=donor):
@@ -402,6 +418,7 @@ class Scheduler:
             if donor is not None and self.cells.share(donor.slot, sequence.slot, shared):
                 sequence.held = shared
                 donor.last_used = self._tick()
+        sequence.away = None
         sequence.cached = sequence.held
         sequence.phase = Phase.PREFILL
         sequence.preempted = False
@@ -410,8 +427,90 @@ class Scheduler:
         self._prefill_order.append(sequence)
         return ""
 
+    def arrived(self, sequence: Sequence, away: Frozen | None) -> int:
+        """What a session waited for is here (None: it does not come); how many tokens it has."""
+        sequence.loading = False
+        self._tick()
+        if away is None:
+            return 0
+        if sequence.held and sequence.phase is Phase.IDLE:
+            self._drop(sequence)
+        if not sequence.held:
+            sequence.away = away
+            self.bring_back(sequence)
+        return away.held
+
+    def bring_back(self, sequence: Sequence) -> bool:
+        """Put a session's frozen cells back before it is asked anything, if they fit as it is."""
+        away = sequence.away
+        if away is None or sequence.phase is not Phase.IDLE or not self.cells.free_slots:
+            return False
+        if away.cells + RESERVE > self.cells.free - self._promised():
+            return False
+        if self._bring_back(sequence, away.held):
+            return False
+        sequence.last_used = self._tick()
+        if sequence.held:
+            self.idle.append(sequence)
+        elif sequence.slot >= 0:
+            self._drop(sequence)
+        return bool(sequence.held)
+
+    def _bring_back(self, sequence: Sequence, length: int) -> str:
+        """Put frozen cells into the cache, of which the first `length` tokens are still right.
+
+        "" also when that is impossible for good: then all is computed again.
+        """
+        away = sequence.away
+        assert away is not None and not sequence.held
+        slot, why = self._slot_for(sequence)
+        if slot < 0:
+            return why
+        while self.cells.free < away.cells and self._reclaim_one(spare=sequence):
+            pass
+        if self.cells.free < away.cells and self.running:
+            self.cells.drop(slot)
+            return f"Waits for cells: needs {away.cells}, {self.cells.free} are free."
+        sequence.slot, sequence.away = slot, None
+        if not self.cells.adopt(slot, away, away.cells):
+            self.happenings.append(Happening("unusable", sequence.name, away.cells))
+            return ""
+        self.happenings.append(Happening("returned", sequence.name, away.cells))
+        wanted, sequence.tokens = sequence.tokens, list(away.tokens)
+        sequence.held, sequence.fold, sequence.guard = away.held, away.fold, 0
+        if not sequence.messages:
+            sequence.messages = away.messages
+        self._trim(sequence, length)
+        if wanted and sequence.phase is not Phase.IDLE:
+            sequence.tokens = wanted
+            if sequence.slot < 0:  # nothing of it could be continued from
+                sequence.slot = self.cells.take_slot()
+        self._tick()
+        return ""
+
+    def _slot_for(self, sequence: Sequence, donor: Sequence | None = None) -> tuple[int, str]:
+        """A slot, or -1 and why there is none."""
+        while not self.cells.free_slots and self._reclaim_one(spare=donor):
+            pass
+        slot = self.cells.take_slot()
+        if slot < 0:
+            return -1, f"Waits for one of the {self.cells.slots} sequences to become free."
+        return slot, ""
+
     def _best_prefix(self, sequence: Sequence) -> tuple[Sequence | None, int]:
-        """Who has cells for the longest beginning of what a sequence wants: maybe itself."""
+        """Who has cells for the longest beginning of what a sequence wants: maybe itself, maybe
+        its own frozen cells."""
+        donor, length = self._best_held_prefix(sequence)
+        away = sequence.away
+        if away is not None and not sequence.held:
+            wanted = sequence.tokens
+            common = min(common_prefix(away.tokens, wanted), len(wanted) - 1)
+            usable = away.usable(common, self.cells.memory.partial)
+            if usable > length:
+                return sequence, usable
+        return donor, length
+
+    def _best_held_prefix(self, sequence: Sequence) -> tuple[Sequence | None, int]:
         own = sequence.held
         if not self.cells.memory.partial:
             return (sequence, own) if own else (None, 0)
@@ -429,6 +528,27 @@ class Scheduler:
         return sum(s.pending + RESERVE for s in self.running)
 
     # --- making room ----------------------------------------------------------------------------
+
+    def fork(self, source: Sequence, target: Sequence) -> int:
+        """Give an idle, empty session everything `source` holds; how many tokens that are.
+
+        The cells are shared until one of the two changes. 0 when there is no slot, or the memory
+        cannot be copied as it is.
+        """
+        if source.slot < 0 or not source.held or target.held:
+            return 0
+        slot, _ = self._slot_for(target, source)
+        if slot < 0:
+            return 0
+        count = source.cells_of(source.held)
+        if not self.cells.share(source.slot, slot, count, source.position(source.held)):
+            self.cells.drop(slot)
+            return 0
+        target.slot, target.fold, target.held = slot, source.fold, source.held
+        target.tokens, target.messages = source.tokens[: source.held], source.messages
+        target.last_used = self._tick()
+        self.idle.append(target)
+        return target.held
 
     def _with_cells(self) -> Iterable[Sequence]:
         yield from self.kept
@@ -451,13 +571,31 @@ class Scheduler:
             (self.idle, "freed_idle"),
             ([s for s in self.queue if s.held], "freed_idle"),
         ):
-            candidates = [s for s in pool if s is not spare]
+            candidates = [s for s in pool if s is not spare and not s.pinned]
             if candidates:
                 victim = min(candidates, key=lambda s: s.last_used)
-                self.happenings.append(Happening(kind, victim.name, self.cells.held(victim.slot)))
-                self._drop(victim)
+                self._put_away(victim, kind)
                 return True
         return False
+
+    def put_away(self, sequence: Sequence) -> bool:
+        """Take an idle session's cells out of the cache because somebody asked; False if it has
+        none, or they could not be copied."""
+        if sequence.phase is not Phase.IDLE or not sequence.held:
+            return False
+        self._put_away(sequence, "freed_idle")
+        return sequence.away is not None
+
+    def _put_away(self, victim: Sequence, kind: str) -> None:
+        """Free a sequence's cells, copied out first where that is worth it."""
+        cells = self.cells.held(victim.slot)
+        away = self.freeze(victim) if kind != "freed_kept" and cells >= WORTH_FREEZING else None
+        if away is not None:
+            kind = "preempted" if kind == "preempted" else "swapped"
+            away.last_used = victim.last_used
+        self.happenings.append(Happening(kind, victim.name, cells))
+        self._drop(victim)
+        victim.away = away
 
     def _preempt_youngest(self) -> bool:
         """Put the youngest running sequence back into the queue; False if only one is left."""
@@ -465,11 +603,10 @@ class Scheduler:
             return False
         others = [s for s in self.running if s is not self.focus]
         victim = max(others, key=lambda s: s.admitted)
-        self.happenings.append(Happening("preempted", victim.name, self.cells.held(victim.slot)))
         self.running.remove(victim)
         if victim in self._prefill_order:
             self._prefill_order.remove(victim)
-        self._drop(victim)
+        self._put_away(victim, "preempted")
         victim.phase = Phase.QUEUED
         victim.hold = False
         victim.preempted = True

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from engine.protocol import Message
+from engine.protocol import Compaction, Message, Sampling
+
+if TYPE_CHECKING:
+    from engine.core.frozen import Frozen
 
 
 class Phase(StrEnum):
@@ -42,9 +46,10 @@ class Sequence:
     """
 
     __slots__ = (
-        "admitted", "arrival", "cached", "fold", "guard", "held", "hold", "last_used",
-        "messages",
-        "n_prompt", "name", "payload", "phase", "preempted", "private", "reason", "slot", "tokens",
+        "admitted", "arrival", "away", "cached", "fold", "guard", "held", "hold", "last_used",
+        "loading", "messages",
+        "n_prompt", "name", "past", "payload", "phase", "pinned", "preempted", "private", "reason",
+        "sampling", "slot", "tokens",
         "waits_for",
     )  # fmt: skip
 
@@ -67,6 +72,11 @@ class Sequence:
         self.guard = 0  # tokens a compaction under way relies on; 0 as soon as they change
         self.private = 0  # from where on cells are not shared while `guard` is set
         self.hold = False  # waits at the last position for a compaction to make room
+        self.away: Frozen | None = None  # its cells, out of the cache, to come back on demand
+        self.loading = False  # `away` is being read from a file; it waits for that
+        self.pinned = False  # its cells are not taken while it is idle
+        self.past: list[Compaction] = []  # its compactions, oldest first
+        self.sampling: Sampling | None = None  # of its newest answer, with the seed in use
         self.messages: tuple[Message, ...] = ()  # the conversation that `tokens` were made of
 
     @property

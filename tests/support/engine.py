@@ -125,6 +125,7 @@ def settings(model: Path, **engine: Any) -> Config:
     config = Config()
     config.model.path = str(model)
     config.compaction = engine.pop("compaction", None) or config.compaction
+    config.sessions = engine.pop("sessions", None) or config.sessions
     config.engine = EngineConfig(**{"threads": 1, "n_ctx": 2048, "max_sessions": 16, **engine})
     return config
 
@@ -132,7 +133,9 @@ def settings(model: Path, **engine: Any) -> Config:
 @asynccontextmanager
 async def running(model: Path, folder: Path, **engine: Any) -> AsyncIterator[Talk]:
     """A started core; stopped at the end."""
-    client = EngineClient(settings(model, **engine), log_path=folder / "core.log")
+    client = EngineClient(
+        settings(model, **engine), log_path=folder / "core.log", swap_folder=folder / "swap"
+    )
     talk = Talk(client)
     await client.start()
     try:

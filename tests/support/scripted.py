@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from engine import snapshot
 from engine.errors import EngineError
 from engine.protocol import (
     PROTOCOL_VERSION,
@@ -58,6 +60,7 @@ class ScriptedClient:
         self.settings: dict[str, bool | float | str] = {}  # what was configured
         self.span = 3412  # cells that a compaction finds
         self.refuse_compaction: EngineError | None = None  # raised by the next compact
+        self.refuse_session: EngineError | None = None  # raised by save and restore
         self.compacting: dict[str, int] = {}  # session -> number of its compaction
         self._compactions = 0
         self._text: dict[str, str] = {}
@@ -145,6 +148,51 @@ class ScriptedClient:
             return False
         self.compaction(session, "cancelled")
         return True
+
+    async def save(
+        self,
+        session: str,
+        path: Path,
+        talk: bytes,
+        about: dict[str, str | int | float | bool | None] | None = None,
+        *,
+        checkpoint: bool = False,
+    ) -> int:
+        self.log.append(("checkpoint" if checkpoint else "save", session))
+        if self.refuse_session:
+            raise self.refuse_session
+        assert session in self.sessions, "save before open"
+        numbers = {"tokens": 1200, "cells": 240, "model": "scripted"}
+        snapshot.write(
+            path,
+            {"talk.json": talk, "tokens.json": b"{}", "state.bin": b"cells" * 100},
+            fingerprint="scripted",
+            kv={},
+            about={**(about or {}), **numbers},
+        )
+        return path.stat().st_size
+
+    async def restore(self, session: str, path: Path, *, checkpoint: bool = False) -> int:
+        self.log.append(("restore", (session, path)))
+        if self.refuse_session:
+            raise self.refuse_session
+        assert session in self.sessions, "restore before open"
+        return 1200
+
+    async def fork(self, session: str, source: str) -> int:
+        self.log.append(("fork", (session, source)))
+        assert {session, source} <= self.sessions, "fork before open"
+        return 1200
+
+    async def swap(self, session: str, out: bool) -> int:
+        self.log.append(("swap", (session, out)))
+        return 240
+
+    async def pin(self, session: str, on: bool) -> None:
+        self.log.append(("pin", (session, on)))
+
+    def forget_snapshot(self, session: str) -> None:
+        self.log.append(("forget_snapshot", session))
 
     async def _answer(self, session: str, messages: tuple[Message, ...]) -> None:
         assert self.reply is not None

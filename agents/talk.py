@@ -1,0 +1,103 @@
+"""What the app puts into a snapshot: an agent and its conversation, and how they are written out.
+
+The same document, alone, is the JSON export; Markdown is for reading.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+
+import msgspec
+
+from agents.agent import YOU, Agent, AgentSpec, new_id
+from agents.events import Turn
+from agents.history import Header
+from agents.roster import header_of
+from engine.errors import HaloError
+
+TALK_VERSION = 1
+EXCERPT = 80  # characters of the newest message in lists
+
+
+class Talk(msgspec.Struct, omit_defaults=True):
+    """An agent and what was said. `version` grows when older readers would get it wrong."""
+
+    agent: Header
+    turns: list[Turn]
+    version: int = TALK_VERSION
+    title: str = ""
+    saved_at: float = 0.0
+
+
+def talk_of(agent: Agent, title: str = "", upto: int | None = None) -> Talk:
+    """An agent's conversation as it is now, or its first `upto` turns."""
+    turns = [turn for turn in agent.turns[:upto] if turn.status not in ("waiting", "streaming")]
+    return Talk(header_of(agent), turns, title=title, saved_at=time.time())
+
+
+def encode(talk: Talk, pretty: bool = False) -> bytes:
+    """JSON, UTF-8."""
+    data = msgspec.json.encode(talk)
+    return msgspec.json.format(data, indent=2) + b"\n" if pretty else data
+
+
+def decode(data: bytes | memoryview, name: str) -> Talk:
+    """Raises HaloError, which names the file, when `data` is no conversation."""
+    try:
+        talk = msgspec.json.decode(data, type=Talk)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise HaloError(
+            f"{name} holds no conversation of halo-tui: {error}.",
+            "Give a .halo snapshot, or a JSON file exported by halo-tui.",
+        ) from None
+    if talk.version > TALK_VERSION:
+        raise HaloError(f"{name} was written by a newer halo-tui.", "Update halo-tui.")
+    return talk
+
+
+def agent_from(talk: Talk, name: str) -> Agent:
+    """A new agent with that conversation; ids are new, so that nothing is mixed up."""
+    header = talk.agent
+    spec = AgentSpec(header.system, header.colour, dict(header.sampling), list(header.tools))
+    agent = Agent(new_id("a"), name, spec)
+    agent.turns = [copy_turn(turn) for turn in talk.turns]
+    return agent
+
+
+def copy_turn(turn: Turn) -> Turn:
+    """The same turn under a new id."""
+    fields = {key: getattr(turn, key) for key in Turn.__slots__}
+    return Turn(**{**fields, "id": new_id("t")})
+
+
+def about(talk: Talk) -> dict[str, str | int | float | bool | None]:
+    """What lists of snapshots show without reading all of them."""
+    spoken = [turn for turn in talk.turns if turn.role != "note" and turn.text]
+    last = re.sub(r"\s+", " ", spoken[-1].text).strip() if spoken else ""
+    return {
+        "agent": talk.agent.name,
+        "title": talk.title or talk.agent.name,
+        "turns": len(spoken),
+        "last": last if len(last) <= EXCERPT else last[: EXCERPT - 1] + "…",
+    }
+
+
+def markdown(talk: Talk) -> str:
+    """The conversation for reading; thoughts are quoted, notes are in italics."""
+    lines = [f"# {talk.title or talk.agent.name}", ""]
+    if talk.agent.system:
+        lines += [f"> {line}" for line in talk.agent.system.splitlines()] + [""]
+    for turn in talk.turns:
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(turn.time)) if turn.time else ""
+        if turn.role == "note":
+            lines += [f"*{turn.text}*", ""]
+            continue
+        who = turn.author or (YOU if turn.role == "user" else talk.agent.name)
+        lines += [f"## {who}{' · ' + when if when else ''}", ""]
+        if turn.thinking:
+            lines += [f"> {line}" for line in turn.thinking.splitlines()] + [""]
+        lines += [turn.text, ""]
+        if turn.status not in ("done", "length") and turn.detail:
+            lines += [f"*{turn.detail}*", ""]
+    return "\n".join(lines)

@@ -1,0 +1,256 @@
+"""Saving and restoring sessions: cells are copied between two steps, files are worked on beside.
+
+A snapshot has the parts `talk.json` (the app's), `tokens.json` (token history, compactions,
+sampling), `state.bin` (llama.cpp's sequence state) and `bias.npy` (beta). See engine/snapshot.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from engine import snapshot
+from engine.config import EngineConfig, SessionsConfig
+from engine.core.fingerprint import fingerprint
+from engine.core.frozen import Frozen, fold_from_json, fold_to_json, freeze
+from engine.core.runner import Context
+from engine.core.scheduler import Scheduler
+from engine.core.sequence import Phase, Sequence
+from engine.errors import EngineError, HaloError
+from engine.protocol import Compaction, Message, Restore, Sampling, Save
+
+BIAS, STATE, TOKENS, TALK = "bias.npy", "state.bin", "tokens.json", "talk.json"
+
+
+class History(msgspec.Struct, omit_defaults=True):
+    """`tokens.json`: what the core knows of a session beside its cells."""
+
+    tokens: list[int]
+    cells: int
+    last_position: int
+    fold: dict[str, int] | None
+    messages: tuple[Message, ...]
+    sampling: Sampling | None = None  # of the newest answer, with the seed that was drawn
+    compactions: tuple[Compaction, ...] = ()
+
+
+@dataclass(slots=True)
+class _Job:
+    future: Future[Any]
+    done: Callable[[Any], int]
+    reply: Callable[[int | None, HaloError | None], None]
+
+
+class Archive:
+    """Writes and reads snapshots for the core. All methods on the core's thread."""
+
+    def __init__(
+        self,
+        context: Context,
+        scheduler: Scheduler,
+        engine: EngineConfig,
+        config: SessionsConfig,
+    ) -> None:
+        self._context, self._scheduler = context, scheduler
+        self._config = config
+        self._kv = {
+            "type_k": engine.type_k,
+            "type_v": engine.type_v,
+            "flash_attention": "off" if engine.flash_attention == "off" else "on",
+        }
+        self._pool = ThreadPoolExecutor(1, "halo-archive")  # one: saves of a session keep order
+        self._jobs: list[_Job] = []
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        return fingerprint(self._context.model.path)
+
+    @property
+    def pending(self) -> bool:
+        """Whether files are being worked on."""
+        return bool(self._jobs)
+
+    def pump(self) -> None:
+        """Between two steps: answer for the files that are finished."""
+        for job in [job for job in self._jobs if job.future.done()]:
+            self._jobs.remove(job)
+            try:
+                value = job.done(job.future.result())
+            except HaloError as error:
+                job.reply(None, error)
+            except (OSError, MemoryError, ValueError) as error:
+                job.reply(None, EngineError(f"{error}.", "See the engine's log.", "engine"))
+            else:
+                job.reply(value, None)
+
+    def close(self) -> None:
+        """Finish what is being written."""
+        self._pool.shutdown(wait=True)
+
+    # --- saving ---------------------------------------------------------------------------------
+
+    def save(
+        self,
+        request: Save,
+        sequence: Sequence,
+        reply: Callable[[int | None, HaloError | None], None],
+    ) -> None:
+        """Copy the session now, write it beside. Raises EngineError when there is nothing."""
+        if sequence.loading:
+            raise EngineError(f"{sequence.name} is being restored.", "Try again shortly.", "busy")
+        frozen = sequence.away
+        if frozen is None:
+            if sequence.slot < 0 or not sequence.held:
+                raise EngineError(
+                    f"{sequence.name} holds no cells that could be saved.",
+                    "Its text is kept all the same.",
+                    "nothing",
+                )
+            frozen = freeze(self._context, sequence)
+        path = Path(request.path)
+        job = self._pool.submit(
+            self._write, path, request, frozen, sequence.sampling, tuple(sequence.past)
+        )
+        self._jobs.append(_Job(job, int, reply))
+
+    def _write(
+        self,
+        path: Path,
+        request: Save,
+        frozen: Frozen,
+        sampling: Sampling | None,
+        past: tuple[Compaction, ...],
+    ) -> int:
+        """In the archive's thread. Returns the file's bytes."""
+        shift = frozen.fold.shift if frozen.fold is not None else 0
+        history = History(
+            frozen.tokens,
+            frozen.cells,
+            frozen.held - shift - 1,
+            fold_to_json(frozen.fold),
+            frozen.messages,
+            sampling,
+            past,
+        )
+        parts: dict[str, Any] = {TALK: request.talk, TOKENS: msgspec.json.encode(history)}
+        if frozen.bias is not None:
+            parts[BIAS] = _npy(frozen.bias)
+        parts[STATE] = memoryview(frozen.state)
+        about: dict[str, Any] = {
+            **request.about,
+            "tokens": frozen.held,
+            "cells": frozen.cells,
+            "model": self._context.model.name,
+        }
+        snapshot.write(
+            path,
+            parts,
+            fingerprint=self._fingerprint,
+            kv=self._kv,
+            about=about,
+            compress=self._config.compress,
+        )
+        return path.stat().st_size
+
+    # --- restoring ------------------------------------------------------------------------------
+
+    def restore(
+        self,
+        request: Restore,
+        sequence: Sequence,
+        reply: Callable[[int | None, HaloError | None], None],
+    ) -> None:
+        """Read a snapshot beside; the session waits for it. Raises EngineError when it is busy."""
+        if sequence.phase is not Phase.IDLE or sequence.loading:
+            raise EngineError(f"{sequence.name} is busy.", "Wait for it, or stop it.", "busy")
+        sequence.loading = True
+        future = self._pool.submit(self._read, Path(request.path), sequence.name)
+
+        def arrived(found: tuple[Frozen, History]) -> int:
+            frozen, history = found
+            sequence.past = list(history.compactions)
+            sequence.sampling = history.sampling
+            return self._scheduler.arrived(sequence, frozen)
+
+        def answer(value: int | None, error: HaloError | None) -> None:
+            self._scheduler.arrived(sequence, None)
+            reply(value, error)
+
+        self._jobs.append(_Job(future, arrived, answer))
+
+    def _read(self, path: Path, name: str) -> tuple[Frozen, History]:
+        """In the archive's thread. Raises SnapshotError, EngineError."""
+        found = snapshot.read(path)
+        manifest = found.manifest
+        if manifest.fingerprint != self._fingerprint:
+            model = manifest.about.get("model") or "another model"
+            raise EngineError(
+                f"{path.name} was saved with {model}, not with the model that is loaded.",
+                "Its text is read again; load that model to have its cells.",
+                "other_model",
+            )
+        if manifest.kv != self._kv:
+            differing = [k for k in self._kv if manifest.kv.get(k) != self._kv[k]]
+            said = ", ".join(f"engine.{k} = {manifest.kv.get(k)}" for k in differing)
+            raise EngineError(
+                f"{path.name} was saved with {said}.",
+                "Its text is read again; set that back to have its cells.",
+                "other_cache",
+            )
+        try:
+            history = msgspec.json.decode(found.part(TOKENS), type=History)
+            fold = fold_from_json(history.fold)
+            bias = _from_npy(found.part(BIAS)) if BIAS in found.names else None
+        except (msgspec.DecodeError, ValueError, KeyError) as error:
+            raise EngineError(
+                f"{path.name} contradicts itself: {error}.", "Its text is read again.", "damaged"
+            ) from None
+        shift = fold.shift if fold is not None else 0
+        folded = (fold.end - fold.start - fold.cells) if fold is not None else 0
+        if (
+            history.cells != len(history.tokens) - folded
+            or history.last_position != len(history.tokens) - shift - 1
+            or (fold is not None and fold.end > len(history.tokens))
+            or (bias is not None and bias.shape[-1] != history.cells)
+        ):
+            raise EngineError(
+                f"{path.name} contradicts itself: its counts of cells differ.",
+                "Its text is read again.",
+                "damaged",
+            )
+        state = found.part(STATE)
+        frozen = Frozen(
+            name,
+            history.tokens,
+            fold,
+            history.messages,
+            history.cells,
+            state,
+            memoryview(state).nbytes,
+            bias,
+            place="disk",
+        )
+        return frozen, history
+
+
+def _npy(array: npt.NDArray[np.float32]) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array, allow_pickle=False)
+    return file.getvalue()
+
+
+def _from_npy(data: Any) -> npt.NDArray[np.float32]:
+    array = np.load(io.BytesIO(bytes(data)), allow_pickle=False)
+    if array.ndim != 3 or array.dtype != np.float32 or np.isnan(array).any():
+        raise ValueError("its biases are not [layers, heads, cells] of float32")
+    checked: npt.NDArray[np.float32] = array
+    return checked
