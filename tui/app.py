@@ -16,8 +16,8 @@ from textual.app import App, SystemCommand
 from textual.screen import Screen
 from textual.worker import WorkerFailed
 
-from agents.events import WorkspaceEvent
 from agents.client import new_client
+from agents.events import WorkspaceEvent
 from agents.workspace import Client, Workspace
 from engine.config import Config
 from engine.errors import HaloError

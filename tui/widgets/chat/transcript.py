@@ -88,6 +88,7 @@ class Transcript(ScrollView, can_focus=True):
         Binding("y", "do('last_code')", "Copy code"),
         Binding("e", "do('edit')", "Edit"),
         Binding("r", "do('regenerate')", "Answer again"),
+        Binding("f", "do('fork')", "Fork here"),
         Binding("t,enter,space", "do('fold')", "Fold", key_display="t"),
         Binding("escape", "leave", "Back to the prompt", show=False),
     ]
