@@ -21,7 +21,6 @@ from engine.errors import HaloError
 SUFFIX, TEXT_SUFFIX, READING_SUFFIX = ".halo", ".json", ".md"
 MOST_TEXT = 256 << 20  # bytes of a conversation
 TITLE = 60  # characters; file systems end names at 255 bytes
-_UNFIT = frozenset('/\\:*?"<>|')  # in file names, here or where somebody copies the file to
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +101,7 @@ def describe(path: Path) -> Saved:
 
 def free_path(folder: Path, title: str, suffix: str = SUFFIX) -> Path:
     """A file for a title that no snapshot has yet; never outside `folder`."""
-    fit = "".join("-" if c in _UNFIT or not c.isprintable() else c for c in title)
+    fit = "".join("-" if c == "/" or not c.isprintable() else c for c in title)
     stem = " ".join(fit.split())[:TITLE].strip(" .-") or "session"
     number, free = 1, stem
     while any((folder / f"{free}{ending}").exists() for ending in (SUFFIX, TEXT_SUFFIX)):

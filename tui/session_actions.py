@@ -12,7 +12,7 @@ from agents.workspace import Workspace
 from engine.errors import HaloError
 from tui import arguments
 from tui.screens.dialogs import AskText, may_write
-from tui.widgets.session_words import cells, short_path, size
+from tui.widgets.session_words import kept, short_path, size
 
 if TYPE_CHECKING:
     from agents.agent import Agent
@@ -45,7 +45,7 @@ class SessionActions:
 
     async def save_session(self, title: str) -> None:
         saved = await self.space.sessions.save_as(self.agent.name, title)
-        self.tell(f"Saved as “{saved.title}”: {cells(saved, unit=True)}, {size(saved.size)}.")
+        self.tell(f"Saved as “{saved.title}”: {kept(saved)}.")
 
     async def restore_session(self, title: str) -> None:
         """By its title, or from a file."""
@@ -130,6 +130,8 @@ class SessionActions:
         agent = self.agent
         on = arguments.switch(text, "on", "off", not agent.pinned)
         await self.space.sessions.pin(agent.name, on)
+        if on and self.space.cache is not None and agent.name in self.space.cache.away:
+            await self.space.sessions.swap(agent.name, False)
         self.tell(
             f"{agent.name}'s cells stay in the cache, also while it is idle."
             if on

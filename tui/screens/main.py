@@ -13,7 +13,7 @@ from typing import ClassVar
 from textual import events, on, work
 from textual.actions import SkipAction
 from textual.app import ComposeResult
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.screen import Screen
@@ -63,7 +63,10 @@ FRAME = 1 / 6  # the list and the tabs are drawn at most that often: meters need
 class MainScreen(Screen[None]):
     """Everything a person works with."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings()]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *bindings(),
+        Binding("alt+up,alt+down", "messages", "Choose a message", show=False),
+    ]
     AUTO_FOCUS = "Prompt TextArea"
 
     def __init__(self, workspace: Workspace) -> None:
@@ -207,6 +210,11 @@ class MainScreen(Screen[None]):
 
     def action_jump(self, number: int) -> None:
         self.controller.start("go_agent", str(number))
+
+    def action_messages(self) -> None:
+        """Alt+Up: keys act on messages from now on, until Esc."""
+        if not self.grid_shown:
+            self.conversation.focus_messages()
 
     def action_copy_text(self) -> None:
         """Ctrl+C: what is selected with the mouse, by every way to the clipboard there is."""

@@ -26,7 +26,7 @@ from tui.screens.dialogs import AskText, may_write
 from tui.themes import agent_colour
 from tui.widgets.chat.colours import readable
 from tui.widgets.chat.markdown import clean
-from tui.widgets.session_words import cells, short_path, size, when
+from tui.widgets.session_words import cells, kept, short_path, size, when
 
 HINTS = (
     ("Enter", "restores", "restore"), ("s", "saves", "save"), ("r", "renames", "rename"),
@@ -77,21 +77,21 @@ class SessionsScreen(Screen[Path | None]):
         width: 1fr; height: 1; border: none; padding: 0; background: $surface;
         background-tint: transparent 0%; }
     SessionsScreen > #head { height: 1; padding: 0 1; color: $text-muted; background: $surface; }
-    SessionsScreen > OptionList { height: 1fr; padding: 0 1; background: $surface;
+    SessionsScreen > OptionList { height: auto; max-height: 60%; padding: 0 1; background: $surface;
                                   scrollbar-size-vertical: 1; }
     SessionsScreen > OptionList, SessionsScreen > OptionList:focus {
         border: none; background-tint: transparent 0%; }
     SessionsScreen > OptionList > .option-list--option-highlighted,
     SessionsScreen > OptionList:focus > .option-list--option-highlighted {
         background: $primary 25%; color: $foreground; text-style: bold; }
-    SessionsScreen > #about { height: auto; min-height: 3; max-height: 55%; padding: 1 1 0 1;
+    SessionsScreen > #about { height: 1fr; min-height: 3; padding: 1 1 0 1;
                               border-top: solid $primary 60%; scrollbar-size-vertical: 1; }
     SessionsScreen.-short > #about { padding: 0 1; }
     SessionsScreen #facts { height: auto; }
     SessionsScreen > #said { height: 1; padding: 0 1; color: $text-warning; }
     SessionsScreen > #keys { height: 1; padding: 0 1; background: $panel; }
     SessionsScreen.-empty > OptionList, SessionsScreen.-empty > #head { display: none; }
-    SessionsScreen.-empty > #about { height: 1fr; max-height: 100%; border-top: none; }
+    SessionsScreen.-empty > #about { border-top: none; }
     """
 
     def __init__(self, workspace: Workspace, agent: str) -> None:
@@ -235,7 +235,7 @@ class SessionsScreen(Screen[Path | None]):
         if not saved.problem:
             rows += [
                 ("agent", f"{saved.agent} · {saved.turns:,} messages"),
-                ("tokens", f"{cells(saved, unit=True)}{compacted}"),
+                ("tokens", f"{saved.tokens:,} in {saved.cells:,} cells{compacted}"),
                 ("model", saved.model or "–"),
                 ("last", saved.last or "–"),
             ]
@@ -325,7 +325,7 @@ class SessionsScreen(Screen[Path | None]):
             saved = await self.workspace.sessions.save_as(agent.name, title)
             self._wanted = saved.path
             self.query_one(FilterInput).value = ""
-            self._say(f"Saved “{saved.title}”: {cells(saved, unit=True)}, {size(saved.size)}.")
+            self._say(f"Saved “{saved.title}”: {kept(saved)}.")
             self._look()
 
     def action_rename(self) -> None:

@@ -37,11 +37,15 @@ def when(moment: float) -> str:
         return "–"
 
 
-def cells(saved: Saved, unit: bool = False) -> str:
-    """1,200 → 240 cells: the tokens of a snapshot and the cells they have."""
-    if not saved.cells:
-        return "text only"
-    return f"{saved.tokens:,} → {saved.cells:,}" + (" cells" if unit else "")
+def cells(saved: Saved) -> str:
+    """1,200 → 240: the tokens of a snapshot and the cells they have."""
+    return f"{saved.tokens:,} → {saved.cells:,}" if saved.cells else "text only"
+
+
+def kept(saved: Saved) -> str:
+    """1,200 tokens in 240 cells, 1.2 MB."""
+    what = f"{saved.tokens:,} tokens in {saved.cells:,} cells" if saved.cells else "its text only"
+    return f"{what}, {size(saved.size)}"
 
 
 def short_path(path: Path) -> str:

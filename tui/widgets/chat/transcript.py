@@ -82,8 +82,8 @@ class Transcript(ScrollView, can_focus=True):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up", "previous", "Message above", show=False),
-        Binding("down", "next", "Message below", show=False),
+        Binding("up,alt+up", "previous", "Message above", show=False),
+        Binding("down,alt+down", "next", "Message below", show=False),
         Binding("c", "do('copy')", "Copy message"),
         Binding("y", "do('last_code')", "Copy code"),
         Binding("e", "do('edit')", "Edit"),
