@@ -203,7 +203,7 @@ async def test_a_damaged_one_is_listed_and_salvaged(
     assert "damaged" in said[0] and "could be saved" in said[0] and "could be saved" in notes(space)
     assert not asked(space, "restore"), "its cells cannot be had"
     damage(monkeypatch, None)
-    with pytest.raises(HaloError, match="damaged in state.bin"):
+    with pytest.raises(HaloError, match=r"damaged in state\.bin"):
         await space.sessions.restore(saved.path)
     assert describe(space.data_dir / "nowhere.halo").problem
 

@@ -90,7 +90,8 @@ class SessionsScreen(Screen[Path | None]):
     SessionsScreen #facts { height: auto; }
     SessionsScreen > #said { height: 1; padding: 0 1; color: $text-warning; }
     SessionsScreen > #keys { height: 1; padding: 0 1; background: $panel; }
-    SessionsScreen.-empty > OptionList, SessionsScreen.-empty > #head { display: none; }
+    SessionsScreen.-empty > #head { display: none; }
+    SessionsScreen.-empty > OptionList { height: 0; }  
     SessionsScreen.-empty > #about { border-top: none; }
     """
 
