@@ -125,7 +125,7 @@ async def test_typing_filters_and_enter_restores(tmp_path: Path) -> None:
         assert app.screen is app.main
         await until(lambda: "1,200 tokens are back" in toasts(app))
         assert asked(client, "restore")[-1][0] == session(app, "grace-2")
-        assert [t.text for t in app.workspace.get("grace-2").turns][0] == "Hi, I'm Mira."
+        assert app.workspace.get("grace-2").turns[0].text == "Hi, I'm Mira."
 
 
 async def test_the_arrows_move_while_one_types(tmp_path: Path) -> None:

@@ -78,7 +78,8 @@ class SessionsScreen(Screen[Path | None]):
         background-tint: transparent 0%; }
     SessionsScreen > #head { height: 1; padding: 0 1; color: $text-muted; background: $surface; }
     SessionsScreen > OptionList { height: auto; max-height: 60%; padding: 0 1; background: $surface;
-                                  scrollbar-size-vertical: 1; }
+                                  scrollbar-size-vertical: 1; text-wrap: nowrap;
+                                  text-overflow: ellipsis; }
     SessionsScreen > OptionList, SessionsScreen > OptionList:focus {
         border: none; background-tint: transparent 0%; }
     SessionsScreen > OptionList > .option-list--option-highlighted,
@@ -89,10 +90,11 @@ class SessionsScreen(Screen[Path | None]):
     SessionsScreen.-short > #about { padding: 0 1; }
     SessionsScreen #facts { height: auto; }
     SessionsScreen > #said { height: 1; padding: 0 1; color: $text-warning; }
-    SessionsScreen > #keys { height: 1; padding: 0 1; background: $panel; }
+    SessionsScreen > #keys { height: 1; padding: 0 1; background: $panel;
+                             link-color: $foreground; link-style: none; }
     SessionsScreen.-empty > #head { display: none; }
     SessionsScreen.-empty > OptionList { height: 0; }  
-    SessionsScreen.-empty > #about { border-top: none; }
+    SessionsScreen.-empty > #about { border-top: none; padding: 1 1 0 1; }
     """
 
     def __init__(self, workspace: Workspace, agent: str) -> None:
@@ -169,7 +171,8 @@ class SessionsScreen(Screen[Path | None]):
         line.append(fit(saved.title, rooms["title"]), "" if bad else "bold")
         line.append(fit(saved.agent, rooms["agent"]), f"{self._colour(saved.agent)}")
         line.append(fit(when(saved.saved_at), rooms["saved"]), "dim")
-        line.append(f"{size(saved.size):>{rooms['size']}}", "dim")
+        if "size" in rooms:
+            line.append(f"{size(saved.size):>{rooms['size']}}", "dim")
         if bad:
             line.append(f"  {clean(saved.problem)}", self._theme("error", "red"))
             return line
@@ -410,7 +413,9 @@ class SessionsScreen(Screen[Path | None]):
 
 def columns(width: int) -> dict[str, int]:
     """How wide each column is; the title gets what the others leave."""
-    rooms = {"agent": 11, "saved": 14, "size": 8, "cells": 17, "ratio": 8}
+    rooms = {"agent": 11, "saved": 14, "cells": 17, "ratio": 8}
+    if width >= 90:
+        rooms["size"] = 8
     if width >= 130:
         rooms["model"] = 20
     left = width - 2 - sum(rooms.values())
@@ -424,7 +429,9 @@ def heading(width: int) -> Text:
     """The names of the columns, as far as there is room for them."""
     rooms = columns(width)
     text = f"  {fit('title', rooms['title'])}{fit('agent', rooms['agent'])}"
-    text += f"{fit('saved', rooms['saved'])}{'size':>{rooms['size']}}"
+    text += fit("saved", rooms["saved"])
+    if "size" in rooms:
+        text += f"{'size':>{rooms['size']}}"
     text += f"{'tokens → cells':>{rooms['cells']}}{'ratio':>{rooms['ratio']}}"
     if "model" in rooms:
         text += f"  {fit('model', rooms['model'] - 2)}"
