@@ -93,7 +93,7 @@ class SessionsScreen(Screen[Path | None]):
     SessionsScreen > #keys { height: 1; padding: 0 1; background: $panel;
                              link-color: $foreground; link-style: none; }
     SessionsScreen.-empty > #head { display: none; }
-    SessionsScreen.-empty > OptionList { height: 0; }  
+    SessionsScreen.-empty > OptionList { height: 0; }
     SessionsScreen.-empty > #about { border-top: none; padding: 1 1 0 1; }
     """
 
