@@ -230,7 +230,10 @@ class Sessions:
                 return
             if error.code not in RESUME_CODES:
                 log.warning("cannot restore %s: %s", agent.name, error)
-            workspace.note("warning", "session", f"{agent.name}: {error}", agent)
+            # Another model is somebody's choice; a damaged file is nobody's.
+            level = "info" if error.code in ("other_model", "other_cache") else "warning"
+            said = str(error).replace(f"{agent.name}{SUFFIX}", "Its checkpoint")
+            workspace.note(level, "session", said, agent)
         finally:
             self._restoring.pop(agent.id, None)
 
@@ -327,7 +330,7 @@ class Sessions:
             told.append(f"{tokens:,} tokens are back; none has to be read again.")
         except HaloError as error:
             told.append(str(error))
-            self.workspace.note("warning", "session", f"{agent.name}: {error}", agent)
+            self.workspace.note("warning", "session", str(error), agent)
         finally:
             self._restoring.pop(agent.id, None)
 

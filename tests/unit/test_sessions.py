@@ -238,7 +238,21 @@ async def test_why_cells_are_read_again_is_told(space: Workspace) -> None:
     said: list[str] = []
     copy = await space.sessions.restore(saved.path, tell=said.append)
     assert len(copy.turns) == 2 and "another model" in said[0]
-    assert "ada-2: one.halo was saved with another model." in notes(space)
+    assert "one.halo was saved with another model." in notes(space)
+
+
+async def test_a_checkpoint_of_another_model_is_kept_and_said(tmp_path: Path) -> None:
+    space = await start(tmp_path)
+    ada = await talk(space)
+    await space.stop()
+    client = ScriptedClient()
+    client.refuse_session = EngineError(
+        f"{ada.id}.halo was saved with another model.", "Its text is read again.", "other_model"
+    )
+    space = await start(tmp_path, client)
+    await until(lambda: "Its checkpoint was saved with another model." in notes(space))
+    await space.stop()
+    assert checkpoint(space, ada).is_file() and ("checkpoint", ada.id) not in client.log
 
 
 async def test_restored_while_the_model_loads(tmp_path: Path) -> None:

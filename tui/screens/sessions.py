@@ -26,6 +26,7 @@ from tui.screens.dialogs import AskText, may_write
 from tui.themes import agent_colour
 from tui.widgets.chat.colours import readable
 from tui.widgets.chat.markdown import clean
+from tui.widgets.chat.message import count
 from tui.widgets.session_words import cells, kept, short_path, size, when
 
 HINTS = (
@@ -238,7 +239,7 @@ class SessionsScreen(Screen[Path | None]):
         rows = [("saved", f"{when(saved.saved_at)} · {size(saved.size)}")]
         if not saved.problem:
             rows += [
-                ("agent", f"{saved.agent} · {saved.turns:,} messages"),
+                ("agent", f"{saved.agent} · {count(saved.turns, 'message')}"),
                 ("tokens", f"{saved.tokens:,} in {saved.cells:,} cells{compacted}"),
                 ("model", saved.model or "–"),
                 ("last", saved.last or "–"),
