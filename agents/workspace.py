@@ -35,7 +35,6 @@ from agents.events import (
     WorkspaceEvent,
 )
 from agents.keeper import Keeper
-from agents.roster import free_name
 from agents.router import named, route
 from agents.sessions import Sessions
 from engine.config import COLOUR_PATTERN, AgentName, Colour, Config
