@@ -47,6 +47,7 @@ class Entry(msgspec.Struct, omit_defaults=True):
     created: float = 0.0
     last_active: float = 0.0
     queue: list[WaitingPrompt] = []
+    pinned: bool = False
 
 
 class Spec(msgspec.Struct, omit_defaults=True):
@@ -236,6 +237,7 @@ def entry_of(agent: Agent) -> Entry:
         agent.created,
         agent.last_active,
         queue,
+        agent.pinned,
     )
 
 
@@ -270,6 +272,7 @@ def agent_of(entry: Entry) -> Agent:
         draft=entry.draft,
         last_active=entry.last_active,
         created=entry.created,
+        pinned=entry.pinned,
     )
     agent.queue = [QueuedPrompt(p.text, p.author, Chain(0), p.time) for p in entry.queue]
     agent.held = bool(agent.queue)

@@ -14,19 +14,24 @@ import asyncio
 import contextlib
 import logging
 import os
-import re
 import shutil
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agents import talk as talks
 from agents.agent import Agent
 from agents.events import SavedChanged
-from agents.history import write_atomically
 from agents.roster import free_name
+from agents.saved import SUFFIX, TEXT_SUFFIX, free_path, write_talk
+from agents.saved import Saved as Saved
+from agents.saved import describe as describe
+from agents.saved import export_saved as export_saved
+from agents.saved import export_target as export_target
+from agents.saved import list_saved as list_saved
+from agents.saved import read_talk as read_talk
+from agents.saved import rename_saved as rename_saved
 from agents.talk import Talk
 from engine import snapshot
 from engine.errors import EngineError, HaloError
@@ -35,33 +40,10 @@ if TYPE_CHECKING:
     from agents.workspace import Workspace
 
 log = logging.getLogger("halo.agents")
-SUFFIX = ".halo"
 QUIET_SECONDS = 0.5  # without any answer in the making, before checkpoints are written
 OVERDUE_SECONDS = 20.0  # a checkpoint waits no longer for quiet than that
 LAST_SECONDS = 20.0  # for the checkpoints at the end
 RESUME_CODES = ("other_model", "other_cache", "damaged")
-
-
-@dataclass(frozen=True, slots=True)
-class Saved:
-    """A snapshot in a list."""
-
-    path: Path
-    agent: str
-    title: str
-    turns: int
-    tokens: int
-    cells: int
-    model: str
-    last: str  # of its newest message
-    saved_at: float
-    size: int  # bytes
-    problem: str = ""  # one sentence, when it cannot be used
-
-    @property
-    def ratio(self) -> float:
-        """Tokens for each cell: 1 when nothing was compacted."""
-        return self.tokens / self.cells if self.cells else 1.0
 
 
 class Sessions:
@@ -76,11 +58,16 @@ class Sessions:
         self._task: asyncio.Task[None] | None = None
         self._deleted: list[tuple[Path, Path]] = []  # where it was, where it is
         self._told: set[str] = set()  # troubles that were said
+        self._writing = asyncio.Lock()  # held while a checkpoint is written
 
     # --- life ------------------------------------------------------------------------------------
 
     def engine_ready(self) -> None:
-        """A core is ready: give it the cells of all agents, the focused one first."""
+        """A new core is ready: give it the cells of all agents, the focused one first."""
+        for agent in self.workspace.agents:
+            if agent.pinned:
+                self.workspace.keep_task(self._pin_again(agent))
+        self._dirty.clear()  # it holds nothing yet that could be newer than what is on disk
         if not self.workspace.config.sessions.checkpoint:
             return
         for folder in (self._checkpoints, self.folder):
@@ -88,7 +75,7 @@ class Sessions:
                 snapshot.sweep(folder)
         focused = self.workspace.focused
         for agent in sorted(self.workspace.agents, key=lambda a: a.name != focused):
-            if agent.turns and self._checkpoint(agent).is_file() and agent.id not in self._dirty:
+            if agent.turns and self._checkpoint(agent).is_file():
                 self._restoring[agent.id] = asyncio.get_running_loop().create_task(
                     self._bring_back(agent)
                 )
@@ -99,10 +86,11 @@ class Sessions:
         """Wait until the agent's cells are back, or known not to come."""
         task = self._restoring.get(agent.id)
         if task is not None:
-            await asyncio.shield(task)
+            # Not `shield`: when the core dies, the task is cancelled, and whoever waits goes on.
+            await asyncio.wait([task])
 
     async def stop(self) -> None:
-        """Write the checkpoints that are due."""
+        """The core is about to end: write the checkpoints that are due."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -113,13 +101,22 @@ class Sessions:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LAST_SECONDS):
                     await self._write_due(list(self._dirty))
-        await asyncio.to_thread(shutil.rmtree, self.folder / "trash", ignore_errors=True)
+
+    async def empty_trash(self) -> None:
+        """Deleted snapshots are gone for good from now on."""
+        self._deleted.clear()
+        await asyncio.to_thread(shutil.rmtree, self._trash, ignore_errors=True)
 
     def engine_gone(self) -> None:
         """The core ended; what it held is lost, checkpoints are not."""
         for task in self._restoring.values():
             task.cancel()
         self._restoring.clear()
+
+    async def _pin_again(self, agent: Agent) -> None:
+        with contextlib.suppress(HaloError):
+            await self.workspace.answers.open(agent)
+            await self.workspace.client.pin(agent.id, True)
 
     # --- checkpoints -----------------------------------------------------------------------------
 
@@ -140,13 +137,18 @@ class Sessions:
         """The agent is taken off the list: its checkpoint goes aside with its conversation."""
         if agent.id in self._dirty and self.workspace.engine_state == "ready":
             await self._write_due([agent.id])
-        with contextlib.suppress(OSError):
-            os.replace(self._checkpoint(agent), self._aside(agent))
+        self._dirty.pop(agent.id, None)
+        async with self._writing:
+            with contextlib.suppress(OSError):
+                self._aside(agent).parent.mkdir(parents=True, exist_ok=True)
+                os.replace(self._checkpoint(agent), self._aside(agent))
 
     def reopen(self, agent: Agent) -> None:
         """The agent is back: so is its checkpoint."""
         with contextlib.suppress(OSError):
             os.replace(self._aside(agent), self._checkpoint(agent))
+        if not self.workspace.config.sessions.checkpoint:
+            return
         if self.workspace.engine_state == "ready" and self._checkpoint(agent).is_file():
             self._restoring[agent.id] = asyncio.get_running_loop().create_task(
                 self._bring_back(agent)
@@ -155,11 +157,12 @@ class Sessions:
     def _aside(self, agent: Agent) -> Path:
         return self._checkpoints / "closed" / f"{agent.id}{SUFFIX}"
 
-    def forget(self, agent: Agent) -> None:
+    async def forget(self, agent: Agent) -> None:
         """The agent's conversation is gone (cleared): its checkpoint is as well."""
         self._dirty.pop(agent.id, None)
-        with contextlib.suppress(OSError):
-            self._checkpoint(agent).unlink(missing_ok=True)
+        async with self._writing:  # one that is being written has the old text
+            with contextlib.suppress(OSError):
+                self._checkpoint(agent).unlink(missing_ok=True)
         self.workspace.client.forget_snapshot(agent.id)
 
     async def _run(self) -> None:
@@ -182,7 +185,10 @@ class Sessions:
                 continue
             await self.restored(agent)
             try:
-                await self._save(agent, self._checkpoint(agent), talks.talk_of(agent), True)
+                async with self._writing:
+                    if not agent.turns:
+                        continue  # cleared while this waited
+                    await self._save(agent, self._checkpoint(agent), talks.talk_of(agent), True)
                 self._told.discard("checkpoint")
             except EngineError as error:
                 if error.code not in ("nothing", "dead"):
@@ -196,15 +202,29 @@ class Sessions:
             self.workspace.note("warning", "session", f"No checkpoint could be written: {error}")
 
     async def _save(self, agent: Agent, path: Path, talk: Talk, checkpoint: bool) -> int:
-        return await self.workspace.client.save(
-            agent.id, path, talks.encode(talk), talks.about(talk), checkpoint=checkpoint
+        return await self._ask(
+            agent,
+            self.workspace.client.save(
+                agent.id, path, talks.encode(talk), talks.about(talk), checkpoint=checkpoint
+            ),
         )
+
+    async def _ask[T](self, agent: Agent, request: Awaitable[T]) -> T:
+        """What the core refuses, told with the agent's name: its id means nothing to people."""
+        try:
+            return await request
+        except EngineError as error:
+            what, remedy = (
+                text.replace(agent.id, agent.name) for text in (error.what, error.remedy)
+            )
+            raise EngineError(what, remedy, error.code) from None
 
     async def _bring_back(self, agent: Agent) -> None:
         workspace = self.workspace
         try:
             await workspace.answers.open(agent)
-            await workspace.client.restore(agent.id, self._checkpoint(agent), checkpoint=True)
+            path = self._checkpoint(agent)
+            await self._ask(agent, workspace.client.restore(agent.id, path, checkpoint=True))
         except EngineError as error:
             if error.code in ("dead", "busy"):
                 return
@@ -216,60 +236,100 @@ class Sessions:
 
     # --- snapshots by name -----------------------------------------------------------------------
 
+    @property
+    def _trash(self) -> Path:
+        return self.folder / "trash"
+
+    @property
+    def can_undo(self) -> str:
+        """Title of the snapshot that `undo_delete` brings back, or ""."""
+        return self._deleted[-1][0].stem if self._deleted else ""
+
     def saved(self) -> list[Saved]:
         """All snapshots that were asked for, newest first. Reads only their manifests."""
         return list_saved(self.folder)
 
     async def save_as(self, name: str, title: str = "") -> Saved:
-        """Keep an agent's session under a title; the agent goes on. Raises HaloError."""
+        """Keep an agent's session under a title; the agent goes on. Raises HaloError.
+
+        Where the core has no cells of it, the text alone is kept.
+        """
         agent = self.workspace.get(name)
         await self.restored(agent)
-        title = title.strip() or f"{agent.name} {time.strftime('%Y-%m-%d %H:%M')}"
-        path = free_path(self.folder, title)
-        talk = talks.talk_of(agent, title)
+        talk = talks.talk_of(agent)
         if not talk.turns:
             raise HaloError(f"{agent.name} has said nothing yet.", "Talk first, then save.")
-        await self.workspace.answers.open(agent)
+        title = title.strip() or talks.default_title(agent)
         try:
-            await self._save(agent, path, talk, False)
-        except EngineError as error:
-            if error.code != "nothing":
-                raise
-            path = path.with_suffix(".json")  # nothing in the cells: the text
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise HaloError(f"{self.folder} cannot be made: {error.strerror}.") from None
+        path = free_path(self.folder, title)
+        talk.title = path.stem
+        if not await self._save_cells(agent, path, talk):
+            path = path.with_name(f"{path.stem}{TEXT_SUFFIX}")
             await asyncio.to_thread(write_talk, path, talk)
         self._list_changed()
-        return describe(path)
+        return await asyncio.to_thread(describe, path)
 
-    async def restore(self, path: Path, name: str = "") -> Agent:
-        """A new agent that goes on where a snapshot (or an exported JSON file) stopped.
-
-        Cells that cannot be used are said in the event log; the text is read again then.
-        """
-        workspace = self.workspace
-        talk = await asyncio.to_thread(read_talk, path, self._tell_salvaged)
-        taken = {other.casefold() for other in workspace.names}
-        agent = talks.agent_from(
-            talk, workspace.free_name(name or free_name(talk.agent.name, taken))
-        )
-        workspace.add(agent)
-        if path.suffix == SUFFIX and workspace.engine_state == "ready":
-            task = asyncio.get_running_loop().create_task(self._give_cells(agent, path))
-            self._restoring[agent.id] = task
-            await self.restored(agent)
-        return agent
-
-    async def _give_cells(self, agent: Agent, path: Path) -> None:
+    async def _save_cells(self, agent: Agent, path: Path, talk: Talk) -> bool:
+        """Whether there were cells to save."""
+        if self.workspace.engine_state != "ready":
+            return False
         try:
             await self.workspace.answers.open(agent)
-            await self.workspace.client.restore(agent.id, path)
+            await self._save(agent, path, talk, False)
+        except EngineError as error:
+            if error.code not in ("nothing", "dead"):
+                raise
+            return False
+        return True
+
+    async def restore(
+        self, path: Path, name: str = "", tell: Callable[[str], None] | None = None
+    ) -> Agent:
+        """A new agent that goes on where a snapshot (or an exported JSON file) stopped.
+
+        `tell` hears in a sentence what came back, or why its text is read again; troubles are in
+        the event log as well.
+        """
+        workspace, path = self.workspace, path.expanduser().absolute()
+        lost: list[str] = []
+        talk = await asyncio.to_thread(read_talk, path, lost.append)
+        taken = {other.casefold() for other in workspace.names}
+        agent = talks.agent_from(
+            talk, workspace.free_name(name or free_name(talks.agent_name(talk), taken))
+        )
+        workspace.check_restored(agent)
+        workspace.add(agent)
+        said = f"Its {len(talk.turns)} messages are read with the next prompt."
+        if lost:
+            said = lost[0]
+            workspace.note("warning", "session", said, agent)
+        elif path.suffix == SUFFIX and workspace.engine_state == "ready":
+            task = asyncio.get_running_loop().create_task(self._give_cells(agent, path, lost))
+            self._restoring[agent.id] = task
+            await self.restored(agent)
+            said = lost[0] if lost else said
+        elif path.suffix == SUFFIX:
+            # As if it were its own checkpoint: it is given to the core that comes.
+            await asyncio.to_thread(_copy, path, self._checkpoint(agent))
+            said = "Its cells come back when the model is ready."
+        if tell is not None:
+            tell(said)
+        return agent
+
+    async def _give_cells(self, agent: Agent, path: Path, told: list[str]) -> None:
+        try:
+            await self.workspace.answers.open(agent)
+            tokens = await self._ask(agent, self.workspace.client.restore(agent.id, path))
             self.changed(agent)
+            told.append(f"{tokens:,} tokens are back; none has to be read again.")
         except HaloError as error:
+            told.append(str(error))
             self.workspace.note("warning", "session", f"{agent.name}: {error}", agent)
         finally:
             self._restoring.pop(agent.id, None)
-
-    def _tell_salvaged(self, text: str) -> None:
-        self.workspace.note("warning", "session", text)
 
     async def fork(self, name: str, turn_id: str = "", new: str = "") -> Agent:
         """A new agent right after this one that knows the conversation up to a turn (or all).
@@ -291,6 +351,7 @@ class Sessions:
         )
         copy.compactions.extend(agent.compactions)
         workspace.add(copy, workspace.agents.index(agent) + 1)
+        await self.restored(agent)
         if workspace.engine_state == "ready" and agent.id in workspace.answers.opened:
             try:
                 await workspace.answers.open(copy)
@@ -302,10 +363,9 @@ class Sessions:
 
     def delete(self, path: Path) -> None:
         """Take a snapshot off the list; `undo_delete` brings it back until the app ends."""
-        trash = self.folder / "trash"
         try:
-            trash.mkdir(parents=True, exist_ok=True)
-            target = free_path(trash, path.stem)
+            self._trash.mkdir(parents=True, exist_ok=True)
+            target = free_path(self._trash, path.stem, path.suffix)
             os.replace(path, target)
         except OSError as error:
             raise HaloError(
@@ -318,13 +378,14 @@ class Sessions:
         """Bring the snapshot back that was deleted last."""
         if not self._deleted:
             raise HaloError("Nothing was deleted.")
-        path, target = self._deleted.pop()
-        if path.exists():
-            path = free_path(self.folder, path.stem)
+        path, target = self._deleted[-1]
+        path = free_path(path.parent, path.stem, path.suffix)
         try:
             os.replace(target, path)
         except OSError as error:
             raise HaloError(f"{path.name} cannot be brought back: {error.strerror}.") from None
+        finally:
+            self._deleted.pop()
         self._list_changed()
         return describe(path)
 
@@ -336,157 +397,58 @@ class Sessions:
 
     async def export(self, source: str | Path, target: Path) -> Path:
         """Write an agent's conversation (by name) or a snapshot's (by path) as Markdown or JSON,
-        by the ending of `target`, or copy the snapshot itself to a .halo file."""
+        by the ending of `target`, or with its cells to a .halo file. Returns the full path."""
+        target = export_target(target)
         if isinstance(source, Path):
             await asyncio.to_thread(export_saved, source, target)
             return target
         agent = self.workspace.get(source)
         talk = talks.talk_of(agent)
-        if target.suffix == SUFFIX:
-            await self.workspace.answers.open(agent)
-            await self._save(agent, target.expanduser(), talk, False)
-        else:
-            await asyncio.to_thread(write_talk, target.expanduser(), talk)
+        if not talk.turns:
+            raise HaloError(f"{agent.name} has said nothing yet.", "Talk first, then export.")
+        await self.restored(agent)
+        if target.suffix != SUFFIX:
+            await asyncio.to_thread(write_talk, target, talk)
+        elif not await self._save_cells(agent, target, talk):
+            raise HaloError(
+                f"{agent.name} holds no cells that could be saved.", "Export it as .json or .md."
+            )
         return target
 
     # --- cells put aside -------------------------------------------------------------------------
 
     async def swap(self, name: str, out: bool) -> int:
         """Take an idle agent's cells out of the cache, or bring them back; how many."""
-        agent = self.workspace.get(name)
-        await self.workspace.answers.open(agent)
-        return await self.workspace.client.swap(agent.id, out)
+        workspace, agent = self.workspace, self.workspace.get(name)
+        if workspace.engine_state == "dead":
+            raise workspace.engine_error
+        if workspace.engine_state != "ready":
+            raise HaloError(
+                f"There are no cells yet: {workspace.waiting_reason()}.", "Wait for it."
+            )
+        await self.restored(agent)
+        await workspace.answers.open(agent)
+        return await self._ask(agent, workspace.client.swap(agent.id, out))
 
     async def pin(self, name: str, on: bool) -> None:
-        """Keep an agent's cells in the cache even while it is idle, or no longer."""
+        """Keep an agent's cells in the cache even while it is idle, or no longer.
+
+        A core that is not ready yet is told when it is.
+        """
         agent = self.workspace.get(name)
-        await self.workspace.answers.open(agent)
-        await self.workspace.client.pin(agent.id, on)
+        if self.workspace.engine_state in ("ready", "restarting"):
+            await self.workspace.answers.open(agent)
+            await self._ask(agent, self.workspace.client.pin(agent.id, on))
         agent.pinned = on
+        self.workspace.list_changed()
         self.workspace.changed(agent)
 
     def _list_changed(self) -> None:
         self.workspace.emit(SavedChanged())
 
 
-# --- files, also for the command line ------------------------------------------------------------
-
-
-def list_saved(folder: Path) -> list[Saved]:
-    """The snapshots of a folder, newest first; damaged ones with their problem."""
-    try:
-        files = [path for path in folder.iterdir() if path.suffix in (SUFFIX, ".json")]
-    except OSError:
-        return []
-    return sorted((describe(path) for path in files), key=lambda s: -s.saved_at)
-
-
-def describe(path: Path) -> Saved:
-    """A snapshot as a list shows it; never raises."""
-    try:
-        stat = path.stat()
-        size, when = stat.st_size, stat.st_mtime
-    except OSError as error:
-        return Saved(path, "", path.stem, 0, 0, 0, "", "", 0.0, 0, f"{error.strerror}.")
-    try:
-        if path.suffix == ".json":
-            talk = read_talk(path)
-            about, when = {**talks.about(talk)}, talk.saved_at or when
-        else:
-            manifest = snapshot.peek(path)
-            about, when = dict(manifest.about), manifest.saved_at
-    except HaloError as error:
-        return Saved(path, "", path.stem, 0, 0, 0, "", "", when, size, str(error))
-
-    def text(key: str) -> str:
-        return str(about.get(key) or "")
-
-    def number(key: str) -> int:
-        value = about.get(key)
-        return int(value) if isinstance(value, int | float) else 0
-
-    return Saved(
-        path,
-        text("agent"),
-        path.stem,
-        number("turns"),
-        number("tokens"),
-        number("cells"),
-        text("model"),
-        text("last"),
-        when,
-        size,
-    )
-
-
-def free_path(folder: Path, title: str, suffix: str = SUFFIX) -> Path:
-    """A file name made of a title that nothing has yet; never outside `folder`."""
-    stem = re.sub(r"[^\w -]+", "-", title, flags=re.UNICODE).strip(" .-")[:60] or "session"
-    path, number = folder / f"{stem}{suffix}", 1
-    while path.exists():
-        number += 1
-        path = folder / f"{stem}-{number}{suffix}"
-    return path
-
-
-def read_talk(path: Path, tell: object = None) -> Talk:
-    """The conversation of a snapshot or an exported JSON file. Raises HaloError.
-
-    Of a damaged snapshot whatever can be saved; `tell` (a function of a sentence) hears about it.
-    """
-    path = path.expanduser()
-    if path.suffix == ".json":
-        try:
-            if path.stat().st_size > 256 << 20:
-                raise HaloError(f"{path.name} is too large for a conversation.", "Check the file.")
-            return talks.decode(path.read_bytes(), path.name)
-        except OSError as error:
-            raise HaloError(f"{path} cannot be read: {error.strerror}.", "Check it.") from None
-    try:
-        found = snapshot.read(path)
-        return talks.decode(found.part("talk.json"), path.name)
-    except snapshot.SnapshotError as error:
-        if not path.is_file():
-            raise
-        saved = snapshot.salvage(path)
-        if saved.talk is None:
-            raise
-        if callable(tell):
-            tell(f"{error} The conversation was saved from it; its cells are read again.")
-        return talks.decode(saved.talk, path.name)
-
-
-def write_talk(path: Path, talk: Talk) -> None:
-    """Write a conversation as Markdown (.md) or JSON. Raises HaloError."""
-    text = talks.markdown(talk).encode() if path.suffix == ".md" else talks.encode(talk, True)
-    try:
-        write_atomically(path, text)
-    except OSError as error:
-        raise HaloError(f"{path} cannot be written: {error.strerror}.", "Choose another.") from None
-
-
-def rename_saved(path: Path, title: str) -> Saved:
-    """Give a snapshot another title and file name. Raises HaloError."""
-    title = title.strip()
-    if not title:
-        raise HaloError("The new name is empty.", "Give one.")
-    target = free_path(path.parent, title, path.suffix)
-    try:
-        os.replace(path, target)
-    except OSError as error:
-        raise HaloError(f"{path.name} cannot be renamed: {error.strerror}.") from None
-    return describe(target)
-
-
-def export_saved(path: Path, target: Path) -> None:
-    """A snapshot as Markdown, JSON or a copy, by the ending of `target`. Raises HaloError."""
-    target = target.expanduser()
-    if target.suffix == path.suffix == SUFFIX:
-        try:
-            temporary = target.with_name(f".{target.name}.new")
-            shutil.copyfile(path, temporary)
-            os.replace(temporary, target)
-        except OSError as error:
-            raise HaloError(f"{target} cannot be written: {error.strerror}.") from None
-        return
-    write_talk(target, read_talk(path))
+def _copy(source: Path, target: Path) -> None:
+    with contextlib.suppress(OSError):  # then the text is read again
+        temporary = target.with_name(f".{target.name}.new")
+        shutil.copyfile(source, temporary)
+        os.replace(temporary, target)

@@ -10,14 +10,16 @@ import time
 
 import msgspec
 
+from agents.addressing import RESERVED
 from agents.agent import YOU, Agent, AgentSpec, new_id
 from agents.events import Turn
-from agents.history import Header
+from agents.history import INTERRUPTED, Header
 from agents.roster import header_of
 from engine.errors import HaloError
 
 TALK_VERSION = 1
 EXCERPT = 80  # characters of the newest message in lists
+TITLE = 40  # characters of a title made from a prompt
 
 
 class Talk(msgspec.Struct, omit_defaults=True):
@@ -34,6 +36,15 @@ def talk_of(agent: Agent, title: str = "", upto: int | None = None) -> Talk:
     """An agent's conversation as it is now, or its first `upto` turns."""
     turns = [turn for turn in agent.turns[:upto] if turn.status not in ("waiting", "streaming")]
     return Talk(header_of(agent), turns, title=title, saved_at=time.time())
+
+
+def default_title(agent: Agent) -> str:
+    """What a snapshot is called when nobody says: the first prompt, cut between words."""
+    first = next((turn.text for turn in agent.turns if turn.role == "user" and turn.text), "")
+    words = " ".join(first.split())
+    if len(words) > TITLE:
+        words = words[: TITLE + 1].rpartition(" ")[0] or words[:TITLE]
+    return words.rstrip(" .,;:!?") or f"{agent.name} {time.strftime('%Y-%m-%d %H.%M')}"
 
 
 def encode(talk: Talk, pretty: bool = False) -> bytes:
@@ -62,7 +73,16 @@ def agent_from(talk: Talk, name: str) -> Agent:
     spec = AgentSpec(header.system, header.colour, dict(header.sampling), list(header.tools))
     agent = Agent(new_id("a"), name, spec)
     agent.turns = [copy_turn(turn) for turn in talk.turns]
+    for turn in agent.turns:
+        if turn.status in ("waiting", "streaming"):  # nobody is writing it any more
+            turn.status, turn.detail = "cancelled", INTERRUPTED
     return agent
+
+
+def agent_name(talk: Talk) -> str:
+    """The agent's name as far as it can be one here: files come from anywhere."""
+    name = re.sub(r"[^\w-]+", "-", talk.agent.name)[:28].strip("-")
+    return "agent" if not name or name.casefold() in RESERVED else name
 
 
 def copy_turn(turn: Turn) -> Turn:
@@ -83,13 +103,21 @@ def about(talk: Talk) -> dict[str, str | int | float | bool | None]:
     }
 
 
+def stamp(when: float) -> str:
+    """2026-11-23 20:15; "" for what is no time."""
+    try:
+        return time.strftime("%Y-%m-%d %H:%M", time.localtime(when)) if when else ""
+    except (OverflowError, ValueError, OSError):
+        return ""
+
+
 def markdown(talk: Talk) -> str:
     """The conversation for reading; thoughts are quoted, notes are in italics."""
     lines = [f"# {talk.title or talk.agent.name}", ""]
     if talk.agent.system:
         lines += [f"> {line}" for line in talk.agent.system.splitlines()] + [""]
     for turn in talk.turns:
-        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(turn.time)) if turn.time else ""
+        when = stamp(turn.time)
         if turn.role == "note":
             lines += [f"*{turn.text}*", ""]
             continue

@@ -99,6 +99,7 @@ class Workspace:
         """Finish: stop answers, write everything, end the core, give the folder back."""
         await asyncio.gather(*(self.answers.stop(a, then_next=False) for a in self.agents))
         await self.sessions.stop()
+        await self.sessions.empty_trash()
         self._unsubscribe()
         self._unsubscribe = lambda: None  # stopping twice is harmless
         await self._stop_engine()
@@ -390,7 +391,7 @@ class Workspace:
         agent.state.kind, agent.state.reason = "idle", ""
         self._cut(agent, 0)
         self._keeper.rewrite(agent)
-        self.sessions.forget(agent)
+        await self.sessions.forget(agent)
         self.changed(agent)
 
     def search(self, name: str, query: str) -> list[tuple[str, int, int]]:
@@ -551,6 +552,16 @@ class Workspace:
         self.config.sampling_for(spec.sampling)
         if not re.fullmatch(COLOUR_PATTERN, spec.colour):
             raise HaloError(f"'{spec.colour}' is no colour.", f"Give {expected(Colour)}.")
+
+    def check_restored(self, agent: Agent) -> None:
+        """Take out of an agent from a file what could not be said here either."""
+        checks: dict[str, Any] = {"sampling": {}, "colour": ""}
+        for field, without in checks.items():
+            try:
+                self._check_spec(AgentSpec(**{field: getattr(agent.spec, field)}))
+            except HaloError as error:
+                setattr(agent.spec, field, without)
+                self.note("warning", "agent", f"{agent.name}'s {field} is left out: {error}", agent)
 
     def free_name(self, name: str, but: Agent | None = None) -> str:
         name = name.strip().removeprefix("@")

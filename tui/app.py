@@ -16,6 +16,7 @@ from textual.app import App, SystemCommand
 from textual.screen import Screen
 from textual.worker import WorkerFailed
 
+from agents.client import new_client
 from agents.events import WorkspaceEvent
 from agents.workspace import Client, Workspace
 from engine.config import Config
@@ -172,7 +173,6 @@ def calm_collector() -> None:
 def run(config: Config, data_dir: Path) -> int:
     """Run the app until it is left. Returns the exit code."""
     from engine import paths
-    from engine.client import EngineClient
     from tui.stderr_guard import guarded_stderr
     from tui.terminal_keys import read_alt_digits
 
@@ -181,8 +181,7 @@ def run(config: Config, data_dir: Path) -> int:
     first = not config.file and not (data_dir / "workspace.json").exists()
     _log_to(state / "app.log")
     with guarded_stderr(state / "app-native.log"):
-        client = EngineClient(config, log_path=state / "core.log")
-        app = HaloApp(config, data_dir, client, first_start=first)
+        app = HaloApp(config, data_dir, new_client(config), first_start=first)
         _titles("\x1b[22;0t")  # the terminal keeps its title for us ...
         try:
             code = asyncio.run(_run(app))

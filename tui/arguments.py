@@ -26,6 +26,15 @@ def ratio(text: str) -> float:
     return value
 
 
+def switch(text: str, on: str, off: str, otherwise: bool) -> bool:
+    """One of two words; "" is `otherwise`."""
+    known = {on: True, off: False, "": otherwise}
+    word = text.strip().casefold()
+    if word not in known:
+        raise HaloError(f"'{text}' is neither {on} nor {off}.", f"Write one of them: {on}, {off}.")
+    return known[word]
+
+
 def share(text: str) -> float:
     """ "0.85", "85%" or "85" as a share."""
     word = text.strip().replace(",", ".")

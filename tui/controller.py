@@ -13,13 +13,14 @@ from engine.errors import HaloError
 from tui import arguments
 from tui.actions import BY_SLASH
 from tui.screens.dialogs import AgentEditor, AgentForm, AskText, Confirm
+from tui.session_actions import SessionActions
 from tui.widgets.marks import doing
 
 if TYPE_CHECKING:
     from tui.screens.main import MainScreen
 
 
-class Controller:
+class Controller(SessionActions):
     """Carries out actions for the main screen. Every method takes the slash command's argument."""
 
     def __init__(self, screen: MainScreen) -> None:

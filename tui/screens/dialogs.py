@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
-from textual.app import ComposeResult
+from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen
@@ -15,6 +16,7 @@ from textual.widgets import Button, Input, Label, Static, TextArea
 from agents.agent import Agent
 from engine.errors import HaloError
 from engine.protocol import Sampling
+from tui.widgets.session_words import short_path
 
 
 class Confirm(ModalScreen[bool]):
@@ -41,6 +43,16 @@ class Confirm(ModalScreen[bool]):
 
     def action_no(self) -> None:
         self.dismiss(False)
+
+
+async def may_write(app: App[Any], path: Path) -> bool:
+    """Whether a file may be written; asks when there is one. For workers."""
+    path = path.expanduser()
+    if not path.is_file():
+        return True
+    question = f"{short_path(path.absolute())} exists. Replace it?"
+    replace: bool = await app.push_screen_wait(Confirm(question, "Replace"))
+    return replace
 
 
 class AskText(ModalScreen[str | None]):

@@ -24,7 +24,7 @@ PROMPT_HELP = (
     ("@name text", "send to that agent; several names work, @all is everyone"),
     ("/command", "slash commands, completed as you type"),
     ("Alt+1 … Alt+9", "go to the first … ninth agent (Ctrl+1 … where the terminal sends it)"),
-    ("Alt+↑ / Alt+↓", "choose a message: c copies, e edits, r answers anew"),
+    ("Alt+↑ / Alt+↓", "choose a message: c copies, e edits, r answers anew, f forks here"),
     ("PgUp / PgDn", "scroll; drag with the mouse to select, Ctrl+C copies"),
 )
 

@@ -10,10 +10,10 @@ import asyncio
 from collections.abc import Mapping
 from typing import ClassVar
 
-from textual import events, on
+from textual import events, on, work
 from textual.actions import SkipAction
 from textual.app import ComposeResult
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.screen import Screen
@@ -26,6 +26,7 @@ from agents.events import (
     EngineChanged,
     Logged,
     RosterChanged,
+    SavedChanged,
     StatsChanged,
     Turn,
     TurnAdded,
@@ -36,12 +37,14 @@ from agents.events import (
 )
 from agents.workspace import Workspace
 from engine.errors import HaloError
+from engine.protocol import Away
 from tui.actions import bindings, key_table, slash_choices, slash_commands
 from tui.clipboard import copy
 from tui.controller import Controller
 from tui.screens.compaction_news import CompactionNews
 from tui.screens.compactions import CompactionsScreen
 from tui.screens.log import LogScreen
+from tui.screens.sessions import SessionsScreen
 from tui.widgets.agent_list import AgentList, AgentSelected, AgentTabs
 from tui.widgets.cache_pane import CachePane
 from tui.widgets.chat.conversation import Conversation
@@ -49,6 +52,7 @@ from tui.widgets.chat.grid import ChatGrid
 from tui.widgets.chat.prompt import Prompt
 from tui.widgets.event_log import EventLog
 from tui.widgets.key_hints import KeyHints
+from tui.widgets.session_words import when
 from tui.widgets.status_line import StatusLine
 
 SMALLEST = (60, 16)
@@ -59,7 +63,10 @@ FRAME = 1 / 6  # the list and the tabs are drawn at most that often: meters need
 class MainScreen(Screen[None]):
     """Everything a person works with."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings()]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *bindings(),
+        Binding("alt+up,alt+down", "messages", "Choose a message", show=False),
+    ]
     AUTO_FOCUS = "Prompt TextArea"
 
     def __init__(self, workspace: Workspace) -> None:
@@ -70,9 +77,11 @@ class MainScreen(Screen[None]):
         self.grid_shown = False
         self.chats: dict[str, Conversation] = {}  # by agent id
         self._dirty: set[str] = set()
+        self._away: dict[str, Away] = {}  # as the list shows it
         self._rebuilding = asyncio.Lock()
         self._mounted = 0
         self.compaction_news = CompactionNews(self)
+        self._titles: list[tuple[str, str]] = []  # of saved sessions, and what they are
         self._news: dict[str, Turn] = {}  # answers finished out of sight, not told yet
 
     # --- parts -----------------------------------------------------------------------------------
@@ -84,7 +93,12 @@ class MainScreen(Screen[None]):
             with Vertical(id="centre"):
                 yield Static("", id="banner")
                 yield ContentSwitcher(id="chats")
-                yield Prompt(slash_commands(), lambda: self.workspace.names, slash_choices())
+                yield Prompt(
+                    slash_commands(),
+                    lambda: self.workspace.names,
+                    slash_choices(),
+                    {"restore": lambda: self._titles},
+                )
             with Vertical(id="side"):
                 yield CachePane(self.workspace)
                 yield EventLog(list(self.workspace.log))
@@ -103,6 +117,7 @@ class MainScreen(Screen[None]):
         await self.show_agent(wanted if wanted in names else names[0])
         self._show_engine()
         self._dirty |= {"roster", "cells", "stats"}
+        self._read_saved()
 
     @property
     def conversation(self) -> Conversation:
@@ -196,6 +211,11 @@ class MainScreen(Screen[None]):
     def action_jump(self, number: int) -> None:
         self.controller.start("go_agent", str(number))
 
+    def action_messages(self) -> None:
+        """Alt+Up: keys act on messages from now on, until Esc."""
+        if not self.grid_shown:
+            self.conversation.focus_messages()
+
     def action_copy_text(self) -> None:
         """Ctrl+C: what is selected with the mouse, by every way to the clipboard there is."""
         selected = self.get_selected_text()
@@ -277,6 +297,10 @@ class MainScreen(Screen[None]):
     def _regenerate(self) -> None:
         self.controller.start("regenerate")
 
+    @on(Conversation.ForkRequested)
+    def _fork(self, event: Conversation.ForkRequested) -> None:
+        self.controller.begin(self.controller.fork_at(event.agent, event.turn_id))
+
     @on(Conversation.CopyRequested)
     def _copy(self, event: Conversation.CopyRequested) -> None:
         self.notify(copy(self.app, event.text, event.what), markup=False)
@@ -298,8 +322,11 @@ class MainScreen(Screen[None]):
             case RosterChanged():
                 self._to_chats(event)
                 self._dirty.add("roster")
-            case CacheChanged():
+            case CacheChanged(cache):
                 self._dirty.add("cells")
+                if cache.away != self._away:  # the list says who is aside
+                    self._away = cache.away
+                    self._dirty.add("agents")
             case CompactionChanged():
                 self._dirty |= {"cells", "agents"}
                 self.compaction_news.apply(event)
@@ -307,11 +334,19 @@ class MainScreen(Screen[None]):
                 self._dirty.add("stats")
             case EngineChanged():
                 self._show_engine(event)
+            case SavedChanged():
+                self._read_saved()
             case Logged():
                 self._logged(event)
 
-        if isinstance(self.app.screen, CompactionsScreen):
+        if isinstance(self.app.screen, CompactionsScreen | SessionsScreen):
             self.app.screen.apply(event)
+
+    @work(exclusive=True, group="saved")
+    async def _read_saved(self) -> None:
+        """For the completion of titles, which must not wait for the disk."""
+        saved = await asyncio.to_thread(self.workspace.sessions.saved)
+        self._titles = [(s.title, f"{s.agent} · {when(s.saved_at)} · {s.last}") for s in saved]
 
     def _to_chats(self, event: WorkspaceEvent) -> None:
         """Conversations pick out what concerns their agent."""

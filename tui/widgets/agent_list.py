@@ -12,10 +12,12 @@ from textual.widgets import Static
 
 from agents.agent import Agent
 from agents.workspace import Workspace
+from engine.protocol import Away
 from tui.themes import agent_colour
 from tui.widgets.chat.colours import readable
 from tui.widgets.compaction_words import SQUEEZE, doing_now
 from tui.widgets.marks import MARKS, bar, doing, short
+from tui.widgets.session_words import ASIDE, PINNED, aside
 
 
 class AgentSelected(Message):
@@ -26,19 +28,25 @@ class AgentSelected(Message):
         self.agent = agent
 
 
-def row_text(agent: Agent, index: int, width: int, ground: str = "#000000") -> Text:
-    """Two lines: number, mark, name, news and cells; then what the agent does."""
+def row_text(
+    agent: Agent, index: int, width: int, ground: str = "#000000", away: Away | None = None
+) -> Text:
+    """Two lines: number, mark, name, news and cells; then what the agent does.
+
+    `away`: its cells, when they are out of the cache.
+    """
     state = agent.state
     colour = readable(agent_colour(agent.spec.colour, index), ground)
     number = f"{index + 1} " if index < 9 else "  "
     cells = short(state.cells) if state.cells else ""
     news = (" ✉" if state.unread else "") + (f" +{len(agent.queue)}" if agent.queue else "")
     news += f" {SQUEEZE}" if agent.compaction else ""
+    news += f" {PINNED}" if agent.pinned else ""
     room = max(3, width - len(number) - 2 - len(news) - len(cells) - 1)
     name = agent.name if len(agent.name) <= room else agent.name[: room - 1] + "…"
     line = Text(no_wrap=True, overflow="ellipsis")
     line.append(number, "dim")
-    line.append(f"{MARKS[state.kind]} ", colour)
+    line.append(f"{ASIDE if away and state.kind == 'idle' else MARKS[state.kind]} ", colour)
     line.append(name, f"bold {colour}")
     line.append(news, "bold")
     line.append(" " * max(1, width - line.cell_len - len(cells)))
@@ -50,6 +58,8 @@ def row_text(agent: Agent, index: int, width: int, ground: str = "#000000") -> T
         line.append(f" {100 * state.done // state.total}%")
     elif agent.compaction and not agent.busy:
         line.append(doing_now(agent.compaction))
+    elif away and state.kind == "idle":
+        line.append(aside(away, width - 4), "dim")
     else:
         line.append(doing(agent), "" if agent.busy else "dim")
     return line
@@ -69,11 +79,11 @@ class AgentRow(Static):
         self.agent, self.index = agent, index
         self._line = Text()  # as drawn
 
-    def draw(self, focused: bool) -> None:
+    def draw(self, focused: bool, away: Away | None = None) -> None:
         """Show the agent's state now; nothing is repainted when nothing changed."""
         self.set_class(focused, "-focused")
         ground = self.app.theme_variables.get("panel", "#000000")
-        line = row_text(self.agent, self.index, max(12, self.size.width), ground)
+        line = row_text(self.agent, self.index, max(12, self.size.width), ground, away)
         if line == self._line:
             return  # most rows are the same most of the time, and drawing is what costs
         self._line = line
@@ -118,11 +128,12 @@ class AgentList(VerticalScroll):
 
     def refresh_rows(self) -> None:
         """Show all states now."""
+        away = self.workspace.cache.away if self.workspace.cache else {}
         for row in self.query(AgentRow):
             focused = row.agent.name == self.workspace.focused
             if focused and not row.has_class("-focused"):
                 row.scroll_visible(animate=False)
-            row.draw(focused)
+            row.draw(focused, away.get(row.agent.name))
 
 
 class AgentTabs(Widget):
@@ -137,7 +148,9 @@ class AgentTabs(Widget):
 
     def _tab(self, agent: Agent, index: int) -> Text:
         state = agent.state
-        mark = "✉" if state.unread else MARKS[state.kind]
+        cache = self.workspace.cache
+        away = state.kind == "idle" and cache is not None and agent.name in cache.away
+        mark = "✉" if state.unread else ASIDE if away else MARKS[state.kind]
         label = f" {mark} {agent.name}"
         if state.kind == "prefill" and state.total:
             label += f" {100 * state.done // state.total}%"
@@ -147,6 +160,8 @@ class AgentTabs(Widget):
             label += f" +{len(agent.queue)}"
         if agent.compaction:
             label += f" {SQUEEZE}"
+        if agent.pinned:
+            label += f" {PINNED}"
         ground = self.app.theme_variables.get("surface", "#000000")
         colour = readable(agent_colour(agent.spec.colour, index), ground)
         focused = agent.name == self.workspace.focused

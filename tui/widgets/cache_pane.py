@@ -18,6 +18,7 @@ from tui.widgets.cell_map import HIGHEST, CellMap
 from tui.widgets.chat.colours import readable
 from tui.widgets.compaction_words import kept, progress
 from tui.widgets.marks import KEPT_LETTER, SHARED_LETTER, bar, letters, short
+from tui.widgets.session_words import ASIDE, PINNED, aside, size
 
 COMPACTED = "▾"
 HISTORY = 180  # seconds
@@ -86,7 +87,8 @@ def legend_text(
         held = cache.cells.get(name, 0)
         share = held / cache.total if cache.total else 0.0
         text.append(f" {signs[name]} ", f"bold black on {colours[name]}")
-        text.append(f" {name[:NAME]:{NAME}} {short(held):>7} {share:4.0%}")
+        shown = f"{name[: NAME - 2]} {PINNED}" if name in cache.pinned else name[:NAME]
+        text.append(f" {shown:{NAME}} {short(held):>7} {share:4.0%}")
         if room >= 4:
             text.append(f" {bar(share, room)}", colours[name])
         text.append("\n")
@@ -103,6 +105,10 @@ def legend_text(
     if cache.compacted:
         fitted = sum(stretch.length for stretch in cache.compacted)
         text.append(f" {fitted_sign}  {'fitted':{NAME}} {short(fitted):>7}\n", "dim")
+    if cache.away:
+        cells = sum(away.cells for away in cache.away.values())
+        held = sum(away.bytes for away in cache.away.values())
+        text.append(f" {ASIDE}  {'aside':{NAME}} {short(cells):>7} {size(held):>8}\n", "dim")
     text.rstrip()
     return text
 
@@ -154,8 +160,11 @@ class CachePane(Vertical):
         self._landed = True
 
     def _details(self, cache: CacheMap, width: int) -> dict[str, str]:
-        """What is said below an agent's line: what is compacted now, then what was; running first."""
+        """What is said below an agent's line: what is compacted now, what is aside, what was
+        compacted; running first."""
         found = {a.name: progress(a.compaction) for a in self.workspace.agents if a.compaction}
+        for name, away in cache.away.items():
+            found.setdefault(name, aside(away, width - 3))
         for name, (tokens, cells) in cache.folded.items():
             found.setdefault(name, kept(tokens, cells, width - 3))
         return found

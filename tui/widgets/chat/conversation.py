@@ -144,6 +144,14 @@ class Conversation(Widget):
             super().__init__()
             self.agent = agent
 
+    class ForkRequested(Message):
+        """A new agent should go on from this message."""
+
+        def __init__(self, agent: str, turn_id: str) -> None:
+            super().__init__()
+            self.agent = agent
+            self.turn_id = turn_id
+
     class CopyRequested(Message):
         """Put this text on the clipboard; `what` names it for the toast ("Answer", "Code")."""
 
@@ -391,6 +399,10 @@ class Conversation(Widget):
                 self._edit(turn)
             case "regenerate":
                 self.post_message(self.RegenerateRequested(self.agent.name))
+            case "fork" if turn.status in ("waiting", "streaming"):
+                self.notify("It is being written. Wait for it, or stop it.", severity="warning")
+            case "fork":
+                self.post_message(self.ForkRequested(self.agent.name, turn.id))
             case "fold":
                 self.transcript.toggle_fold(turn.id)
             case "link":

@@ -160,6 +160,8 @@ class MessageView:
             tools.append(("e", "edit", "edit"))
         if look.last and turn.role == "assistant" and turn.status not in ("waiting", "streaming"):
             tools.append(("r", "again", "regenerate"))
+        if turn.status not in ("waiting", "streaming"):
+            tools.append(("f", "fork here", "fork"))
         parts = []
         for key, label, name in tools:
             text = Content.styled(key, ".chat--key") + Content.styled(f" {label}", ".chat--dim")

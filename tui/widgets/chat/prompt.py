@@ -160,12 +160,14 @@ class Prompt(Widget):
         commands: Sequence[tuple[str, str, str]] = (),
         names: Callable[[], Sequence[str]] = tuple,
         choices: Mapping[str, Sequence[tuple[str, str]]] | None = None,
+        found: Mapping[str, Callable[[], Sequence[tuple[str, str]]]] | None = None,
         **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)  # type: ignore[arg-type]
         self.commands = list(commands)
         self.names = names
         self.choices = choices or {}  # what commands may be followed by
+        self.found = found or {}  # the same, where it changes, like titles
         self.pastes = Pastes()
         self._agent: Agent | None = None
         self._past = 0  # how far back in the history: 0 = what is being written
@@ -442,6 +444,12 @@ class Prompt(Widget):
             return found, ""
         if row == 0 and (argument := _ARGUMENT.fullmatch(before)) and argument[1] in self.choices:
             return arguments(argument[2], argument[1], self.choices[argument[1]]), ""
+        if row == 0 and argument and argument[1] in self.found:
+            known = [
+                Choice(value, f"/{argument[1]} {value}", help)
+                for value, help in self.found[argument[1]]()
+            ]
+            return [c for c in rank(argument[2], known) if c.value != argument[2]], ""
         if name := _NAME.search(before):
             who = [Choice(n, f"@{n}") for n in self.names()]
             who.append(Choice("all", "@all", "every agent"))

@@ -82,12 +82,13 @@ class Transcript(ScrollView, can_focus=True):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up", "previous", "Message above", show=False),
-        Binding("down", "next", "Message below", show=False),
+        Binding("up,alt+up", "previous", "Message above", show=False),
+        Binding("down,alt+down", "next", "Message below", show=False),
         Binding("c", "do('copy')", "Copy message"),
         Binding("y", "do('last_code')", "Copy code"),
         Binding("e", "do('edit')", "Edit"),
         Binding("r", "do('regenerate')", "Answer again"),
+        Binding("f", "do('fork')", "Fork here"),
         Binding("t,enter,space", "do('fold')", "Fold", key_display="t"),
         Binding("escape", "leave", "Back to the prompt", show=False),
     ]
