@@ -30,7 +30,7 @@ def damaged(path: Path, part: str, why: str) -> SnapshotError:
     """The error for a part whose bytes are not those that were saved."""
     return SnapshotError(
         f"The snapshot {path} is damaged in {part}: {why}.",
-        "Salvage it to get back what is intact.",
+        "`halo-tui sessions import` gets back what is intact.",
         part,
     )
 

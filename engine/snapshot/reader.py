@@ -121,7 +121,7 @@ def check_structure(source: Source, manifest: Manifest, size: int) -> dict[str, 
     return places
 
 
-_SALVAGE = "Salvage it to get back what is intact."
+_SALVAGE = "`halo-tui sessions import` gets back what is intact."
 
 
 def _cut(source: Source) -> SnapshotError:
