@@ -134,7 +134,7 @@ def test_exports_and_imports(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_a_damaged_import_brings_the_conversation_alone(cli: Cli, tmp_path: Path) -> None:
-    path = tmp_path / "ada.halo"
+    path = tmp_path / "lost.halo"
     cli("export", "ada", str(path))
     data = bytearray(path.read_bytes())
     data[data.index(bytes(range(256))) + 5] ^= 1
