@@ -11,6 +11,10 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from engine.config import AgentName
+from engine.config_check import expected
+from engine.errors import HaloError
+
 EVERYONE = "all"
 RESERVED = (EVERYONE, "you")  # words that cannot name an agent
 
@@ -18,6 +22,7 @@ RESERVED = (EVERYONE, "you")  # words that cannot name an agent
 _MENTION = re.compile(r"(?<![\w@./+\\-])@([\w-]+)(?![\w-]|@|/\w|\.[a-z0-9])")
 _LEADING = re.compile(r"\s*@([\w-]+)(?![\w-]|@|/\w|\.[a-z0-9])(?:\s*[,:;]|\s*(?:and|&)(?=\s+@))?")
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})[^\n]*$", re.MULTILINE)
+_NAME = re.compile(r"\w[\w-]{0,31}")
 _SPAN = re.compile(r"(?<!`)(`+)(?!`)((?:(?!\n\s*\n).)+?)(?<!`)\1(?!`)", re.DOTALL)
 
 
@@ -93,3 +98,15 @@ def _known(names: Iterable[str]) -> dict[str, str]:
 
 def _everyone(found: Sequence[str], names: Sequence[str]) -> list[str]:
     return list(names) if EVERYONE in found else list(dict.fromkeys(found))
+
+
+def checked_name(name: str) -> str:
+    """A name an agent may have, without its @. Raises HaloError."""
+    name = name.strip().removeprefix("@")
+    if not _NAME.fullmatch(name):
+        raise HaloError(f"'{name}' cannot be a name.", f"Give {expected(AgentName)}.")
+    if name.casefold() in RESERVED:
+        raise HaloError(
+            f"'{name}' cannot be a name, it has a meaning of its own.", "Choose another name."
+        )
+    return name

@@ -155,6 +155,15 @@ class HistoryFile:
             self.rewrite(loaded.header, loaded.turns)
         return loaded
 
+    def load_only(self) -> Loaded:
+        """What the file says, without mending it: another process may be writing it."""
+        try:
+            return parse(self.path.read_bytes(), self.path.name)
+        except FileNotFoundError:
+            return Loaded()
+        except OSError as error:
+            return Loaded(faults=[f"{self.path.name} cannot be read: {error.strerror}."])
+
     def header(self, header: Header) -> None:
         """Record who the agent is (at creation and after each change)."""
         self._append(header)

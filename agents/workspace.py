@@ -37,7 +37,7 @@ from agents.events import (
 from agents.keeper import Keeper
 from agents.router import named, route
 from agents.sessions import Sessions
-from engine.config import COLOUR_PATTERN, AgentName, Colour, Config
+from engine.config import COLOUR_PATTERN, Colour, Config
 from engine.config_check import expected
 from engine.errors import EngineError, HaloError
 from engine.protocol import CacheMap, Event, Ready, Stats
@@ -46,7 +46,6 @@ EngineState = Literal["starting", "ready", "restarting", "dead"]
 Handler = Callable[[WorkspaceEvent], None]
 LOG_LINES = 1000
 _log = logging.getLogger("halo.agents")
-_NAME = re.compile(r"\w[\w-]{0,31}")
 
 
 class Workspace:
@@ -564,13 +563,7 @@ class Workspace:
                 self.note("warning", "agent", f"{agent.name}'s {field} is left out: {error}", agent)
 
     def free_name(self, name: str, but: Agent | None = None) -> str:
-        name = name.strip().removeprefix("@")
-        if not _NAME.fullmatch(name):
-            raise HaloError(f"'{name}' cannot be a name.", f"Give {expected(AgentName)}.")
-        if name.casefold() in addressing.RESERVED:
-            raise HaloError(
-                f"'{name}' cannot be a name, it has a meaning of its own.", "Choose another name."
-            )
+        name = addressing.checked_name(name)
         taken = next((a for a in self.agents if a.name.casefold() == name.casefold()), None)
         if taken is not None and taken is not but:
             raise HaloError(

@@ -25,6 +25,7 @@ from engine.core.frozen import Frozen, fold_from_json, fold_to_json, freeze
 from engine.core.runner import Context
 from engine.core.scheduler import Scheduler
 from engine.core.sequence import Phase, Sequence
+from engine.core.vault import Vault
 from engine.errors import EngineError, HaloError
 from engine.protocol import Compaction, Message, Restore, Sampling, Save
 
@@ -57,10 +58,11 @@ class Archive:
         self,
         context: Context,
         scheduler: Scheduler,
+        vault: Vault,
         engine: EngineConfig,
         config: SessionsConfig,
     ) -> None:
-        self._context, self._scheduler = context, scheduler
+        self._context, self._scheduler, self._vault = context, scheduler, vault
         self._config = config
         self._kv = {
             "type_k": engine.type_k,
@@ -179,7 +181,10 @@ class Archive:
             frozen, history = found
             sequence.past = list(history.compactions)
             sequence.sampling = history.sampling
-            return self._scheduler.arrived(sequence, frozen)
+            tokens = self._scheduler.arrived(sequence, frozen)
+            if sequence.away is frozen:  # no cells are free for it now
+                self._vault.adopt(frozen)
+            return tokens
 
         def answer(value: int | None, error: HaloError | None) -> None:
             self._scheduler.arrived(sequence, None)
@@ -237,7 +242,6 @@ class Archive:
             state,
             memoryview(state).nbytes,
             bias,
-            place="disk",
         )
         return frozen, history
 

@@ -191,7 +191,9 @@ class EngineCore:
             lambda level, text, session: self._note(level, "cache", text, session),
         )
         self._scheduler.freeze = self._vault.freeze
-        self._archive = Archive(self._context, self._scheduler, self._config, self._kept)
+        self._archive = Archive(
+            self._context, self._scheduler, self._vault, self._config, self._kept
+        )
         self._speed = report.Speedometer()
         self._port.send(
             ready_event(self._model, self._context, self._config, time.monotonic() - started)
@@ -456,9 +458,9 @@ class EngineCore:
             elif kind == "freed_idle":
                 text = f"Freed {cells:,} cells of {session}; its next turn reads them again."
             elif kind == "swapped":
-                text = f"Put {cells:,} cells of {session} aside; its next turn brings them back."
+                text = f"Put {cells:,} cells aside; the next turn brings them back."
             elif kind == "returned":
-                text = f"Brought {cells:,} cells of {session} back."
+                text = f"Brought {cells:,} cells back."
             elif kind == "unusable":
                 text = f"The cells kept of {session} cannot be used; it is read again."
             else:

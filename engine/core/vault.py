@@ -70,6 +70,11 @@ class Vault:
         self._spill()
         return frozen
 
+    def adopt(self, frozen: Frozen) -> None:
+        """Look after what was read from a snapshot, as if it had left the cache."""
+        self._memory.add(frozen)
+        self._spill()
+
     def _room_for(self, sequence: Sequence) -> bool:
         needed = self._context.model.kv_bytes_per_cell * sequence.cells_of(sequence.held)
         total = self.bytes_in("memory") + self.bytes_in("disk") + needed

@@ -16,6 +16,7 @@ class Counts(click.ParamType):
     """Numbers of agents, e.g. 1,2,4,8."""
 
     name = "counts"
+    most = 64
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -26,8 +27,12 @@ class Counts(click.ParamType):
             counts = tuple(int(part) for part in value.split(","))
         except ValueError:
             counts = ()
-        if not counts or min(counts) < 1 or max(counts) > 64:
-            self.fail(f"'{value}' is no list of numbers from 1 to 64, such as 1,2,4,8.", param, ctx)
+        if not counts or min(counts) < 1 or max(counts) > self.most:
+            self.fail(
+                f"'{value}' is no list of numbers from 1 to {self.most}, such as 1,2,4,8.",
+                param,
+                ctx,
+            )
         return counts
 
 
@@ -99,6 +104,40 @@ def ui(settings: Settings, agents: int, tokens: int, messages: int, as_json: boo
 
     result = measure(config=settings.load(), agents=agents, tokens=tokens, messages=messages)
     _print(result, as_json)
+
+
+class Cells(Counts):
+    """Numbers of cells, e.g. 1000,4000."""
+
+    name = "cells"
+    most = 1_000_000
+
+
+@command.command()
+@settings_options
+@click.option(
+    "--cells",
+    type=Cells(),
+    default="1000,2000,4000,7000",
+    show_default=True,
+    help="Sizes of the session that is put aside.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def swap(settings: Settings, cells: tuple[int, ...], as_json: bool) -> None:
+    """Seconds to put cells aside, back, and to restore saved sessions, against prefilling."""
+    from engine.bench import swap as bench
+    from engine.models import resolve
+
+    config = settings.load()
+    model = resolve(settings.model or config.model.path, config)
+    result = bench.run(config, model, cells, lambda line: click.echo(f"bench: {line}", err=True))
+    if as_json:
+        _print(result, True)
+        return
+    for name in ("restore", "checkpoint"):
+        part = result.pop(name)
+        result[name] = ", ".join(f"{key} {_number(value)}" for key, value in part.items())
+    _print(result, False)
 
 
 command.add_command(compaction)

@@ -18,6 +18,7 @@ from tui.cli.settings import Settings, settings_options
 COMMANDS = {
     "chat": ("tui.cli.chat", "Ask one agent and print the answer."),
     "doctor": ("tui.cli.doctor", "Check everything halo-tui needs, with remedies."),
+    "sessions": ("tui.cli.sessions", "List, check, restore, fork and export sessions."),
     "models": ("tui.cli.models", "List, inspect and download models."),
     "bench": ("tui.cli.bench", "Measure the engine and the app."),
     "profile": ("tui.cli.profile", "How much each attention head suffers from compaction."),
