@@ -17,7 +17,7 @@ from tests.support.scripted import ScriptedClient
 from tests.support.waiting import until
 from tests.tui.test_app import SIZES, running, toasts, write
 from tests.tui.test_compaction import asked, screen_text, session
-from tests.unit.test_sessions import damage
+from tests.unit.test_saved_sessions import damage
 from tui.app import HaloApp
 from tui.screens.dialogs import AskText, Confirm
 from tui.screens.sessions import FilterInput, SessionsScreen, columns, fit, heading, matches

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -71,16 +72,13 @@ def notes(space: Workspace) -> str:
 
 def damage(monkeypatch: pytest.MonkeyPatch, talk: bytes | None) -> None:
     """All snapshots are damaged from now on; `talk` can be saved from them."""
-    kind = snapshot.SnapshotError
-    if not issubclass(kind, HaloError):
-        kind = type("Damaged", (HaloError, kind), {})
 
     def refuse(path: Path) -> Any:
-        raise kind(f"{path.name} is damaged in state.bin.", "Delete it.")
+        raise snapshot.SnapshotError(f"{path.name} is damaged in state.bin.", "Delete it.")
 
     monkeypatch.setattr(snapshot, "peek", refuse)
     monkeypatch.setattr(snapshot, "read", refuse)
-    monkeypatch.setattr(snapshot, "salvage", lambda _: SimpleNamespace(talk=talk))
+    monkeypatch.setattr(snapshot, "salvage", lambda _: nullcontext(SimpleNamespace(talk=talk)))
 
 
 # --- names and lists -----------------------------------------------------------------------------
@@ -206,6 +204,22 @@ async def test_a_damaged_one_is_listed_and_salvaged(
     with pytest.raises(HaloError, match=r"damaged in state\.bin"):
         await space.sessions.restore(saved.path)
     assert describe(space.data_dir / "nowhere.halo").problem
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.6, 0.9])
+async def test_cut_off_files_are_listed_with_a_sentence(space: Workspace, share: float) -> None:
+    await talk(space)
+    saved = await space.sessions.save_as("ada", "cut")
+    data = saved.path.read_bytes()
+    saved.path.write_bytes(data[: int(len(data) * share)])
+    (listed,) = space.sessions.saved()
+    assert listed.problem.endswith(".") and str(saved.path) not in listed.problem
+    try:
+        agent = await space.sessions.restore(saved.path)
+    except HaloError as error:
+        assert str(error)
+    else:
+        assert [turn.text for turn in agent.turns][1] == "You work at Halo Labs."
 
 
 # --- restoring -----------------------------------------------------------------------------------
