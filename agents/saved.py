@@ -76,7 +76,8 @@ def describe(path: Path) -> Saved:
             manifest = snapshot.peek(path)
             about, saved_at = dict(manifest.about), manifest.saved_at
     except (HaloError, OSError) as error:
-        problem = str(error).replace(f"The snapshot {path}", "It")  # the list says which
+        # The list says which file it is.
+        problem = str(error).replace(f"The snapshot {path}", "It").replace(str(path), "It")
         return Saved(path, "", path.stem, 0, 0, 0, "", "", when, size, problem)
 
     def text(key: str) -> str:

@@ -220,11 +220,10 @@ class Sessions:
             raise EngineError(what, remedy, error.code) from None
 
     async def _bring_back(self, agent: Agent) -> None:
-        workspace = self.workspace
+        workspace, path = self.workspace, self._checkpoint(agent)
         try:
             await workspace.answers.open(agent)
-            path = self._checkpoint(agent)
-            await self._ask(agent, workspace.client.restore(agent.id, path, checkpoint=True))
+            await workspace.client.restore(agent.id, path, checkpoint=True)
         except EngineError as error:
             if error.code in ("dead", "busy"):
                 return
@@ -232,8 +231,7 @@ class Sessions:
                 log.warning("cannot restore %s: %s", agent.name, error)
             # Another model is somebody's choice; a damaged file is nobody's.
             level = "info" if error.code in ("other_model", "other_cache") else "warning"
-            said = str(error).replace(f"{agent.name}{SUFFIX}", "Its checkpoint")
-            workspace.note(level, "session", said, agent)
+            workspace.note(level, "session", why_read_again(error, path, "Its checkpoint"), agent)
         finally:
             self._restoring.pop(agent.id, None)
 
@@ -329,8 +327,8 @@ class Sessions:
             self.changed(agent)
             told.append(f"{tokens:,} tokens are back; none has to be read again.")
         except HaloError as error:
-            told.append(str(error))
-            self.workspace.note("warning", "session", str(error), agent)
+            told.append(why_read_again(error, path, path.name))
+            self.workspace.note("warning", "session", told[-1], agent)
         finally:
             self._restoring.pop(agent.id, None)
 
@@ -448,6 +446,14 @@ class Sessions:
 
     def _list_changed(self) -> None:
         self.workspace.emit(SavedChanged())
+
+
+def why_read_again(error: HaloError, path: Path, name: str) -> str:
+    """Why the cells of a file cannot be had; its text could be read."""
+    what = error.what.replace(f"The snapshot {path}", name).replace(path.name, name)
+    known = isinstance(error, EngineError) and error.code in RESUME_CODES
+    remedy = error.remedy if known else "Its conversation is whole and is read again."
+    return f"{what} {remedy}".strip()
 
 
 def _copy(source: Path, target: Path) -> None:

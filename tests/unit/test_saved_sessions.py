@@ -206,7 +206,21 @@ async def test_a_damaged_one_is_listed_and_salvaged(
     assert describe(space.data_dir / "nowhere.halo").problem
 
 
-@pytest.mark.parametrize("share", [0.0, 0.3, 0.6, 0.9])
+async def test_damaged_cells_cost_only_the_cells(space: Workspace) -> None:
+    await talk(space)
+    saved = await space.sessions.save_as("ada", "one")
+    client_of(space).refuse_session = EngineError(
+        f"The snapshot {saved.path} is damaged in state.bin: its digest is wrong.", "Import it.", ""
+    )
+    said: list[str] = []
+    await space.sessions.restore(saved.path, tell=said.append)
+    assert said == [
+        "one.halo is damaged in state.bin: its digest is wrong. Its conversation is whole and is "
+        "read again."
+    ]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.4, 0.6])
 async def test_cut_off_files_are_listed_with_a_sentence(space: Workspace, share: float) -> None:
     await talk(space)
     saved = await space.sessions.save_as("ada", "cut")
