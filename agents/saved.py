@@ -76,8 +76,9 @@ def describe(path: Path) -> Saved:
             manifest = snapshot.peek(path)
             about, saved_at = dict(manifest.about), manifest.saved_at
     except (HaloError, OSError) as error:
-        # The list says which file it is.
-        problem = str(error).replace(f"The snapshot {path}", "It").replace(str(path), "It")
+        # The list says which file it is, and what can be done where one can do it.
+        said = error.what if isinstance(error, snapshot.SnapshotError) and error.part else error
+        problem = str(said).replace(f"The snapshot {path}", "It").replace(str(path), "It")
         return Saved(path, "", path.stem, 0, 0, 0, "", "", when, size, problem)
 
     def text(key: str) -> str:

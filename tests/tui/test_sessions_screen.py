@@ -25,6 +25,7 @@ from tui.widgets.agent_list import AgentList, AgentTabs
 from tui.widgets.chat.popup import Popup
 from tui.widgets.chat.prompt import Prompt
 from tui.widgets.chat.transcript import Transcript
+from tui.widgets.key_bar import KeyBar
 from tui.widgets.session_words import aside, size, when
 
 
@@ -266,7 +267,7 @@ async def test_the_mouse_chooses_first_and_then_restores(tmp_path: Path) -> None
         await pilot.click(OptionList, offset=(10, 1))
         await pilot.pause()
         assert app.screen is screen and screen.query_one(OptionList).highlighted == 1
-        await pilot.click("#keys", offset=(screen_text(app).split("\n")[-1].index("d delete"), 0))
+        await pilot.click(KeyBar, offset=(screen_text(app).split("\n")[-1].index("delete"), 0))
         await until(lambda: len(screen.shown) == 2)
         await pilot.pause()
         await pilot.click(OptionList, offset=(10, 1))

@@ -185,7 +185,7 @@ SAVED = [
         ("before the long prompt", "grace", 6, 1210, 1210, "halo-mini",
          "Your name is Ada, and you like the sea.", 1_699_900_000.0, 2_512_000, ""),
         ("copied from a broken disk", "", 0, 0, 0, "", "", 1_699_890_000.0, 812_000,
-         "copied from a broken disk.halo is damaged: state.bin is not what was written."),
+         "It is damaged in manifest.json: its digest is wrong."),
         ("Plans for the trip to Geneva and what came of them", "alan", 212, 148_200, 9_880,
          "Qwen3-30B-A3B-Q4_K_M", "So we take the early train, and the boat back.",
          1_690_000_000.0, 982_000_000, ""),

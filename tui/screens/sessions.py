@@ -12,7 +12,6 @@ from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
-from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
@@ -27,6 +26,7 @@ from tui.themes import agent_colour
 from tui.widgets.chat.colours import readable
 from tui.widgets.chat.markdown import clean
 from tui.widgets.chat.message import count
+from tui.widgets.key_bar import KeyBar
 from tui.widgets.session_words import cells, kept, short_path, size, when
 
 HINTS = (
@@ -91,9 +91,7 @@ class SessionsScreen(Screen[Path | None]):
     SessionsScreen.-short > #about { padding: 0 1; }
     SessionsScreen #facts { height: auto; }
     SessionsScreen > #said { height: 1; padding: 0 1; color: $text-warning; }
-    SessionsScreen > #keys { height: 1; padding: 0 1; background: $panel;
-                             link-color: $foreground; link-style: none; }
-    SessionsScreen.-empty > #head { display: none; }
+    SessionsScreen.-empty > #head, SessionsScreen.-empty > #find { display: none; }
     SessionsScreen.-empty > OptionList { height: 0; }
     SessionsScreen.-empty > #about { border-top: none; padding: 1 1 0 1; }
     """
@@ -116,7 +114,7 @@ class SessionsScreen(Screen[Path | None]):
         with VerticalScroll(id="about", can_focus=False):
             yield Static("Looking…", id="facts")
         yield Static(id="said", markup=False)
-        yield Static(id="keys")
+        yield KeyBar()
 
     def on_mount(self) -> None:
         self.query_one(OptionList).focus()
@@ -292,8 +290,7 @@ class SessionsScreen(Screen[Path | None]):
         self._draw_keys()
 
     def _draw_keys(self) -> None:
-        """The keys that do something now; each is a button for the mouse."""
-        room = self.app.size.width - 2
+        """The keys that do something now."""
         needed = {"save", "import", "leave"}
         if self.shown:
             needed |= {"restore", "rename", "delete", "export"}
@@ -302,13 +299,7 @@ class SessionsScreen(Screen[Path | None]):
         if self.workspace.sessions.can_undo:
             needed.add("undo")
         hints = [hint for hint in HINTS if hint[2] in needed]
-        brief = sum(len(key) + len(word) + 3 for key, word, _ in hints) > room
-        parts: list[Content] = []
-        for key, word, name in hints:
-            word = word.removesuffix("s") if brief and name != "leave" else word
-            hint = Content.styled(key, "bold $text-accent") + Content(f" {word}")
-            parts.append(hint.stylize(f"@click=screen.{name}"))
-        self.query_one("#keys", Static).update(Content("  " if not brief else " ").join(parts))
+        self.query_one(KeyBar).show(hints)
 
     # --- what can be done ------------------------------------------------------------------------
 
