@@ -43,6 +43,7 @@ log = logging.getLogger("halo.agents")
 QUIET_SECONDS = 0.5  # without any answer in the making, before checkpoints are written
 OVERDUE_SECONDS = 20.0  # a checkpoint waits no longer for quiet than that
 LAST_SECONDS = 20.0  # for the checkpoints at the end
+LIVE = ("ready", "restarting")  # engines that answer, if only in a while
 RESUME_CODES = ("other_model", "other_cache", "damaged")
 
 
@@ -179,15 +180,15 @@ class Sessions:
 
     async def _write_due(self, ids: Iterable[str]) -> None:
         for agent_id in ids:
-            self._dirty.pop(agent_id, None)
             agent = self.workspace.by_id(agent_id)
             if agent is None or agent_id not in self.workspace.answers.opened:
+                self._dirty.pop(agent_id, None)
                 continue
             await self.restored(agent)
             try:
                 async with self._writing:
-                    if not agent.turns:
-                        continue  # cleared while this waited
+                    if self._dirty.pop(agent_id, None) is None or not agent.turns:
+                        continue  # written, or cleared, while this waited
                     await self._save(agent, self._checkpoint(agent), talks.talk_of(agent), True)
                 self._told.discard("checkpoint")
             except EngineError as error:
@@ -275,7 +276,7 @@ class Sessions:
 
     async def _save_cells(self, agent: Agent, path: Path, talk: Talk) -> bool:
         """Whether there were cells to save."""
-        if self.workspace.engine_state != "ready":
+        if self.workspace.engine_state not in LIVE:
             return False
         try:
             await self.workspace.answers.open(agent)
@@ -307,7 +308,7 @@ class Sessions:
         if lost:
             said = lost[0]
             workspace.note("warning", "session", said, agent)
-        elif path.suffix == SUFFIX and workspace.engine_state == "ready":
+        elif path.suffix == SUFFIX and workspace.engine_state in LIVE:
             task = asyncio.get_running_loop().create_task(self._give_cells(agent, path, lost))
             self._restoring[agent.id] = task
             await self.restored(agent)
@@ -437,7 +438,7 @@ class Sessions:
         A core that is not ready yet is told when it is.
         """
         agent = self.workspace.get(name)
-        if self.workspace.engine_state in ("ready", "restarting"):
+        if self.workspace.engine_state in LIVE:
             await self.workspace.answers.open(agent)
             await self._ask(agent, self.workspace.client.pin(agent.id, on))
         agent.pinned = on
