@@ -409,8 +409,8 @@ class Scheduler:
                 self._drop(sequence)
             while not self.cells.free_slots and self._reclaim_one(spare=donor):
                 pass
-            if not self.cells.free_slots and donor is not None and donor not in self.running:
-                self._drop(donor)
+            if not self.cells.free_slots and donor is not None and self._spare(donor):
+                self._put_away(donor, "freed_kept" if donor in self.kept else "freed_idle")
                 donor = None
             if not self.cells.free_slots:
                 return f"Waits for one of the {self.cells.slots} sequences to become free."
@@ -487,6 +487,15 @@ class Scheduler:
                 sequence.slot = self.cells.take_slot()
         self._tick()
         return ""
+
+    def pin(self, sequence: Sequence, on: bool) -> None:
+        """Keep a session's cells in the cache even while it is idle, or no longer."""
+        sequence.pinned = on
+        self._tick()
+
+    def _spare(self, sequence: Sequence) -> bool:
+        """Whether a sequence's cells may be taken now."""
+        return sequence not in self.running and not sequence.pinned
 
     def _slot_for(self, sequence: Sequence, donor: Sequence | None = None) -> tuple[int, str]:
         """A slot, or -1 and why there is none."""
