@@ -128,6 +128,11 @@ class Sessions:
     def _checkpoint(self, agent: Agent) -> Path:
         return self._checkpoints / f"{agent.id}{SUFFIX}"
 
+    @property
+    def busy(self) -> bool:
+        """Whether checkpoints are due or being written."""
+        return bool(self._dirty) or self._writing.locked()
+
     def changed(self, agent: Agent) -> None:
         """The agent's cells changed: a turn or a compaction ended."""
         if self.workspace.config.sessions.checkpoint:

@@ -193,8 +193,11 @@ class Archive:
         self._jobs.append(_Job(future, arrived, answer))
 
     def _read(self, path: Path, name: str) -> tuple[Frozen, History]:
-        """In the archive's thread. Raises SnapshotError, EngineError."""
-        found = snapshot.read(path)
+        """In the archive's thread. Raises EngineError."""
+        try:
+            found = snapshot.read(path)
+        except snapshot.SnapshotError as error:
+            raise _damaged(error) from None
         manifest = found.manifest
         if manifest.fingerprint != self._fingerprint:
             model = manifest.about.get("model") or "another model"
@@ -212,9 +215,12 @@ class Archive:
                 "other_cache",
             )
         try:
+            state = found.part(STATE)
             history = msgspec.json.decode(found.part(TOKENS), type=History)
             fold = fold_from_json(history.fold)
             bias = _from_npy(found.part(BIAS)) if BIAS in found.names else None
+        except snapshot.SnapshotError as error:
+            raise _damaged(error) from None
         except (msgspec.DecodeError, ValueError, KeyError) as error:
             raise EngineError(
                 f"{path.name} contradicts itself: {error}.", "Its text is read again.", "damaged"
@@ -232,7 +238,6 @@ class Archive:
                 "Its text is read again.",
                 "damaged",
             )
-        state = found.part(STATE)
         frozen = Frozen(
             name,
             history.tokens,
@@ -244,6 +249,10 @@ class Archive:
             bias,
         )
         return frozen, history
+
+
+def _damaged(error: snapshot.SnapshotError) -> EngineError:
+    return EngineError(error.what, "The conversation is read again.", "damaged")
 
 
 def _npy(array: npt.NDArray[np.float32]) -> bytes:

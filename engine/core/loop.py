@@ -656,7 +656,7 @@ class EngineCore:
         return cells
 
     def _pin(self, request: Pin) -> None:
-        self._session(request.session).pinned = request.on
+        self._scheduler.pin(self._session(request.session), request.on)
         self._wants_map = True
 
     def _focus(self, request: Focus) -> None:

@@ -383,7 +383,7 @@ class Scheduler:
         """Why there are not cells enough for a sequence now, or ""."""
         if not self.running:
             return ""  # it is alone and fits the context: whatever is in the way can be freed
-        spare = [s.slot for s in self._with_cells() if s is not sequence and not s.pinned]
+        spare = [s.slot for s in self._with_cells() if s is not sequence and self._spare(s)]
         if donor is not sequence and sequence.held:  # its own cells go, the donor's are better
             spare.append(sequence.slot)
         wanted = len(sequence.tokens) - shared + RESERVE
@@ -409,8 +409,8 @@ class Scheduler:
                 self._drop(sequence)
             while not self.cells.free_slots and self._reclaim_one(spare=donor):
                 pass
-            if not self.cells.free_slots and donor is not None and donor not in self.running:
-                self._drop(donor)
+            if not self.cells.free_slots and donor is not None and self._spare(donor):
+                self._put_away(donor, "freed_kept" if donor in self.kept else "freed_idle")
                 donor = None
             if not self.cells.free_slots:
                 return f"Waits for one of the {self.cells.slots} sequences to become free."
@@ -487,6 +487,18 @@ class Scheduler:
                 sequence.slot = self.cells.take_slot()
         self._tick()
         return ""
+
+    def pin(self, sequence: Sequence, on: bool) -> None:
+        """Keep a session's cells in the cache even while it is idle, or no longer."""
+        sequence.pinned = on
+        self._tick()
+
+    def _spare(self, sequence: Sequence) -> bool:
+        """Whether a sequence's cells may be taken now."""
+        # A pinned one that waits in line must not bar those before it.
+        return sequence not in self.running and not (
+            sequence.pinned and sequence.phase is Phase.IDLE
+        )
 
     def _slot_for(self, sequence: Sequence, donor: Sequence | None = None) -> tuple[int, str]:
         """A slot, or -1 and why there is none."""
@@ -571,7 +583,7 @@ class Scheduler:
             (self.idle, "freed_idle"),
             ([s for s in self.queue if s.held], "freed_idle"),
         ):
-            candidates = [s for s in pool if s is not spare and not s.pinned]
+            candidates = [s for s in pool if s is not spare and self._spare(s)]
             if candidates:
                 victim = min(candidates, key=lambda s: s.last_used)
                 self._put_away(victim, kind)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.core.cells import Cells
+from engine.core.frozen import Frozen
 from engine.core.scheduler import Scheduler, Step
 from engine.core.sequence import Phase, Sequence
 
@@ -22,6 +24,7 @@ class FakeMemory:
         self.partial = partial
         self.fragile = fragile  # as sliding windows: copies and trims cannot be continued
         self.slots: dict[int, list[int]] = {}
+        self.broken = False  # as llama.cpp when it does not accept a state
 
     def remove(self, slot: int, start: int) -> bool:
         if start and not self.partial:
@@ -37,6 +40,13 @@ class FakeMemory:
         self.slots[target] = self.slots[source][:count]
         return True
 
+    def load(self, slot: int, frozen: Frozen) -> bool:
+        assert not self.slots.get(slot), "the slot must be empty"
+        if self.broken:
+            return False
+        self.slots[slot] = list(frozen.state)
+        return True
+
 
 @dataclass
 class World:
@@ -49,6 +59,7 @@ class World:
     partial: bool = True
     fragile: bool = False
     keep_closed: bool = True
+    swaps: bool = False
     sessions: dict[str, Sequence] = field(default_factory=dict)
     wanted: dict[str, int] = field(default_factory=dict)  # length at which an answer ends
     finished: list[tuple[str, str]] = field(default_factory=list)
@@ -60,6 +71,75 @@ class World:
         self.scheduler = Scheduler(
             self.cells, self.n_batch, self.prefill_chunk, self.total, self.keep_closed
         )
+        self.snapshots: list[Frozen] = []
+        self.pinned_cells: dict[str, list[int]] = {}
+        if self.swaps:
+            self.scheduler.freeze = self.freeze
+
+    def freeze(self, sequence: Sequence) -> Frozen:
+        tokens = sequence.tokens[: sequence.held]
+        state = list(self.memory.slots[sequence.slot])
+        assert state == tokens
+        copy = Frozen(sequence.name, tokens, None, (), len(tokens), state, len(tokens), None)  # type: ignore[arg-type]
+        self.snapshots.append(copy)
+        return copy
+
+    def talk(self, name: str, cut: int, tail: list[int], answer: int) -> None:
+        """Go on with what a session has, or with a part of it, to the end of the answer."""
+        sequence = self.sessions.setdefault(name, Sequence(name))
+        past = sequence.away.tokens if sequence.away is not None else sequence.tokens
+        self.submit(name, past[: max(0, len(past) - cut)][: self.total - 80] + tail, answer)
+        for _ in range(200):
+            if sequence.phase is Phase.IDLE or sequence.loading:
+                return
+            self.step()
+
+    def swap(self, name: str, out: bool) -> None:
+        if (sequence := self.sessions.get(name)) is not None:
+            held, away = sequence.held, sequence.away
+            if out:
+                done = self.scheduler.put_away(sequence)
+                assert done == (held >= WORTH and sequence.phase is Phase.IDLE)
+            else:
+                self.scheduler.bring_back(sequence)
+                if away is not None and sequence.away is None and not self.memory.broken:
+                    assert sequence.tokens[: sequence.held] == away.tokens
+            self.check()
+
+    def pin(self, name: str, on: bool) -> None:
+        if (sequence := self.sessions.get(name)) is not None:
+            self.scheduler.pin(sequence, on)
+
+    def fork(self, name: str, source: str) -> None:
+        origin = self.sessions.get(source)
+        target = self.sessions.setdefault(name, Sequence(name))
+        if origin is None or target is origin or target.held or target.phase is not Phase.IDLE:
+            return
+        if target.away is not None or not self.partial:
+            return
+        tokens = self.scheduler.fork(origin, target)
+        assert tokens in (0, origin.held)
+        assert target.tokens[: target.held] == origin.tokens[:tokens]
+        self.check()
+
+    def arrive(self, name: str, which: int) -> None:
+        """What was saved of anyone is restored into a session, which may be waiting for it."""
+        sequence = self.sessions.setdefault(name, Sequence(name))
+        if not self.snapshots or sequence.phase not in (Phase.IDLE, Phase.QUEUED):
+            return
+        if sequence.phase is Phase.QUEUED and not sequence.loading:
+            return
+        found = self.snapshots[which % len(self.snapshots)]
+        self.scheduler.arrived(sequence, replace(found) if which % 5 else None)
+        self.check()
+
+    def load(self, name: str) -> None:
+        sequence = self.sessions.setdefault(name, Sequence(name))
+        if sequence.phase is Phase.IDLE:
+            sequence.loading = True
+
+    def fail(self, on: bool) -> None:
+        self.memory.broken = on
 
     def submit(self, name: str, prompt: list[int], answer: int) -> None:
         sequence = self.sessions.setdefault(name, Sequence(name))
@@ -88,7 +168,10 @@ class World:
         """Schedule, compute, sample."""
         scheduler = self.scheduler
         decoding = [s for s in scheduler.running if s.phase is Phase.DECODE]
+        pinned = self.pinned_before()
         step = scheduler.schedule()
+        for name, held in pinned.items():
+            assert self.sessions[name].held == held, "pinned cells stay"
         for sequence in scheduler.overfull:
             self.finished.append((sequence.name, "full"))
         scheduler.overfull.clear()
@@ -112,6 +195,13 @@ class World:
         self.check()
         return step
 
+    def pinned_before(self) -> dict[str, int]:
+        return {
+            s.name: s.held
+            for s in self.sessions.values()
+            if s.pinned and s.phase is Phase.IDLE and s.held
+        }
+
     def check_step(self, step: Step, decoding: list[Sequence]) -> None:
         assert step.tokens <= self.n_batch
         names = [s.name for s in step.decode] + [c.sequence.name for c in step.prefill]
@@ -121,8 +211,13 @@ class World:
         still = [s for s in decoding if s.phase is Phase.DECODE]
         if len(still) + 16 <= self.n_batch:
             assert {s.name for s in still} <= {s.name for s in step.decode}, "decode comes first"
-        if self.scheduler.busy:
+        waits = all(s.loading for s in self.scheduler.queue) and not self.scheduler.running
+        if self.scheduler.busy and not waits and not self.hemmed_in():
             assert step, "there is work, so there is a step"
+
+    def hemmed_in(self) -> bool:
+        """Whether pinned sessions hold what the others would need."""
+        return not self.scheduler.running and any(s.pinned for s in self.scheduler.idle)
 
     def check(self) -> None:
         """What must hold between any two calls."""
@@ -141,6 +236,8 @@ class World:
         assert all(cells.owners(cell) == count for cell, count in referred.items())
         for sequence in scheduler.running:
             assert sequence.phase in (Phase.PREFILL, Phase.DECODE)
+            assert sequence.away is None, "what runs has its cells in the cache"
+        assert not any(s.away and s.held for s in self.sessions.values()), "either here or away"
 
     def run_out(self, most: int) -> None:
         """Step until nobody has anything to do; no more than `most` steps."""
@@ -153,6 +250,7 @@ class World:
         raise AssertionError(f"still busy after {most} steps: {self.scheduler.running}")
 
 
+WORTH = 8  # cells that are copied out, here
 names = st.sampled_from(["ada", "grace", "alan", "edsger", "barbara", "donald"])
 # Few distinct beginnings, so that prefixes are shared often.
 prompts = st.builds(
@@ -171,6 +269,33 @@ operations = st.lists(
     ),
     min_size=8,
     max_size=40,
+)
+few = st.sampled_from(["ada", "grace", "alan"])
+talk = st.tuples(
+    st.just("talk"), few, st.integers(0, 40), st.lists(st.integers(1, 5), min_size=1, max_size=60),
+    st.integers(1, 30),
+)  # fmt: skip
+moves = st.lists(
+    st.one_of(
+        talk,
+        talk,
+        st.tuples(st.just("submit"), few, prompts, st.integers(1, 60)),
+        st.tuples(st.just("step"), st.integers(1, 12)),
+        st.tuples(st.just("cancel"), few),
+        st.tuples(st.just("swap"), few, st.booleans()),
+        st.tuples(st.just("swap"), few, st.just(True)),
+        st.one_of(
+            st.tuples(st.just("close"), few),
+            st.tuples(st.just("pin"), few, st.booleans()),
+            st.tuples(st.just("fork"), few, names),
+            st.tuples(st.just("load"), few),
+            st.tuples(st.just("arrive"), few, st.integers(0, 20)),
+            st.tuples(st.just("arrive"), few, st.integers(0, 20)),
+            st.tuples(st.just("fail"), st.booleans()),
+        ),
+    ),
+    min_size=8,
+    max_size=60,
 )
 worlds = st.builds(
     World,
@@ -202,6 +327,32 @@ def test_promises_hold_whatever_comes(
             getattr(world, op)(*arguments)
     world.run_out(3000)
     assert len(world.finished) <= submitted
+
+
+@settings(max_examples=400, deadline=None)
+@given(worlds, kinds, moves)
+def test_promises_hold_when_cells_leave_and_come_back(
+    world: World, kind: tuple[bool, bool], ops: list[tuple[Any, ...]]
+) -> None:
+    world.partial, world.fragile = kind
+    world.swaps = True
+    world.__post_init__()
+    with mock.patch("engine.core.scheduler.WORTH_FREEZING", WORTH):
+        _go_through(world, ops)
+
+
+def _go_through(world: World, ops: list[tuple[Any, ...]]) -> None:
+    for op, *arguments in ops:
+        if op == "step":
+            for _ in range(arguments[0]):
+                world.step()
+        else:
+            getattr(world, op)(*arguments)
+    for sequence in world.sessions.values():
+        world.scheduler.pin(sequence, False)
+        if sequence.loading:
+            world.scheduler.arrived(sequence, None)
+    world.run_out(3000)
 
 
 @settings(max_examples=30, deadline=None)
