@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -71,6 +72,38 @@ async def compaction(folder: Path, out: Path, screen: Path) -> None:
         await app.workspace.stop()
 
 
+async def sessions(home: Path, out: Path) -> None:
+    """The screen of saved sessions, with one that was compacted before."""
+    os.environ["HOME"] = str(home)  # paths are shown as people have them
+    folder = home / ".local" / "share" / "halo-tui"
+    past = [m.content for m in recall.load(2000)[0].messages if m.role == "user"]
+    config = load(None, {}, ["ui.theme=halo-dark", "sampling.temperature=0", "engine.n_ctx=4096"])
+    client = EngineClient(config, log_path=home / "core.log")
+    app = HaloApp(config, folder, client)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await app.workspace.wait_ready()
+        for text in TALK:
+            await app.workspace.send(text, "grace")
+            while any(agent.busy for agent in app.workspace.agents):
+                await pilot.pause(0.02)
+        await app.workspace.sessions.save_as("grace", "Heron: who leads it, and when")
+        for text in past:
+            await app.workspace.send(text, "ada")
+            while any(agent.busy for agent in app.workspace.agents):
+                await pilot.pause(0.02)
+        await app.workspace.sessions.save_as("ada", "before compacting")
+        await app.workspace.compact("ada", 8.0)
+        while app.workspace.get("ada").compaction is not None:
+            await pilot.pause(0.1)
+        await app.workspace.sessions.save_as("ada", "the same, compacted")
+        await pilot.pause(1.0)
+        app.clear_notifications()
+        await pilot.press("ctrl+s")
+        await pilot.pause(1.0)
+        out.write_text(app.export_screenshot(title="halo-tui: saved sessions"))
+        await app.workspace.stop()
+
+
 def main() -> None:
     images = ROOT / "docs" / "images"
     images.mkdir(parents=True, exist_ok=True)
@@ -83,6 +116,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         after, screen = images / "halo-tui-compacted.svg", images / "halo-tui-compactions.svg"
         asyncio.run(compaction(Path(folder), after, screen))
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(sessions(Path(folder), images / "halo-tui-sessions.svg"))
 
 
 if __name__ == "__main__":
