@@ -100,7 +100,8 @@ def _need_engine(workspace: Workspace) -> None:
 
 def apply(workspace: Workspace, agent: Agent, event: Compaction) -> None:
     """Take in one step of a compaction."""
-    event = msgspec.structs.replace(event, session=agent.name)
+    what = event.what.replace(agent.id, agent.name)  # the core knows agents by their ids
+    event = msgspec.structs.replace(event, session=agent.name, what=what)
     before, ended = agent.compaction, event.phase in ENDS
     agent.compaction = None if ended else event
     if ended:

@@ -75,8 +75,11 @@ def describe(path: Path) -> Saved:
         else:
             manifest = snapshot.peek(path)
             about, saved_at = dict(manifest.about), manifest.saved_at
-    except (HaloError, snapshot.SnapshotError, OSError) as error:
-        return Saved(path, "", path.stem, 0, 0, 0, "", "", when, size, str(error))
+    except (HaloError, OSError) as error:
+        # The list says which file it is, and what can be done where one can do it.
+        said = error.what if isinstance(error, snapshot.SnapshotError) and error.part else error
+        problem = str(said).replace(f"The snapshot {path}", "It").replace(str(path), "It")
+        return Saved(path, "", path.stem, 0, 0, 0, "", "", when, size, problem)
 
     def text(key: str) -> str:
         return str(about.get(key) or "")
@@ -134,15 +137,15 @@ def read_talk(path: Path, tell: Callable[[str], None] | None = None) -> Talk:
     if not path.is_file():
         raise HaloError(f"There is no file {path}.", "Check its name and folder.")
     try:
-        found = snapshot.read(path)
-        return talks.decode(found.part("talk.json"), path.name)
+        with snapshot.read(path) as found:
+            return talks.decode(found.talk, path.name)
     except OSError as error:
         raise HaloError(f"{path} cannot be read: {error.strerror}.", "Check it.") from None
     except snapshot.SnapshotError as error:
-        saved = snapshot.salvage(path)
-        if saved.talk is None:
-            raise
-        talk = talks.decode(saved.talk, path.name)
+        with snapshot.salvage(path) as saved:
+            if saved.talk is None:
+                raise
+            talk = talks.decode(saved.talk, path.name)
         if tell is not None:
             tell(f"{error} Its conversation could be saved; its cells are read again.")
         return talk

@@ -43,6 +43,7 @@ log = logging.getLogger("halo.agents")
 QUIET_SECONDS = 0.5  # without any answer in the making, before checkpoints are written
 OVERDUE_SECONDS = 20.0  # a checkpoint waits no longer for quiet than that
 LAST_SECONDS = 20.0  # for the checkpoints at the end
+LIVE = ("ready", "restarting")  # engines that answer, if only in a while
 RESUME_CODES = ("other_model", "other_cache", "damaged")
 
 
@@ -184,15 +185,15 @@ class Sessions:
 
     async def _write_due(self, ids: Iterable[str]) -> None:
         for agent_id in ids:
-            self._dirty.pop(agent_id, None)
             agent = self.workspace.by_id(agent_id)
             if agent is None or agent_id not in self.workspace.answers.opened:
+                self._dirty.pop(agent_id, None)
                 continue
             await self.restored(agent)
             try:
                 async with self._writing:
-                    if not agent.turns:
-                        continue  # cleared while this waited
+                    if self._dirty.pop(agent_id, None) is None or not agent.turns:
+                        continue  # written, or cleared, while this waited
                     await self._save(agent, self._checkpoint(agent), talks.talk_of(agent), True)
                 self._told.discard("checkpoint")
             except EngineError as error:
@@ -225,17 +226,18 @@ class Sessions:
             raise EngineError(what, remedy, error.code) from None
 
     async def _bring_back(self, agent: Agent) -> None:
-        workspace = self.workspace
+        workspace, path = self.workspace, self._checkpoint(agent)
         try:
             await workspace.answers.open(agent)
-            path = self._checkpoint(agent)
-            await self._ask(agent, workspace.client.restore(agent.id, path, checkpoint=True))
+            await workspace.client.restore(agent.id, path, checkpoint=True)
         except EngineError as error:
             if error.code in ("dead", "busy"):
                 return
             if error.code not in RESUME_CODES:
                 log.warning("cannot restore %s: %s", agent.name, error)
-            workspace.note("warning", "session", f"{agent.name}: {error}", agent)
+            # Another model is somebody's choice; a damaged file is nobody's.
+            level = "info" if error.code in ("other_model", "other_cache") else "warning"
+            workspace.note(level, "session", why_read_again(error, path, "Its checkpoint"), agent)
         finally:
             self._restoring.pop(agent.id, None)
 
@@ -279,7 +281,7 @@ class Sessions:
 
     async def _save_cells(self, agent: Agent, path: Path, talk: Talk) -> bool:
         """Whether there were cells to save."""
-        if self.workspace.engine_state != "ready":
+        if self.workspace.engine_state not in LIVE:
             return False
         try:
             await self.workspace.answers.open(agent)
@@ -311,7 +313,7 @@ class Sessions:
         if lost:
             said = lost[0]
             workspace.note("warning", "session", said, agent)
-        elif path.suffix == SUFFIX and workspace.engine_state == "ready":
+        elif path.suffix == SUFFIX and workspace.engine_state in LIVE:
             task = asyncio.get_running_loop().create_task(self._give_cells(agent, path, lost))
             self._restoring[agent.id] = task
             await self.restored(agent)
@@ -331,8 +333,8 @@ class Sessions:
             self.changed(agent)
             told.append(f"{tokens:,} tokens are back; none has to be read again.")
         except HaloError as error:
-            told.append(str(error))
-            self.workspace.note("warning", "session", f"{agent.name}: {error}", agent)
+            told.append(why_read_again(error, path, path.name))
+            self.workspace.note("warning", "session", told[-1], agent)
         finally:
             self._restoring.pop(agent.id, None)
 
@@ -441,7 +443,7 @@ class Sessions:
         A core that is not ready yet is told when it is.
         """
         agent = self.workspace.get(name)
-        if self.workspace.engine_state in ("ready", "restarting"):
+        if self.workspace.engine_state in LIVE:
             await self.workspace.answers.open(agent)
             await self._ask(agent, self.workspace.client.pin(agent.id, on))
         agent.pinned = on
@@ -450,6 +452,14 @@ class Sessions:
 
     def _list_changed(self) -> None:
         self.workspace.emit(SavedChanged())
+
+
+def why_read_again(error: HaloError, path: Path, name: str) -> str:
+    """Why the cells of a file cannot be had; its text could be read."""
+    what = error.what.replace(f"The snapshot {path}", name).replace(path.name, name)
+    known = isinstance(error, EngineError) and error.code in RESUME_CODES
+    remedy = error.remedy if known else "Its conversation is whole and is read again."
+    return f"{what} {remedy}".strip()
 
 
 def _copy(source: Path, target: Path) -> None:

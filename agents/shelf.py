@@ -242,7 +242,7 @@ class Shelf:
             if name.casefold() in taken:
                 raise HaloError(f"There is already an agent called '{name}'.", "Choose another.")
         else:
-            name = free_name(talk.agent.name, taken)
+            name = free_name(talks.agent_name(talk), taken)
         agent = talks.agent_from(talk, name)
         agent.id, agent.created = new_id("a"), time.time()
         history = self.data.history(agent.id)

@@ -15,6 +15,7 @@ from agents.agent import YOU, Agent, AgentSpec, new_id
 from agents.events import Turn
 from agents.history import INTERRUPTED, Header
 from agents.roster import header_of
+from engine.config import COLOUR_PATTERN
 from engine.errors import HaloError
 
 TALK_VERSION = 1
@@ -70,7 +71,8 @@ def decode(data: bytes | memoryview, name: str) -> Talk:
 def agent_from(talk: Talk, name: str) -> Agent:
     """A new agent with that conversation; ids are new, so that nothing is mixed up."""
     header = talk.agent
-    spec = AgentSpec(header.system, header.colour, dict(header.sampling), list(header.tools))
+    colour = header.colour if re.fullmatch(COLOUR_PATTERN, header.colour) else ""
+    spec = AgentSpec(header.system, colour, dict(header.sampling), list(header.tools))
     agent = Agent(new_id("a"), name, spec)
     agent.turns = [copy_turn(turn) for turn in talk.turns]
     for turn in agent.turns:

@@ -553,14 +553,12 @@ class Workspace:
             raise HaloError(f"'{spec.colour}' is no colour.", f"Give {expected(Colour)}.")
 
     def check_restored(self, agent: Agent) -> None:
-        """Take out of an agent from a file what could not be said here either."""
-        checks: dict[str, Any] = {"sampling": {}, "colour": ""}
-        for field, without in checks.items():
-            try:
-                self._check_spec(AgentSpec(**{field: getattr(agent.spec, field)}))
-            except HaloError as error:
-                setattr(agent.spec, field, without)
-                self.note("warning", "agent", f"{agent.name}'s {field} is left out: {error}", agent)
+        """Take out of an agent from a file what could not be set here either."""
+        try:
+            self.config.sampling_for(agent.spec.sampling)
+        except HaloError as error:
+            agent.spec.sampling = {}
+            self.note("warning", "agent", f"Its sampling is left out: {error}", agent)
 
     def free_name(self, name: str, but: Agent | None = None) -> str:
         name = addressing.checked_name(name)

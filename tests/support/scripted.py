@@ -15,6 +15,7 @@ from engine import snapshot
 from engine.errors import EngineError
 from engine.protocol import (
     PROTOCOL_VERSION,
+    Away,
     CacheMap,
     CellRun,
     Compaction,
@@ -257,9 +258,16 @@ class ScriptedClient:
         solving: tuple[Stretch, ...] = (),
         compacted: tuple[Stretch, ...] = (),
         folded: dict[str, tuple[int, int]] | None = None,
+        away: dict[str, Away] | None = None,
+        pinned: tuple[str, ...] = (),
     ) -> None:
         """A cache map in which each session has so many cells of its own."""
         used = sum(counts.values())
         runs = tuple(CellRun(session, count) for session, count in counts.items())
         runs = (*runs, CellRun("", 8192 - used))
-        self.emit(CacheMap(8192, used, used, 0, 0, counts, runs, solving, compacted, folded or {}))
+        self.emit(
+            CacheMap(
+                8192, used, used, 0, 0, counts, runs, solving, compacted, folded or {},
+                away or {}, pinned,
+            )
+        )  # fmt: skip

@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 
+from agents.saved import Saved
 from engine.config import Config
-from engine.protocol import CacheMap, CellRun, Stats, Stretch
+from engine.protocol import Away, CacheMap, CellRun, Stats, Stretch
 from tests.support.scripted import ScriptedClient
 from tests.support.waiting import until
 from tui.app import HaloApp
+from tui.screens.sessions import FilterInput, SessionsScreen
 from tui.widgets.cache_pane import CachePane
 from tui.widgets.chat.prompt import Prompt
 
@@ -173,6 +175,78 @@ def test_cells_while_compacting_without_colour(
 def test_compactions(snap_compare: Any, tmp_path: Path, size: tuple[int, int]) -> None:
     app = app_of(tmp_path)
     assert snap_compare(app, terminal_size=size, run_before=compacting(app, "ctrl+t"))
+
+
+SAVED = [
+    Saved(Path(f"/data/saved/{title}.halo"), agent, title, *rest)
+    for title, agent, *rest in (
+        ("Where do I work", "ada", 14, 5840, 584, "halo-mini", "You work at Halo Labs.",
+         1_699_999_000.0, 1_240_000, ""),
+        ("before the long prompt", "grace", 6, 1210, 1210, "halo-mini",
+         "Your name is Ada, and you like the sea.", 1_699_900_000.0, 2_512_000, ""),
+        ("copied from a broken disk", "", 0, 0, 0, "", "", 1_699_890_000.0, 812_000,
+         "It is damaged in manifest.json: its digest is wrong."),
+        ("Plans for the trip to Geneva and what came of them", "alan", 212, 148_200, 9_880,
+         "Qwen3-30B-A3B-Q4_K_M", "So we take the early train, and the boat back.",
+         1_690_000_000.0, 982_000_000, ""),
+        ("text of last year", "zoe", 20, 0, 0, "", "Until then!", 1_660_000_000.0, 18_200, ""),
+    )
+]  # fmt: skip
+
+
+def sessions(app: HaloApp, *keys: str, saved: list[Saved] | None = None) -> Callable[[Any], Any]:
+    """The screen of saved sessions, then keys."""
+    app.animation_level = "none"
+
+    async def play(pilot: Any) -> None:
+        space = app.workspace
+        space.sessions.saved = lambda: SAVED if saved is None else saved  # type: ignore[method-assign]
+        await until(lambda: app.main.is_mounted and app.main.current == "alan")
+        await pilot.press("ctrl+s")
+        await until(lambda: isinstance(app.screen, SessionsScreen) and app.screen.found is not None)
+        for key in keys:
+            await pilot.press(key)
+        app.screen.query_one(FilterInput).cursor_blink = False
+        await pilot.pause(0.5)
+
+    return play
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)], ids=lambda s: f"{s[0]}x{s[1]}")
+def test_sessions(snap_compare: Any, tmp_path: Path, size: tuple[int, int]) -> None:
+    app = app_of(tmp_path)
+    keys = ("down", "down") if size[0] == 80 else ()
+    assert snap_compare(app, terminal_size=size, run_before=sessions(app, *keys))
+
+
+def test_no_sessions_yet(snap_compare: Any, tmp_path: Path) -> None:
+    app = app_of(tmp_path)
+    assert snap_compare(app, terminal_size=(80, 24), run_before=sessions(app, saved=[]))
+
+
+def test_cells_aside(snap_compare: Any, tmp_path: Path) -> None:
+    """Grace and alan are out of the cache, ada stays in it."""
+    app = app_of(tmp_path)
+
+    async def play(pilot: Any) -> None:
+        space, client = app.workspace, app.workspace.client
+        assert isinstance(client, ScriptedClient)
+        await until(lambda: app.main.is_mounted and app.main.current)
+        await space.sessions.pin("ada", True)
+        ada, grace, alan = (space.get(name).id for name in ("ada", "grace", "alan"))
+        away = {grace: Away(12_400, 50_790_400, "disk"), alan: Away(1240, 5_079_040, "memory")}
+        client.cells({ada: 3500}, away=away, pinned=(ada,))
+        app.main.query_one(Prompt).query("TextArea").first().cursor_blink = False  # type: ignore[attr-defined]
+        await pilot.pause(1.2)
+        for timer in list(app.main._timers):
+            timer.pause()
+        pane = app.main.query_one(CachePane)
+        pane.history.extend([0.4] * len(pane.history))
+        pane.sample()
+        app.clear_notifications()
+        await pilot.pause()
+
+    assert snap_compare(app, terminal_size=(120, 40), run_before=play)
 
 
 def test_dead_engine(snap_compare: Any, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -143,6 +144,45 @@ def test_a_closed_terminal_leaves_no_process_and_loses_nothing(tmp_path: Path) -
     core.wait(20)
     history = list(tmp_path.rglob("*.jsonl"))
     assert any("My name is Ada." in file.read_text() for file in history)
+
+
+def test_closed_in_the_middle_of_an_answer_and_back_with_its_cells(tmp_path: Path) -> None:
+    command = Path(sys.executable).parent / "halo-tui"
+    long = "--set sampling.ignore_eos=true --set sampling.max_tokens=6000"
+    terminal = Terminal(tmp_path, 100, 30)
+    try:
+        terminal.type(f"exec {command} {long}")
+        terminal.press("Enter")
+        first_start(terminal)
+        terminal.type("My name is Ada.")
+        terminal.press("Enter")
+        terminal.wait(lambda s: "who is answering" in s and held(s) > 300, "a long answer")
+        core = core_of(str(tmp_path))
+    finally:
+        terminal.close()
+    core.wait(30)
+    terminal = Terminal(tmp_path, 100, 30)
+    try:
+        terminal.type(f"exec {command}")
+        terminal.press("Enter")
+        seen = terminal.wait(lambda s: "Stopped." in s and held(s) > 300, "its text and its cells")
+        assert "My name is Ada." in "".join(f.read_text() for f in tmp_path.rglob("*.jsonl"))
+        assert "prefill" not in seen or "prefill 0" in seen, "nothing was read again"
+        terminal.type("/save the state of things")
+        terminal.press("Enter")
+        terminal.wait(lambda s: "Saved as" in s, "the snapshot")
+        terminal.press("C-s")
+        terminal.wait(lambda s: "SAVED SESSIONS" in s and "the state of things" in s, "the list")
+        terminal.press("Enter")
+        terminal.wait(lambda s: "Message ada-2" in s and "are back" in s, "the restored agent")
+    finally:
+        terminal.close()
+
+
+def held(screen: str) -> int:
+    """Cells in use, as the status line says."""
+    found = re.search(r"([\d,]+)/8,192", screen)
+    return int(found[1].replace(",", "")) if found else 0
 
 
 def test_the_app_refuses_to_start_without_a_terminal(tmp_path: Path) -> None:

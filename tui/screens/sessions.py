@@ -12,7 +12,6 @@ from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
-from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
@@ -26,6 +25,8 @@ from tui.screens.dialogs import AskText, may_write
 from tui.themes import agent_colour
 from tui.widgets.chat.colours import readable
 from tui.widgets.chat.markdown import clean
+from tui.widgets.chat.message import count
+from tui.widgets.key_bar import KeyBar
 from tui.widgets.session_words import cells, kept, short_path, size, when
 
 HINTS = (
@@ -78,7 +79,8 @@ class SessionsScreen(Screen[Path | None]):
         background-tint: transparent 0%; }
     SessionsScreen > #head { height: 1; padding: 0 1; color: $text-muted; background: $surface; }
     SessionsScreen > OptionList { height: auto; max-height: 60%; padding: 0 1; background: $surface;
-                                  scrollbar-size-vertical: 1; }
+                                  scrollbar-size-vertical: 1; text-wrap: nowrap;
+                                  text-overflow: ellipsis; }
     SessionsScreen > OptionList, SessionsScreen > OptionList:focus {
         border: none; background-tint: transparent 0%; }
     SessionsScreen > OptionList > .option-list--option-highlighted,
@@ -89,9 +91,9 @@ class SessionsScreen(Screen[Path | None]):
     SessionsScreen.-short > #about { padding: 0 1; }
     SessionsScreen #facts { height: auto; }
     SessionsScreen > #said { height: 1; padding: 0 1; color: $text-warning; }
-    SessionsScreen > #keys { height: 1; padding: 0 1; background: $panel; }
-    SessionsScreen.-empty > OptionList, SessionsScreen.-empty > #head { display: none; }
-    SessionsScreen.-empty > #about { border-top: none; }
+    SessionsScreen.-empty > #head, SessionsScreen.-empty > #find { display: none; }
+    SessionsScreen.-empty > OptionList { height: 0; }
+    SessionsScreen.-empty > #about { border-top: none; padding: 1 1 0 1; }
     """
 
     def __init__(self, workspace: Workspace, agent: str) -> None:
@@ -112,7 +114,7 @@ class SessionsScreen(Screen[Path | None]):
         with VerticalScroll(id="about", can_focus=False):
             yield Static("Looking…", id="facts")
         yield Static(id="said", markup=False)
-        yield Static(id="keys")
+        yield KeyBar()
 
     def on_mount(self) -> None:
         self.query_one(OptionList).focus()
@@ -168,7 +170,8 @@ class SessionsScreen(Screen[Path | None]):
         line.append(fit(saved.title, rooms["title"]), "" if bad else "bold")
         line.append(fit(saved.agent, rooms["agent"]), f"{self._colour(saved.agent)}")
         line.append(fit(when(saved.saved_at), rooms["saved"]), "dim")
-        line.append(f"{size(saved.size):>{rooms['size']}}", "dim")
+        if "size" in rooms:
+            line.append(f"{size(saved.size):>{rooms['size']}}", "dim")
         if bad:
             line.append(f"  {clean(saved.problem)}", self._theme("error", "red"))
             return line
@@ -234,7 +237,7 @@ class SessionsScreen(Screen[Path | None]):
         rows = [("saved", f"{when(saved.saved_at)} · {size(saved.size)}")]
         if not saved.problem:
             rows += [
-                ("agent", f"{saved.agent} · {saved.turns:,} messages"),
+                ("agent", f"{saved.agent} · {count(saved.turns, 'message')}"),
                 ("tokens", f"{saved.tokens:,} in {saved.cells:,} cells{compacted}"),
                 ("model", saved.model or "–"),
                 ("last", saved.last or "–"),
@@ -287,8 +290,7 @@ class SessionsScreen(Screen[Path | None]):
         self._draw_keys()
 
     def _draw_keys(self) -> None:
-        """The keys that do something now; each is a button for the mouse."""
-        room = self.app.size.width - 2
+        """The keys that do something now."""
         needed = {"save", "import", "leave"}
         if self.shown:
             needed |= {"restore", "rename", "delete", "export"}
@@ -297,13 +299,7 @@ class SessionsScreen(Screen[Path | None]):
         if self.workspace.sessions.can_undo:
             needed.add("undo")
         hints = [hint for hint in HINTS if hint[2] in needed]
-        brief = sum(len(key) + len(word) + 3 for key, word, _ in hints) > room
-        parts: list[Content] = []
-        for key, word, name in hints:
-            word = word.removesuffix("s") if brief and name != "leave" else word
-            hint = Content.styled(key, "bold $text-accent") + Content(f" {word}")
-            parts.append(hint.stylize(f"@click=screen.{name}"))
-        self.query_one("#keys", Static).update(Content("  " if not brief else " ").join(parts))
+        self.query_one(KeyBar).show(hints)
 
     # --- what can be done ------------------------------------------------------------------------
 
@@ -409,7 +405,9 @@ class SessionsScreen(Screen[Path | None]):
 
 def columns(width: int) -> dict[str, int]:
     """How wide each column is; the title gets what the others leave."""
-    rooms = {"agent": 11, "saved": 14, "size": 8, "cells": 17, "ratio": 8}
+    rooms = {"agent": 11, "saved": 14, "cells": 17, "ratio": 8}
+    if width >= 90:
+        rooms["size"] = 8
     if width >= 130:
         rooms["model"] = 20
     left = width - 2 - sum(rooms.values())
@@ -423,7 +421,9 @@ def heading(width: int) -> Text:
     """The names of the columns, as far as there is room for them."""
     rooms = columns(width)
     text = f"  {fit('title', rooms['title'])}{fit('agent', rooms['agent'])}"
-    text += f"{fit('saved', rooms['saved'])}{'size':>{rooms['size']}}"
+    text += fit("saved", rooms["saved"])
+    if "size" in rooms:
+        text += f"{'size':>{rooms['size']}}"
     text += f"{'tokens → cells':>{rooms['cells']}}{'ratio':>{rooms['ratio']}}"
     if "model" in rooms:
         text += f"  {fit('model', rooms['model'] - 2)}"

@@ -15,7 +15,8 @@ PINNED = "◆"  # one whose cells stay in it
 def aside(away: Away, width: int = 80) -> str:
     """aside: 1,240 cells in memory; in fewer words where there is no room for them."""
     place = "on disk" if away.place == "disk" else "in memory"
-    forms = (f"aside: {away.cells:,} cells {place}", f"aside: {away.cells:,} cells")
+    count = f"{away.cells:,}"
+    forms = (f"aside: {count} cells {place}", f"aside: {count} {place}", f"aside: {count} cells")
     return next((form for form in forms if len(form) <= width), f"aside {away.cells:,}")
 
 

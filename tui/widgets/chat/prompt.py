@@ -302,6 +302,7 @@ class Prompt(Widget):
     def _enter(self) -> None:
         popup = self.query_one(Popup)
         area = self.area
+        self._suggest()  # for what is written now: fast typing is ahead of the list
         if popup.display and popup.chosen is not None:
             self._complete(popup.chosen, run=True)
             return
