@@ -333,8 +333,8 @@ class EngineCore:
         sequence.payload = None
         generation.sampler.close()
         generation.stream.finish()
+        self._teller.last_words(generation)
         self._teller.ended(
-            generation,
             generation.done(
                 reason,
                 prompt_tokens=sequence.n_prompt,

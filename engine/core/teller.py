@@ -53,13 +53,16 @@ class Teller:
         """The first word of an answer is not held back."""
         self._flushed_at = 0.0
 
-    def ended(self, generation: Generation, done: Done) -> None:
-        """A generation said its last; `done` follows its text."""
+    def last_words(self, generation: Generation) -> None:
+        """A generation ends: take what it has still to say."""
         if generation in self._news:
             self._news.remove(generation)
         deltas = generation.news()
         if deltas:
             self._ended.append(Deltas(tuple(deltas)))
+
+    def ended(self, done: Done) -> None:
+        """Follows the last words."""
         self._ended.append(done)
 
     def closed(self, session: str) -> None:
