@@ -14,7 +14,6 @@ import msgspec
 
 from engine.compaction import METHODS
 from engine.config import CompactionConfig, EngineConfig, SessionsConfig
-from engine.core import report
 from engine.core.archive import Archive
 from engine.core.cells import Cells
 from engine.core.compactor import Compactor
@@ -28,6 +27,7 @@ from engine.core.sampling import Sampler, draw_seed, logprobs
 from engine.core.scheduler import Scheduler, Step
 from engine.core.sequence import Phase, Sequence
 from engine.core.study import Study
+from engine.core.teller import Teller
 from engine.core.text import TextStream
 from engine.core.threads import ThreadTuner
 from engine.core.vault import Vault
@@ -40,15 +40,12 @@ from engine.protocol import (
     Compact,
     Compaction,
     Configure,
-    Deltas,
-    Event,
     Failed,
     Focus,
     Fork,
     Generate,
     GetStats,
     Loading,
-    Note,
     Open,
     Pin,
     Reply,
@@ -56,14 +53,11 @@ from engine.protocol import (
     Restore,
     Save,
     Shutdown,
-    State,
     Swap,
     Tokenize,
 )
 from engine.wire import WireError
 
-FLUSH_SECONDS = 0.004  # steps shorter than this share a Deltas event
-STATS_SECONDS = 0.5
 PAST = 64  # compactions that are kept of a session
 MIN_ANSWER = 8  # cells a prompt must leave for its answer
 PUMP_SECONDS = 0.002  # between two looks at a compaction when there is nothing else to do
@@ -99,16 +93,10 @@ class EngineCore:
             self._kept = msgspec.structs.replace(self._kept, swap_disk_mib=0)
         self._folder = folder or Path()
         self._sessions: dict[str, Sequence] = {}
-        self._sent_states: dict[str, tuple[object, ...]] = {}
-        self._news: list[Generation] = []  # with text that was not sent yet
-        self._ended: list[Event] = []  # Done events, to follow that text
         self._stopping = False
         self._fatal_steps = 0
-        self._map_seconds = 0.25
-        self._flushed_at = self._mapped_at = self._stats_at = self._collected_at = 0.0
-        self._map_key: object = None
-        self._wants_report = False
-        self._wants_map = False  # what is drawn on the map changed, if not the cells
+        self._collected_at = 0.0
+        self._stuck = False  # the last step was empty: whoever waits, waits for a request
         self._handlers: dict[type[Request], Callable[..., object]] = {
             Open: self._open,
             Generate: self._generate,
@@ -188,13 +176,15 @@ class EngineCore:
             self._context,
             self._kept,
             self._folder,
-            lambda level, text, session: self._note(level, "cache", text, session),
+            lambda level, text, session: self._teller.note(level, "cache", text, session),
         )
         self._scheduler.freeze = self._vault.freeze
         self._archive = Archive(
             self._context, self._scheduler, self._vault, self._config, self._kept
         )
-        self._speed = report.Speedometer()
+        self._teller = Teller(
+            self._port, self._context, self._scheduler, self._compactor, self._sessions
+        )
         self._port.send(
             ready_event(self._model, self._context, self._config, time.monotonic() - started)
         )
@@ -233,22 +223,14 @@ class EngineCore:
         """Seconds to wait for requests: none while there is work, else until a report is due."""
         if self._compactor.pending and (not self._scheduler.busy or self._scheduler.waiting):
             return PUMP_SECONDS
-        if self._scheduler.busy and not self._only_loading():
+        if self._scheduler.busy and not self._stuck:
             return 0.0
         if self._archive.pending or self._vault.pending:
             return PUMP_SECONDS
-        now = time.monotonic()
-        if self._cells_changed():
-            return max(0.0, self._mapped_at + self._map_seconds - now)
-        if self._speed.unread:
-            return max(0.0, self._stats_at + STATS_SECONDS - now)
-        gc.collect()
-        return None
-
-    def _only_loading(self) -> bool:
-        """Whether nothing can be computed before files have been read."""
-        scheduler = self._scheduler
-        return not scheduler.running and all(s.loading for s in scheduler.queue)
+        due = self._teller.patience(time.monotonic())
+        if due is None:
+            gc.collect()
+        return due
 
     # --- the step -------------------------------------------------------------------------------
 
@@ -263,6 +245,7 @@ class EngineCore:
                 "Raise engine.n_ctx, or start a new conversation.",
             )
         scheduler.overfull.clear()
+        self._stuck = not step and not scheduler.waiting
         if not step:
             return
         self._compactor.prepare()
@@ -284,7 +267,7 @@ class EngineCore:
         seconds = time.monotonic() - started
         if threads is not None and not step.prefill:
             threads.record(len(step.decode), seconds)
-        self._speed.step(step.decode, step.tokens - len(step.decode), seconds)
+        self._teller.speed.step(step.decode, step.tokens - len(step.decode), seconds)
 
     def _take_outputs(self, step: Step) -> None:
         """Sample for every sequence whose tokens are all computed."""
@@ -310,7 +293,7 @@ class EngineCore:
         wanted = generation.sampling.logprobs
         if not generation.first_token_at:
             generation.first_token_at = time.monotonic()
-            self._flushed_at = 0.0  # the first word is not held back
+            self._teller.hurry()
         try:
             token = generation.sampler.sample(context, row, position)
         except EngineError as error:
@@ -320,8 +303,7 @@ class EngineCore:
             self._finish(sequence, "stop")
             return
         probabilities = logprobs(model, context.logits(row), token, wanted) if wanted else None
-        if not generation.has_news:
-            self._news.append(generation)
+        self._teller.news(generation)
         sequence.tokens.append(token)
         generation.add(token, self._language.piece(token), probabilities)
         if generation.stream.stopped:
@@ -351,12 +333,8 @@ class EngineCore:
         sequence.payload = None
         generation.sampler.close()
         generation.stream.finish()
-        if generation in self._news:
-            self._news.remove(generation)
-        deltas = generation.news()
-        if deltas:
-            self._ended.append(Deltas(tuple(deltas)))
-        self._ended.append(
+        self._teller.last_words(generation)
+        self._teller.ended(
             generation.done(
                 reason,
                 prompt_tokens=sequence.n_prompt,
@@ -364,14 +342,8 @@ class EngineCore:
                 cells=self._scheduler.cells.held(sequence.slot) if sequence.slot >= 0 else 0,
                 what=what,
                 remedy=remedy,
-            )
+            ),
         )
-
-    def _compaction_event(self, event: Compaction) -> None:
-        self._wants_map = True
-        if event.phase == "done" and (sequence := self._sessions.get(event.session)) is not None:
-            sequence.past = [*sequence.past[1 - PAST :], event]
-        self._port.send(event)
 
     def _recover(self, step: Step, code: int) -> None:
         """llama_decode failed: nothing may be lost, so free something, or compute all anew."""
@@ -381,7 +353,9 @@ class EngineCore:
             if scheduler.make_room():
                 return
         self._fatal_steps += 1
-        self._note("warning", "engine", f"llama_decode failed with code {code}; cells are rebuilt.")
+        self._teller.note(
+            "warning", "engine", f"llama_decode failed with code {code}; cells are rebuilt."
+        )
         scheduler.forget()
         self._context.clear()
         if self._fatal_steps >= 3:
@@ -397,109 +371,17 @@ class EngineCore:
     # --- events ---------------------------------------------------------------------------------
 
     def _tell(self) -> None:
-        """Send what is due."""
         now = time.monotonic()
-        idle = not self._scheduler.busy
-        if idle or self._ended or now - self._flushed_at >= FLUSH_SECONDS:
-            self._flush(now, idle)
-        if now - self._mapped_at >= self._map_seconds or self._wants_report:
-            self._send_map(now)
-        if now - self._stats_at >= STATS_SECONDS or self._wants_report:
-            self._send_stats(now)
-        self._wants_report = False
-        if not idle and now - self._collected_at > COLLECT_SECONDS:
+        self._teller.tell(now)
+        if self._scheduler.busy and now - self._collected_at > COLLECT_SECONDS:
             self._collected_at = now
             gc.collect(0)
 
-    def _flush(self, now: float, idle: bool) -> None:
-        port = self._port
-        if port.congested and not self._ended and not idle:
-            return  # the app is behind: deltas go on growing together
-        self._flushed_at = now
-        if self._news:
-            deltas = [delta for generation in self._news for delta in generation.news()]
-            self._news.clear()
-            if deltas:
-                port.send(Deltas(tuple(deltas)))
-        if self._scheduler.happenings:
-            self._tell_happenings()
-        self._send_states()
-        if self._ended:
-            for event in self._ended:
-                port.send(event)
-            self._ended.clear()
-
-    def _send_states(self) -> None:
-        for name, sequence in self._sessions.items():
-            phase = sequence.phase
-            if phase is Phase.PREFILL:
-                key: tuple[object, ...] = (phase, "", sequence.held, len(sequence.tokens))
-            else:
-                key = (phase, sequence.reason)
-            if self._sent_states.get(name) == key:
-                continue
-            self._sent_states[name] = key
-            reading = phase is Phase.PREFILL
-            self._port.send(
-                State(
-                    name,
-                    phase.value,
-                    sequence.reason if phase is Phase.QUEUED else "",
-                    done=sequence.held if reading else 0,
-                    total=len(sequence.tokens) if reading else 0,
-                    cached=sequence.cached if reading else 0,
-                )
-            )
-
-    def _tell_happenings(self) -> None:
-        for kind, session, cells in self._scheduler.happenings:
-            if kind == "freed_kept":
-                text = f"Freed {cells:,} cells kept of {session}, which is closed."
-            elif kind == "freed_idle":
-                text = f"Freed {cells:,} cells of {session}; its next turn reads them again."
-            elif kind == "swapped":
-                text = f"Put {cells:,} cells aside; the next turn brings them back."
-            elif kind == "returned":
-                text = f"Brought {cells:,} cells back."
-            elif kind == "unusable":
-                text = f"The cells kept of {session} cannot be used; it is read again."
-            else:
-                text = f"Paused {session} and freed its {cells:,} cells so that others can finish."
-            level = "warning" if kind in ("preempted", "unusable") else "info"
-            self._port.send(Note(level, "cache", text, session))
-        self._scheduler.happenings.clear()
-
-    def _note(self, level: str, kind: str, text: str, session: str = "") -> None:
-        self._port.send(Note(level, kind, text, session))
-
-    def _cells_changed(self) -> bool:
-        return self._wants_map or self._scheduler.cells.version != self._map_key
-
-    def _send_map(self, now: float) -> None:
-        if not self._cells_changed() and not self._wants_report:
-            return
-        if self._port.congested and not self._wants_report:
-            return
-        self._map_key = self._scheduler.cells.version
-        self._wants_map = False
-        self._port.send(
-            report.cache_map(
-                self._scheduler,
-                self._context.cell_map(),
-                self._compactor,
-                self._sessions.values(),
-            )
-        )
-        # A scattered map of a large context takes long to describe: never more than 1/50 of
-        # the time.
-        spent = time.monotonic() - now
-        self._mapped_at = now + max(0.0, 50 * spent - self._map_seconds)
-
-    def _send_stats(self, now: float) -> None:
-        if not self._speed.unread and not self._wants_report:
-            return
-        self._stats_at = now
-        self._port.send(self._speed.read(self._scheduler))
+    def _compaction_event(self, event: Compaction) -> None:
+        self._teller.wants_map = True
+        if event.phase == "done" and (sequence := self._sessions.get(event.session)) is not None:
+            sequence.past = [*sequence.past[1 - PAST :], event]
+        self._port.send(event)
 
     # --- requests -------------------------------------------------------------------------------
 
@@ -525,10 +407,10 @@ class EngineCore:
         """What sends the reply of a request that takes longer than a step."""
 
         def answer(value: int | None, error: HaloError | None) -> None:
-            self._wants_map = True
+            self._teller.wants_map = True
             if not request.id:
                 if error is not None:
-                    self._note("warning", "session", str(error))
+                    self._teller.note("warning", "session", str(error))
             elif error is None:
                 self._port.send(Reply(request.id, True, value))
             else:
@@ -604,7 +486,7 @@ class EngineCore:
             self._finish(sequence, "cancelled")
         self._scheduler.close(sequence)
         del self._sessions[request.session]
-        self._sent_states.pop(request.session, None)
+        self._teller.closed(request.session)
 
     def _compact(self, request: Compact) -> int:
         method = request.method
@@ -657,7 +539,7 @@ class EngineCore:
 
     def _pin(self, request: Pin) -> None:
         self._scheduler.pin(self._session(request.session), request.on)
-        self._wants_map = True
+        self._teller.wants_map = True
 
     def _focus(self, request: Focus) -> None:
         self._scheduler.focus = self._session(request.session) if request.session else None
@@ -673,7 +555,7 @@ class EngineCore:
             if key == "engine.prefill_chunk":
                 self._scheduler.prefill_chunk = value
             else:
-                self._map_seconds = 1 / min(value, 10)
+                self._teller.map_seconds = 1 / min(value, 10)
         elif key == "engine.keep_closed":
             if not isinstance(value, bool):
                 raise EngineError(f"{key} must be true or false.", "", "bad_request")
@@ -686,7 +568,7 @@ class EngineCore:
             )
 
     def _get_stats(self, request: GetStats) -> None:
-        self._wants_report = True
+        self._teller.wants_report = True
 
     def _shutdown(self, request: Shutdown) -> None:
         self._stopping = True
