@@ -62,7 +62,7 @@ def test_json_lines_end_with_done(home: Path) -> None:
 
 
 def test_what_the_engine_refuses_is_a_sentence(home: Path) -> None:
-    done = halo(home, "chat", "word " * 3000)
+    done = halo(home, "chat", "--set", "compaction.auto=false", "word " * 3000)
     assert (done.returncode, done.stdout) == (4, "")
     assert "the context holds 1024" in done.stderr.replace(",", "")
     assert "Traceback" not in done.stderr
