@@ -81,9 +81,10 @@ class Archive:
         """Whether files are being worked on."""
         return bool(self._jobs)
 
-    def pump(self) -> None:
-        """Between two steps: answer for the files that are finished."""
-        for job in [job for job in self._jobs if job.future.done()]:
+    def pump(self) -> bool:
+        """Between two steps: answer for the files that are finished; whether there were any."""
+        finished = [job for job in self._jobs if job.future.done()]
+        for job in finished:
             self._jobs.remove(job)
             try:
                 value = job.done(job.future.result())
@@ -93,6 +94,7 @@ class Archive:
                 job.reply(None, EngineError(f"{error}.", "See the engine's log.", "engine"))
             else:
                 job.reply(value, None)
+        return bool(finished)
 
     def close(self) -> None:
         """Finish what is being written."""

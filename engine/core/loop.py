@@ -212,7 +212,8 @@ class EngineCore:
                 if self._scheduler.busy:
                     self._step()
                 self._compactor.pump()
-                self._archive.pump()
+                if self._archive.pump():
+                    self._stuck = False  # somebody may have waited for that
                 self._vault.pump()
                 self._tell()
         finally:
