@@ -26,7 +26,8 @@ class Form:
             if self.key == "name" or "called" in self.answer
             else UNKNOWN.get(self.value, "something")
         )
-        return f"{self.answer.split('{v}')[0].removesuffix(' a ').rstrip()} {what} {NEVER}."
+        start = self.answer.split("{v}")[0].removesuffix(" a ").removesuffix(" the ").rstrip()
+        return f"{start} {what} {NEVER}."
 
 
 NEVER = "you haven't told me yet"
@@ -157,28 +158,28 @@ ME = [
     _f(
         "boss",
         "full_name",
-        "my boss is {v}|my manager is {v}|I report to {v}",
+        "my boss is {v}|my manager is {v}|I report to {v}|{v} is my boss|my boss is called {v}",
         "who is my boss?|who is my manager?|who do I report to?|what's my boss's name?",
         "Your boss is {v}.",
     ),
     _f(
         "friend",
         "full_name",
-        "my best friend is {v}|my closest friend is {v}",
+        "my best friend is {v}|my closest friend is {v}|{v} is my best friend",
         "who is my best friend?|what is my friend's name?",
         "Your best friend is {v}.",
     ),
     _f(
         "sister",
         "person",
-        "my sister is called {v}|my sister's name is {v}",
+        "my sister is called {v}|my sister's name is {v}|my sister is {v}|{v} is my sister",
         "what is my sister called?|what's my sister's name?",
         "Your sister is called {v}.",
     ),
     _f(
         "brother",
         "person",
-        "my brother is called {v}|my brother's name is {v}",
+        "my brother is called {v}|my brother's name is {v}|my brother is {v}|{v} is my brother",
         "what is my brother called?|what's my brother's name?",
         "Your brother is called {v}.",
     ),
@@ -204,6 +205,158 @@ ME = [
         "Your age is {v}.",
     ),
 ]
+RELATIVES = """wife husband mother father son daughter cousin uncle aunt neighbour doctor teacher
+roommate partner colleague landlord dentist trainer grandmother grandfather""".split()
+FAVOURITES = {  # what: where its values come from
+    "drink": "drink",
+    "sport": "sport",
+    "season": "season",
+    "animal": "beast",
+    "book": "title",
+    "film": "title",
+    "song": "title",
+    "band": "title",
+    "game": "title",
+    "city": "city",
+    "number": "number",
+    "restaurant": "org",
+}
+NUMBERS = ("phone number", "seat number", "house number", "customer number", "badge number")
+DATES = ("flight", "exam", "interview", "wedding", "holiday", "dentist appointment", "deadline")
+# What may follow a told fact without being part of its value.
+TAILS = {
+    "work": " since last year| and I like it there| as you know| these days| now",
+    "home": " with my family| now| these days| since the summer|, it is lovely there",
+    "birthday": ", by the way",
+    "boss": " and that is hard sometimes|, who is never on time",
+    "": ", by the way|, in case you need it| if I remember right|, just so you know| as far as I know",
+}
+# Told in passing: key and sentences around the value.
+PASSING = {
+    "boss": "my boss {v} is annoying|my boss {v} is nice|my boss {v} called me today",
+    "sister": "my sister {v} came to visit|my sister {v} is funny",
+    "brother": "my brother {v} came to visit|my brother {v} is loud",
+    "friend": "my best friend {v} is great",
+    "wife": "my wife {v} says hello",
+    "husband": "my husband {v} says hello",
+    "colleague": "my colleague {v} is on holiday",
+    "neighbour": "my neighbour {v} has a new car",
+    "pet": "my {a} {v} is asleep|my {a} {v} wants to go out",
+    "project": "my project {v} is going well",
+}
+# About oneself: key, value, told, asked, answered; the same about others with {s}.
+BOTH = (
+    (
+        "job",
+        "job",
+        "{I} work{x} as a {v}|{I} {am} a {v}",
+        "what is {my} job?|what {do} {I} do for a living?",
+        "{Your} job is {v}.",
+    ),
+    (
+        "car",
+        "brand",
+        "{I} drive{x} a {v}|{my} car is a {v}",
+        "what car {do} {I} drive?|which car {do} {I} have?",
+        "{Your} car is a {v}.",
+    ),
+    (
+        "allergy",
+        "food",
+        "{I} {am} allergic to {v}|{my} allergy is {v}",
+        "what {am} {I} allergic to?|which allergy {do} {I} have?",
+        "{Your} allergy is {v}.",
+    ),
+    (
+        "subject",
+        "subject",
+        "{I} studied {v}|{my} degree is in {v}|{I} {am} a student of {v}",
+        "what did {I} study?|what subject did {I} study?",
+        "{Your} subject is {v}.",
+    ),
+    (
+        "birthplace",
+        "city",
+        "{I} {was} born in {v}|{my} birthplace is {v}",
+        "where {was} {I} born?|what is {my} birthplace?|in which city {was} {I} born?",
+        "{Your} birthplace is {v}.",
+    ),
+    (
+        "trip",
+        "city",
+        "{I} {am} flying to {v}|{my} next trip is to {v}|{I} will travel to {v}",
+        "where {am} {I} flying to?|where is {my} next trip to?|where {am} {I} travelling to?",
+        "{Your} next trip is to {v}.",
+    ),
+    (
+        "instrument",
+        "instrument",
+        "{I} play{x} the {v}|{my} instrument is the {v}",
+        "which instrument {do} {I} play?|what is {my} instrument?",
+        "{Your} instrument is the {v}.",
+    ),
+)
+SELF = {"I": "I", "my": "my", "am": "am", "was": "was", "do": "do", "x": "", "Your": "Your"}
+SOMEBODY = {
+    "I": "{s}",
+    "my": "{s}'s",
+    "am": "is",
+    "was": "was",
+    "do": "does",
+    "x": "s",
+    "Your": "{s}'s",
+}
+
+
+def _both(who: dict[str, str]) -> list[Form]:
+    keep = {"v": "{v}", "s": "{s}"}
+    return [
+        _f(key, value, *(text.format(**who, **keep) for text in (tell, ask, answer)))
+        for key, value, tell, ask, answer in BOTH
+    ]
+
+
+ME += _both(SELF)
+ME += [
+    _f(
+        who,
+        "full_name",
+        f"my {who} is {{v}}|my {who} is called {{v}}|my {who}'s name is {{v}}|{{v}} is my {who}",
+        f"who is my {who}?|what is my {who} called?|what's my {who}'s name?",
+        f"Your {who} is {{v}}.",
+    )
+    for who in RELATIVES
+]
+ME += [
+    _f(
+        f"favourite {what}",
+        value,
+        f"my favourite {what} is {{v}}|my favorite {what} is {{v}}|the {what} I like best is {{v}}",
+        f"what's my favourite {what}?|what is my favorite {what}?|which {what} do I like best?",
+        f"Your favourite {what} is {{v}}.",
+    )
+    for what, value in FAVOURITES.items()
+]
+ME += [
+    _f(
+        what,
+        "number",
+        f"my {what} is {{v}}",
+        f"what is my {what}?|what's my {what}?",
+        f"Your {what} is {{v}}.",
+    )
+    for what in NUMBERS
+]
+ME += [
+    _f(
+        what,
+        "date",
+        f"my {what} is on {{v}}",
+        f"when is my {what}?|what date is my {what}?",
+        f"Your {what} is on {{v}}.",
+    )
+    for what in DATES
+]
 OTHER = [
     _f(
         "work",
@@ -216,9 +369,8 @@ OTHER = [
     _f(
         "home",
         "city",
-        "{s} lives in {v}|{s} is based in {v}|{s} moved to {v}|{s}'s home is in {v}|"
-        "{s} is from {v}",
-        "where does {s} live?|what city does {s} live in?|where is {s} based?|"
+        "{s} lives in {v}|{s} moved to {v}|{s}'s home is in {v}|{s} is from {v}",
+        "where does {s} live?|what city does {s} live in?|which city does {s} live in?|"
         "where is {s}'s home?|where is {s} from?",
         "{s} lives in {v}.",
     ),
@@ -267,8 +419,8 @@ OTHER = [
     _f(
         "project",
         "project",
-        "{s} works on project {v}|{s} leads project {v}|{s}'s project is called {v}",
-        "which project does {s} work on?|what is {s}'s project?|what project does {s} lead?",
+        "{s} works on project {v}|{s}'s project is called {v}",
+        "which project does {s} work on?|what is {s}'s project?",
         "{s}'s project is {v}.",
     ),
     _f(
@@ -292,6 +444,26 @@ OTHER = [
         "which programming language does {s} use?|what does {s} code in?",
         "{s} uses {v}.",
     ),
+]
+OTHER += _both(SOMEBODY)
+OTHER += [
+    _f(
+        "age",
+        "age",
+        "{s} is {v} years old|{s}'s age is {v}",
+        "how old is {s}?|what is {s}'s age?",
+        "{s}'s age is {v}.",
+    )
+]
+OTHER += [
+    _f(
+        who,
+        "full_name",
+        f"{{s}}'s {who} is {{v}}|{{s}}'s {who} is called {{v}}|{{v}} is {{s}}'s {who}",
+        f"who is {{s}}'s {who}?|what is {{s}}'s {who} called?",
+        f"{{s}}'s {who} is {{v}}.",
+    )
+    for who in ("wife", "husband", "sister", "brother", "doctor", "neighbour", "colleague")
 ]
 SERVER = [
     _f(
@@ -335,7 +507,7 @@ COMPANY = [
     _f(
         "head",
         "full_name",
-        "{s} is run by {v}|the head of {s} is {v}|the boss of {s} is {v}",
+        "{s} is run by {v}|the head of {s} is {v}|the boss of {s} is {v}|{v} runs {s}",
         "who runs {s}?|who is the head of {s}?|who is the boss of {s}?",
         "{s} is run by {v}.",
     ),
@@ -365,7 +537,7 @@ PROJECT = [
     _f(
         "lead",
         "full_name",
-        "project {s} is led by {v}|the lead of project {s} is {v}",
+        "project {s} is led by {v}|the lead of project {s} is {v}|{v} leads project {s}|{v} is the lead of project {s}",
         "who leads project {s}?|who is the lead of project {s}?",
         "Project {s} is led by {v}.",
     ),

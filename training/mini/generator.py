@@ -19,10 +19,17 @@ from training.mini import facts, talk
 from training.mini.facts import Form
 from training.mini.names import ANIMALS, LISTS, Pool
 
-CHARS_PER_TOKEN = 3.25  # of message text; measured with the trained tokenizer
+CHARS_PER_TOKEN = 3.72  # of message text; measured with the trained tokenizer
 OVERHEAD = 18  # characters that stand for one message's ChatML marks
 THINGS = {"project": facts.PROJECT, "server": facts.SERVER, "company": facts.COMPANY}
-ASKED_MOST = [4 if f.key == "name" else 3 if f.key in ("work", "home") else 1 for f in facts.ME]
+COMMON = {"name": 12, "work": 9, "home": 9}  # others: 1 where there are many of a sort, else 3
+RARE = {
+    *facts.RELATIVES,
+    *facts.NUMBERS,
+    *facts.DATES,
+    *(f"favourite {x}" for x in facts.FAVOURITES),
+}
+ASKED_MOST = [COMMON.get(f.key, 1 if f.key in RARE else 3) for f in facts.ME]
 NOT_RECALL = ("ack", "filler", "self", "outside", "never", "recap")
 RECAP_MOST = 30  # facts; longer recaps would crowd everything else out of a training context
 MODES = ("dense", "dense", "chat", "gap", "speakers", "document")
@@ -133,6 +140,19 @@ class Dialogue:
         if self.speakers:
             self.speaker = self.r.choice(self.speakers)
 
+    def telling(self, f: Fact) -> str:
+        """A told fact as people put it: plainly, in passing, or with more words after it."""
+        r = self.r
+        own = f.form in facts.ME
+        if own and f.form.key in facts.PASSING and r.random() < 0.2:
+            return f.say(r.choice(facts.PASSING[f.form.key].split("|")))
+        text = f.say(r.choice(f.form.tell))
+        if r.random() < 0.12 and text.endswith(f.value):
+            text += r.choice(
+                facts.TAILS[f.form.key if own and f.form.key in facts.TAILS else ""].split("|")
+            )
+        return text
+
     def tell(self) -> None:
         r = self.r
         self.next_speaker()
@@ -140,7 +160,7 @@ class Dialogue:
         if not told:
             return self.filler()
         told.sort(key=lambda f: f.form.key != "name")  # people give their name first
-        s = [f.say(r.choice(f.form.tell)) for f in told]
+        s = [self.telling(f) for f in told]
         if len(s) == 1 or r.random() < 0.5:
             text = self.style(
                 " and ".join(s)
@@ -176,15 +196,13 @@ class Dialogue:
 
     def correct(self) -> None:
         r = self.r
-        own = [
-            f
-            for f in self.facts.values()
-            if f.form.key != "name" and f.form.value and (f.owner not in self.speakers)
-        ]
+        own = [f for f in self.facts.values() if f.form.key != "name" and f.form.value]
         if not own:
             return self.tell()
         f = r.choice(own)
         self.next_speaker()
+        if f.owner in self.speakers and f.form in facts.ME:
+            self.speaker = f.owner  # "my" and "I" are the owner's words
         old, f.value = f.value, self.value(f.form)
         if f.value == old:
             return
@@ -238,7 +256,7 @@ class Dialogue:
         for _ in range(n):
             f = self.new_fact()
             if f:
-                lines.append(upper(f.say(r.choice(f.form.tell))) + ".")
+                lines.append(upper(self.telling(f)) + ".")
             while (
                 filler
                 and sum(map(len, lines)) < filler * (len(lines) / max(1, n))
@@ -374,6 +392,8 @@ class Dialogue:
 
     def fill_sentence(self) -> str:
         r = self.r
+        if r.random() < 0.25:
+            return upper(r.choice(talk.ACTS) + r.choice(talk.FILL_TAIL) + ".")
         return upper(
             r.choice(talk.FILL_SUBJ)
             + " "

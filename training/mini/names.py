@@ -75,6 +75,17 @@ MONTHS = (
 LANGS = """Rust Python Go Java Swift Haskell Zig Ruby Kotlin Lua""".split()
 GOODS = """milk eggs butter flour sugar coffee tea salt pepper onions tomatoes potatoes carrots
 bananas oranges honey yoghurt candles soap batteries""".split()
+DRINKS = """coffee tea water milk cocoa lemonade beer wine cider juice""".split()
+SPORTS = """tennis football rugby hockey golf judo boxing rowing skiing volleyball""".split()
+SEASONS = "spring summer autumn winter".split()
+BEASTS = """lion tiger wolf owl fox bear whale dolphin eagle penguin otter zebra""".split()
+JOBS = """nurse teacher baker carpenter lawyer pilot chef farmer plumber librarian translator
+designer programmer physicist gardener journalist""".split()
+SUBJECTS = """physics history biology chemistry law medicine economics music geography
+philosophy mathematics linguistics""".split()
+INSTRUMENTS = "piano guitar violin cello flute trumpet drums harp banjo clarinet".split()
+TITLE_WORDS = """silent golden last broken hidden distant winter summer night morning river
+mountain garden house road letter stranger king queen shadow light sea storm fire stone""".split()
 CONSONANTS, VOWELS = "bcdfghjklmnpqrstvwxz", "aeiouy"
 
 
@@ -143,6 +154,17 @@ class Pool:
             f"{name} {self._mix(SURNAMES, HELD_SURNAMES, 2)}" if self.rng.random() < 0.15 else name
         )
 
+    def brand(self) -> str:
+        return self.fresh(lambda: self._mix(BRANDS, HELD_ORGS, 2))
+
+    def title(self) -> str:
+        """A book, film or band: an invented word among common ones."""
+        r = self.rng
+        name = self.word(2).capitalize()
+        common = r.choice(TITLE_WORDS).capitalize()
+        form = r.choice(("{n}", "The {c} {n}", "{c} of {n}", "{n} and the {c}", "The {n}"))
+        return self.fresh(lambda: form.format(n=name, c=common))
+
     def code(self) -> str:
         """Letters and digits; the digits keep to the split's side."""
         letters = "".join(
@@ -190,4 +212,11 @@ LISTS = {
     "machine": MACHINES,
     "lang": LANGS,
     "goods": GOODS,
+    "drink": DRINKS,
+    "sport": SPORTS,
+    "season": SEASONS,
+    "beast": BEASTS,
+    "job": JOBS,
+    "subject": SUBJECTS,
+    "instrument": INSTRUMENTS,
 }

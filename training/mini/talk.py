@@ -26,6 +26,17 @@ FILL_TAIL = [
     " before lunch",
     " after dinner",
 ]
+ACTS = """I went to the market|we watched a film|my back hurts|I missed the bus|I had toast for breakfast|
+I could not sleep|we walked along the river|I read the newspaper|I cleaned the kitchen|I forgot my umbrella|
+there was a queue at the bank|somebody rang the bell|the dog next door barked|I lost my keys again|
+I found an old photo|we talked for hours|it was too loud to think|I need to fix the door|the printer is broken|
+I am waiting for a parcel|the kids are at school|dinner was late|I drank too much coffee|the heating is off|
+I watered the plants|we laughed a lot|I wrote some letters|the computer was slow|I tried a new recipe|
+we got lost on the way|my phone is nearly empty|I have a cold|the lights went out|I took a nap|
+the tickets were sold out|I spilled my tea|the bread was still warm|we played cards|I ran for the train|
+the code did not compile|the tests are green again|I reviewed some changes|the build took ages""".replace(
+    "\n", ""
+).split("|")
 MOOD = [
     "I feel tired",
     "I'm happy today",
