@@ -102,6 +102,43 @@ class SessionsConfig(msgspec.Struct, forbid_unknown_fields=True):
     swap_disk_mib: Whole = 8192
 
 
+ENTITY_TYPES = (
+    "person organisation location product event date quantity topic creative_work misc "
+    "hardware gpu_feature optimization_technique algorithm software_framework performance_metric "
+    "memory_pattern kernel_operation model_architecture constraint data_structure research_paper"
+).split()
+RELATION_TYPES = (
+    "WORKS_AT LIVES_IN KNOWS RELATED_TO LIKES DISLIKES OWNS MEMBER_OF LOCATED_IN BORN_ON PART_OF "
+    "CREATED USES PLANS HAPPENED_ON VISITED STUDIES "
+    "TARGETS IS_FEATURE_OF IMPLEMENTS IMPROVES REDUCES MEASURES LIMITS IS_PART_OF BUILDS_ON "
+    "EXTENDS ENABLES REQUIRES INTRODUCES VALIDATES COMPETES_WITH OPTIMIZES ELIMINATES "
+    "COULD_IMPROVE PORTS_TO"
+).split()
+TypeName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]
+
+
+class MemoryConfig(msgspec.Struct, forbid_unknown_fields=True):
+    """[memory]: what is remembered of what was said, where, and how agents get it."""
+
+    enabled: bool = True
+    url: str = ""  # "" = embedded in the data folder
+    tls_ca: str = ""  # a CA file for falkors:// addresses
+    your_name: str = ""
+    extractor: str = ""  # folders; "" = those shipped
+    embedder: str = ""
+    threads: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2
+    min_confidence: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
+    auto_recall: bool = True
+    recall_tokens: Annotated[int, msgspec.Meta(ge=32, le=65536)] = 320
+    query_seconds: Annotated[float, msgspec.Meta(gt=0, le=600)] = 5.0
+    entity_types: list[TypeName] = msgspec.field(default_factory=lambda: list(ENTITY_TYPES))
+    relation_types: list[TypeName] = msgspec.field(default_factory=lambda: list(RELATION_TYPES))
+    functional: list[TypeName] = msgspec.field(
+        default_factory=lambda: ["WORKS_AT", "LIVES_IN", "BORN_ON"]
+    )
+    opposites: list[str] = msgspec.field(default_factory=lambda: ["LIKES/DISLIKES"])
+
+
 class ChatConfig(msgspec.Struct, forbid_unknown_fields=True):
     """[chat]: how people and agents talk."""
 
@@ -118,6 +155,7 @@ class AgentConfig(msgspec.Struct, forbid_unknown_fields=True):
     colour: Colour = ""
     tools: list[str] = msgspec.field(default_factory=list)
     sampling: dict[str, Any] = msgspec.field(default_factory=dict)  # keys of [sampling]
+    memory: Literal["shared", "own", "sealed", "off"] = "shared"
 
 
 class UiConfig(msgspec.Struct, forbid_unknown_fields=True):
@@ -149,6 +187,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True):
     sampling: Sampling = msgspec.field(default_factory=Sampling)
     compaction: CompactionConfig = msgspec.field(default_factory=CompactionConfig)
     sessions: SessionsConfig = msgspec.field(default_factory=SessionsConfig)
+    memory: MemoryConfig = msgspec.field(default_factory=MemoryConfig)
     chat: ChatConfig = msgspec.field(default_factory=ChatConfig)
     agents: list[AgentConfig] = msgspec.field(default_factory=_default_agents)
     ui: UiConfig = msgspec.field(default_factory=UiConfig)
@@ -170,6 +209,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "sampling": Sampling,
     "compaction": CompactionConfig,
     "sessions": SessionsConfig,
+    "memory": MemoryConfig,
     "chat": ChatConfig,
     "ui": UiConfig,
 }
