@@ -198,6 +198,9 @@ def main() -> None:
     ap.add_argument("--tokenizer", default="training/out/tokenizer.json")
     ap.add_argument("--init", help="checkpoint to start from")
     ap.add_argument("--seconds", type=float, default=420, help="training time, compiling included")
+    ap.add_argument(
+        "--start-part", type=float, default=0.0, help="where in the mix of lengths to begin"
+    )
     ap.add_argument("--step-tokens", type=int, default=65536)
     ap.add_argument("--producers", type=int, default=13)
     ap.add_argument("--device", default="cuda")
@@ -216,7 +219,7 @@ def main() -> None:
     os.makedirs(a.out, exist_ok=True)
     start = time.time()
     ctx = mp.get_context("spawn")
-    part = ctx.Value("d", 0.0)
+    part = ctx.Value("d", a.start_part)
     queues = {t: ctx.Queue(maxsize=8) for t in LENGTHS}
     workers = [
         ctx.Process(
@@ -254,7 +257,7 @@ def main() -> None:
     mu = Stacked(mats)
     ad = torch.optim.Adam(rest, a.adam, betas=(0.9, 0.98), foreach=True)
     rng = np.random.default_rng(a.seed)
-    tokens = step = starved = 0
+    tokens, step, starved = saved["tokens"] if saved else 0, 0, 0
     saved_at = 0.0
     tally = torch.zeros(4, device=a.device)
     mark, mark_tokens = time.time(), 0
@@ -263,8 +266,8 @@ def main() -> None:
         flush=True,
     )
     while (spent := (time.time() - start) / a.seconds) < 1:
-        part.value = spent
-        weights = np.array(mix(spent), dtype=float)
+        part.value = a.start_part + (1 - a.start_part) * spent
+        weights = np.array(mix(part.value), dtype=float)
         t = int(rng.choice(LENGTHS, p=weights / weights.sum()))
         try:
             x, sel, ww = queues[t].get_nowait()

@@ -86,6 +86,9 @@ philosophy mathematics linguistics""".split()
 INSTRUMENTS = "piano guitar violin cello flute trumpet drums harp banjo clarinet".split()
 TITLE_WORDS = """silent golden last broken hidden distant winter summer night morning river
 mountain garden house road letter stranger king queen shadow light sea storm fire stone""".split()
+WHOLE = (PEOPLE, PEOPLE, CITIES, SURNAMES, ORGS, BRANDS, FOODS, HOBBIES, MACHINES, JOBS, MONTHS)
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+ODD = ["é", "ö", "ü", "ä", "ñ", "ç", "ø", "å", "-", "'", "2", "7"]
 CONSONANTS, VOWELS = "bcdfghjklmnpqrstvwxz", "aeiouy"
 
 
@@ -104,17 +107,42 @@ class Pool:
                 CODA
             )
         while True:
-            if r.random() < 0.7:
-                w = "".join(r.choice(TRAIN_ONSET) + r.choice(NUCLEUS) for _ in range(n)) + r.choice(
-                    CODA
-                )
-            else:  # any letters: copying must not depend on the syllables above
-                w = "".join(
-                    r.choice(VOWELS if (i + n) % 2 or r.random() < 0.2 else CONSONANTS)
-                    for i in range(r.randint(3, 8))
-                )
+            w = self._word(n)
             if not HELD_WORD.fullmatch(w) and w.capitalize() not in HELD_ALL:
                 return w
+
+    def _word(self, n: int) -> str:
+        """Many ways to make a word: copying must not depend on syllables, and every letter token of
+        the tokenizer must come up as part of some name."""
+        r = self.rng
+        roll = r.random()
+        if roll < 0.35:
+            return "".join(r.choice(TRAIN_ONSET) + r.choice(NUCLEUS) for _ in range(n)) + r.choice(
+                CODA
+            )
+        if roll < 0.55:  # any onset, after another vowel or coda
+            onsets = TRAIN_ONSET + HELD_ONSET
+            return "".join(
+                r.choice(onsets) + r.choice([*NUCLEUS, "y"]) + r.choice(("", "", *CODA))
+                for _ in range(n)
+            )
+        if roll < 0.8:  # pieces of real words
+            return "".join(self._piece() for _ in range(r.choice((2, 2, 3))))[:12]
+        if roll < 0.9:
+            return "".join(
+                r.choice(VOWELS if (i + n) % 2 or r.random() < 0.2 else CONSONANTS)
+                for i in range(r.randint(3, 8))
+            )
+        if roll < 0.97:
+            return "".join(r.choice(LETTERS) for _ in range(r.randint(2, 8)))
+        w = "".join(r.choice(LETTERS) for _ in range(r.randint(2, 4)))
+        return w + r.choice(ODD) + "".join(r.choice(LETTERS) for _ in range(r.randint(1, 3)))
+
+    def _piece(self) -> str:
+        w = self.rng.choice(self.rng.choice(WHOLE)).lower()
+        n = min(len(w), self.rng.choice((2, 3, 3, 4)))
+        at = self.rng.randint(0, len(w) - n)
+        return w[at : at + n]
 
     def fresh(self, make) -> str:
         for _ in range(50):
