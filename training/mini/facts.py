@@ -231,6 +231,8 @@ TAILS = {
     "boss": " and that is hard sometimes|, who is never on time",
     "": ", by the way|, in case you need it| if I remember right|, just so you know| as far as I know",
 }
+OURS = {"home", "boss", "pet", "project", "doctor", "landlord", "neighbour", "teacher", "holiday",
+        "house number", "wedding", "trip"}  # fmt: skip
 # Told in passing: key and sentences around the value.
 PASSING = {
     "boss": "my boss {v} is annoying|my boss {v} is nice|my boss {v} called me today",
@@ -554,4 +556,18 @@ LISTS = [
     ("packing list", "machine"),
     ("list of hobbies", "hobby"),
     ("menu", "food"),
+    ("kids", "person"),
+    ("colleagues", "person"),
 ]
+GROUPS = {
+    name: _f(
+        name,
+        "",
+        f"my {name} are called {{v}}|I have {{{{n}}}} {name}, {{v}}|my {name} are {{v}}|"
+        f"I have {{{{n}}}} {name} called {{v}}",
+        f"what are my {name} called?|what are the names of my {name}?|who are my {name}?",
+        f"Your {name} are called {{v}}.",
+    )
+    for name, words in LISTS
+    if words == "person"
+}

@@ -13,6 +13,7 @@ nothing is recalled).
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import dataclass
 
 from training.mini import facts, talk
@@ -64,6 +65,7 @@ class Dialogue:
         self.persona = ""
         self.people: list[str] = []
         self.things: dict[str, list[str]] = {"project": [], "server": [], "company": []}
+        self.he: dict[str, bool] = {}  # which pronoun somebody goes by
         self.lower = False  # a user who never types a capital
         self.speakers: list[str] = []  # named users of this conversation; empty: one nameless user
         self.speaker = "me"
@@ -147,15 +149,68 @@ class Dialogue:
         if own and f.form.key in facts.PASSING and r.random() < 0.2:
             return f.say(r.choice(facts.PASSING[f.form.key].split("|")))
         text = f.say(r.choice(f.form.tell))
+        if own and f.form.key in facts.OURS and r.random() < 0.1:
+            text = re.sub(r"^my ", "our ", re.sub(r"^I (?=live|moved)", "we ", text))
         if r.random() < 0.12 and text.endswith(f.value):
             text += r.choice(
                 facts.TAILS[f.form.key if own and f.form.key in facts.TAILS else ""].split("|")
             )
         return text
 
+    def one_more(self, f: Fact) -> Fact | None:
+        """Another fact about the one whom `f` is about."""
+        forms = next(g for g in (facts.ME, facts.OTHER, *THINGS.values()) if f.form in g)
+        free = [
+            x
+            for x in forms
+            if (f.owner, x.key, "") not in self.facts and x.key not in ("pet", "name")
+        ]
+        if not free:
+            return None
+        form = self.r.choice(free)
+        g = Fact(form, f.owner, f.subject, self.value(form))
+        self.facts[g.owner, form.key, ""] = g
+        return g
+
+    def tell_about(self) -> None:
+        """Two or three facts about one person or thing in a sentence, the subject named once."""
+        first = self.new_fact()
+        if first is None:
+            return self.filler()
+        told = [first]
+        for _ in range(self.r.choice((1, 1, 2))):
+            more = self.one_more(first)
+            if more:
+                told.append(more)
+        text = self.telling(first)
+        for i, f in enumerate(told[1:]):
+            joint = " and " if i == len(told) - 2 else ", "
+            text += joint + self.elided(f.say(self.r.choice(f.form.tell)), f, text)
+        self.user(self.style(text) + self.r.choice((".", ".", "", "!")))
+        said = " ".join(upper(f.say(f.form.answer)) for f in told)
+        self.reply(self.r.choice(("Got it. ", "Noted. ", "Thanks. ", "Okay. ")) + said, "ack")
+
+    def elided(self, text: str, f: Fact, before: str) -> str:
+        """`text` as people go on after `before`: no subject, or a pronoun in its place."""
+        r = self.r
+        if f.form in facts.ME:
+            drop = text.startswith("I ") and before.startswith(("I ", "I'm "))
+            return text[2:] if drop and r.random() < 0.8 else text
+        whole = r"(?:project |server )?" + re.escape(f.subject)
+        if f.form in facts.OTHER:
+            he = self.he.setdefault(f.subject, r.random() < 0.5)
+            if re.match(rf"{whole} ", text):
+                gone = before.startswith(f.subject + " ") and r.random() < 0.6
+                return re.sub(rf"^{whole} ", "" if gone else "he " if he else "she ", text)
+            return re.sub(rf"^{whole}'s ", "his " if he else "her ", text)
+        text = re.sub(rf"^the (\w+(?: office)?) of {whole}", r"its \1", text)
+        return re.sub(rf"^{whole} ", "it ", text)
+
     def tell(self) -> None:
         r = self.r
         self.next_speaker()
+        if r.random() < 0.25:
+            return self.tell_about()
         told = [f for f in (self.new_fact() for _ in range(r.choice((1, 1, 1, 2, 2, 3)))) if f]
         if not told:
             return self.filler()
@@ -230,9 +285,13 @@ class Dialogue:
         key = (self.speaker, name, "")
         if key in self.facts:
             return self.ask(self.facts[key])
-        items = r.sample(LISTS[words], r.randint(2, 4))
+        count = r.randint(2, 4)
+        if words == "person":
+            items = [self.case(self.p.person()) for _ in range(count)]
+        else:
+            items = r.sample(LISTS[words], count)
         text = ", ".join(items[:-1]) + " and " + items[-1]
-        form = Form(
+        form = facts.GROUPS.get(name) or Form(
             name,
             "",
             (f"my {name} is {{v}}", f"on my {name} are {{v}}", f"please keep my {name}: {{v}}"),
@@ -245,7 +304,8 @@ class Dialogue:
             f"Your {name}: {{v}}.",
         )
         f = self.facts[key] = Fact(form, self.speaker, self.speaker, text)
-        self.user(self.style(f.say(r.choice(form.tell))) + ".")
+        said = f.say(r.choice(form.tell)).replace("{n}", ("two", "three", "four")[count - 2])
+        self.user(self.style(said) + ".")
         self.reply("Got it. " + f.say(form.answer), "ack")
 
     def notes(self, n: int, filler: int = 0) -> None:
