@@ -37,7 +37,7 @@ bench: setup  ## the throughput bench
 asan: setup-dev  ## C++ tests under address and undefined-behaviour sanitizers
 	$(PY) scripts/asan.py
 
-setup: $(STAMPS)/runtime $(STAMPS)/native-$(BACKEND) $(STAMPS)/binding $(STAMPS)/app
+setup: $(STAMPS)/runtime $(STAMPS)/native-$(BACKEND) $(STAMPS)/binding $(STAMPS)/graph $(STAMPS)/app
 
 setup-dev: $(STAMPS)/dev setup
 
@@ -61,6 +61,9 @@ $(STAMPS)/native-$(BACKEND): $(NATIVE) scripts/build_native.py | $(STAMPS)/build
 
 $(STAMPS)/binding: native/llama.txt scripts/build_binding.py | $(STAMPS)/runtime
 	@echo "halo-tui: llama-cpp-python binding" && $(PY) scripts/build_binding.py && touch $@
+
+$(STAMPS)/graph: requirements/graph.txt scripts/build_graph.py | $(STAMPS)/build
+	@$(PY) scripts/build_graph.py && touch $@
 
 $(STAMPS)/app: pyproject.toml | $(STAMPS)/build
 	@$(PIP) --no-deps --no-build-isolation -e . && touch $@

@@ -1,0 +1,253 @@
+"""The connection to FalkorDB: parameterised queries in, plain rows out, faults as sentences."""
+
+from __future__ import annotations
+
+import math
+import re
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import redis
+from falkordb import Edge, FalkorDB, Node, Path
+from falkordb.graph import Graph
+
+from agents.memory.errors import MemoryDown, QueryError
+from agents.memory.types import Table
+
+GRAPH = "memory"
+CONNECT_SECONDS = 5.0
+IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+Row = list[Any]
+
+
+class GraphDB:
+    """One graph of one database. Safe to use from several threads."""
+
+    def __init__(self, database: FalkorDB, name: str = GRAPH, where: str = "") -> None:
+        self.name = name
+        self.where = where
+        self._database = database
+        self._graph: Graph = database.select_graph(name)
+        self._lock = threading.Lock()
+
+    @classmethod
+    def on_socket(cls, socket: str, name: str = GRAPH) -> GraphDB:
+        """The embedded server's graph."""
+        return cls(_connect(unix_socket_path=socket), name, socket)
+
+    @classmethod
+    def at_url(cls, url: str, tls_ca: str = "") -> GraphDB:
+        """A server's graph: falkor://user:password@host:port/graph, falkors:// with TLS."""
+        parts = urlsplit(url)
+        if parts.scheme not in ("falkor", "falkors") or not parts.hostname:
+            raise MemoryDown(
+                f"memory.url '{without_password(url)}' is no address of a FalkorDB server.",
+                "Write falkor://user:password@host:6379/graph, or falkors:// for TLS.",
+            )
+        options: dict[str, Any] = {
+            "host": parts.hostname,
+            "port": parts.port or 6379,
+            "username": parts.username,
+            "password": parts.password,
+        }
+        if parts.scheme == "falkors":
+            options["ssl"] = True
+            if tls_ca:
+                options["ssl_ca_certs"] = tls_ca
+        name = parts.path.strip("/") or GRAPH
+        return cls(_connect(**options), name, without_password(url))
+
+    def close(self) -> None:
+        """Drop the connections."""
+        self._database.connection.close()
+
+    def ping(self) -> None:
+        """Raises MemoryDown when the server does not answer."""
+        try:
+            self._database.connection.ping()
+        except (redis.RedisError, OSError) as error:
+            raise down(error, self.where) from error
+
+    def exists(self) -> bool:
+        """Whether anything was ever written."""
+        try:
+            return self.name in self._database.list_graphs()
+        except (redis.RedisError, OSError) as error:
+            raise down(error, self.where) from error
+
+    def write(self, query: str, /, **parameters: Any) -> list[Row]:
+        """Run a query that may change the graph. Returns its rows."""
+        with self._lock:
+            return self._run(query, parameters, read_only=False, timeout=None)
+
+    def read(self, query: str, /, **parameters: Any) -> list[Row]:
+        """Run a query that only reads. Returns its rows."""
+        return self._run(query, parameters, read_only=True, timeout=None)
+
+    def ensure(self, query: str) -> None:
+        """Make or drop an index; one that is there, or gone, already is fine."""
+        try:
+            self.write(query)
+        except QueryError as error:
+            text = str(error).lower()
+            if "already indexed" not in text and "no such index" not in text:
+                raise
+
+    def table(
+        self,
+        query: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        read_only: bool = True,
+        timeout: float = 5.0,
+        limit: int = 1000,
+    ) -> Table:
+        """Run a person's query. Raises QueryError with what the database says of it."""
+        started = time.monotonic()
+        run = self._graph.ro_query if read_only else self._graph.query
+        if not query.strip():
+            raise QueryError("The query is empty.", "Try MATCH (e:Entity) RETURN e.name LIMIT 10.")
+        try:
+            result = run(
+                clean(query), cleaned(parameters or {}), timeout=max(1, int(timeout * 1000))
+            )
+        except redis.ResponseError as error:
+            raise refused(error, timeout) from error
+        except (redis.RedisError, OSError) as error:
+            raise down(error, self.where) from error
+        rows = result.result_set
+        return Table(
+            tuple(str(column[1]) for column in result.header),
+            tuple(tuple(plain(value) for value in row) for row in rows[:limit]),
+            time.monotonic() - started,
+            len(rows) > limit,
+        )
+
+    def _run(
+        self, query: str, parameters: Mapping[str, Any], read_only: bool, timeout: int | None
+    ) -> list[Row]:
+        run = self._graph.ro_query if read_only else self._graph.query
+        try:
+            rows: list[Row] = run(query, cleaned(parameters) or None, timeout=timeout).result_set
+            return rows
+        except redis.ResponseError as error:
+            text = str(error)
+            if read_only and (
+                "Invalid graph operation on empty key" in text or "empty key" in text
+            ):
+                return []  # nothing was ever written
+            if text.startswith(("LOADING", "MISCONF", "OOM", "NOAUTH", "WRONGPASS", "READONLY")):
+                raise down(error, self.where) from error
+            raise QueryError(f"The graph database refused a query: {text}.") from error
+        except (redis.RedisError, OSError) as error:
+            raise down(error, self.where) from error
+
+
+def _connect(**options: Any) -> FalkorDB:
+    where = str(options.get("host") or "the embedded server")
+    try:
+        return FalkorDB(socket_connect_timeout=CONNECT_SECONDS, **options)
+    except (redis.RedisError, OSError) as error:
+        raise down(error, where) from error
+
+
+def down(error: Exception, where: str) -> MemoryDown:
+    """The sentence for a database that cannot be used."""
+    text = str(error).rstrip(".")
+    if isinstance(error, redis.AuthenticationError) or text.startswith(("NOAUTH", "WRONGPASS")):
+        return MemoryDown(
+            f"The graph database at {where} refused the name or password.",
+            "Correct memory.url: falkor://user:password@host:port/graph.",
+        )
+    return MemoryDown(
+        f"The graph database does not answer: {text}.",
+        "What is said waits on disk and is taken in when it is back.",
+    )
+
+
+def refused(error: redis.ResponseError, timeout: float) -> QueryError:
+    """The sentence for a person's query that failed."""
+    text = str(error).rstrip(".")
+    if "timed out" in text.lower():
+        return QueryError(
+            f"The query took longer than {timeout:g} s and was stopped.",
+            "Add a LIMIT, or raise memory.query_seconds.",
+        )
+    if "read-only" in text.lower() or "GRAPH.RO_QUERY" in text:
+        return QueryError(
+            "The query would change the graph, and this is read-only.", "Allow writing first."
+        )
+    if "empty key" in text:
+        return QueryError("The memory is empty.", "Talk to an agent, or ingest a file.")
+    return QueryError(f"{text[:1].upper()}{text[1:]}.")
+
+
+def name_of(identifier: str) -> str:
+    """A relation type or label as it may stand in a query; never text that somebody said."""
+    if not IDENTIFIER.fullmatch(identifier):
+        raise QueryError(f"'{identifier}' is no name of a relation.")
+    return f"`{identifier}`"
+
+
+def without_password(url: str) -> str:
+    """An address as it may be shown."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    host = f"{parts.username or ''}:…@{parts.hostname}"
+    if parts.port:
+        host += f":{parts.port}"
+    return urlunsplit((parts.scheme, host, parts.path, "", ""))
+
+
+def clean(text: str) -> str:
+    """Text as the database can hold it: no NUL (it ends a query), no half surrogates."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
+
+
+def cleaned(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters as the client can write them."""
+    return {key: _clean(value) for key, value in parameters.items()}
+
+
+def _clean(value: Any) -> Any:
+    match value:
+        case str():
+            return clean(value)
+        case bool() | None | int():
+            return value
+        case float():
+            return value if math.isfinite(value) else None
+        case Mapping():
+            return {key: _clean(part) for key, part in value.items()}
+        case Iterable():
+            return [_clean(part) for part in value]
+        case _:
+            return float(value)
+
+
+def plain(value: Any) -> object:
+    """A result's cell: what JSON can hold; nodes and edges without their vectors."""
+    match value:
+        case Node():
+            return {"labels": list(value.labels or ()), **_properties(value.properties)}
+        case Edge():
+            return {"relation": value.relation, **_properties(value.properties)}
+        case Path():
+            return [plain(part) for part in (*value.nodes(), *value.edges())]
+        case dict():
+            return {str(key): plain(part) for key, part in value.items()}
+        case str() | int() | float() | bool() | None:
+            return value
+        case Sequence():
+            return [plain(part) for part in value]
+        case _:
+            return str(value)
+
+
+def _properties(properties: Mapping[str, Any]) -> dict[str, object]:
+    hidden = ("embedding", "terms")
+    return {key: plain(value) for key, value in properties.items() if key not in hidden}

@@ -1,0 +1,260 @@
+"""Recall: words, meaning and the graph together, with scores and sources.
+
+Each retriever scores messages from 0 to 1; the hybrid is their weighted sum, lifted a little by
+what stands next to a good message, and by who says it when the question names somebody.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from agents.memory import names, text
+from agents.memory.graph import GraphDB
+from agents.memory.lexical import Lexical
+from agents.memory.registry import Registry
+from agents.memory.store import Store
+from agents.memory.types import Embedder, Fact, Hit, Recall
+from agents.memory.walk import Walk
+
+Retriever = Literal["bm25", "vector", "graph", "hybrid"]
+NEAREST = 200  # messages asked of the vector index
+FACTS = 12
+LONGEST_NAME = 6  # words
+
+
+@dataclass(frozen=True)
+class Weights:
+    """How the retrievers are put together; tuned on a generated set (docs/benchmarks.md)."""
+
+    bm25: float = 0.45
+    vector: float = 0.40
+    graph: float = 0.15
+    beside: float = 0.15  # share of a neighbouring message's score
+    others: float = 0.75  # factor for what others say than whom the question names
+
+
+class Recaller:
+    """Answers questions from one graph. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        graph: GraphDB,
+        registry: Registry,
+        embedder: Embedder | None,
+        weights: Weights | None = None,
+    ) -> None:
+        self.graph = graph
+        self.registry = registry
+        self.embedder = embedder
+        self.weights = weights or Weights()
+        self.store = Store(graph)
+        self.lexical = Lexical(graph)
+        self.walk = Walk(graph)
+
+    def changed(self, entirely: bool = True) -> None:
+        """The graph was changed; not `entirely` when messages were only added."""
+        self.lexical.changed()
+        self.walk.changed(entirely)
+
+    def recall(
+        self,
+        question: str,
+        k: int = 10,
+        spaces: Sequence[str] | None = None,
+        as_of: float | None = None,
+        people: tuple[str, str] = ("", ""),
+    ) -> Recall:
+        """Facts and messages that bear on a question, best first.
+
+        `spaces`: where to look (None = everywhere). `people`: names of who asks and who is asked,
+        for "I" and "you".
+        """
+        began = time.monotonic()
+        seeds = self.entities_in(question, people)
+        visible = self.store.visible(seeds, spaces, as_of)
+        seeds = {id: weight for id, weight in seeds.items() if id in visible}
+        scores = self.score(question, spaces, as_of, seeds)
+        hybrid = self.fuse(question, scores)
+        best = sorted(hybrid, key=lambda id: -hybrid[id])[:k]
+        ranks = {name: _ranks(found) for name, found in scores.items()}
+        sources = self.store.sources(best)
+        hits = [
+            Hit(
+                sources[id],
+                round(hybrid[id], 4),
+                {name: rank[id] for name, rank in ranks.items() if id in rank},
+            )
+            for id in best
+            if id in sources
+        ]
+        facts = self._facts(question, seeds, hybrid, spaces, as_of)
+        named = sorted(seeds, key=lambda id: -seeds[id])[:8]
+        return Recall(
+            question,
+            tuple(self.store.nodes(named)),
+            tuple(facts),
+            tuple(hits),
+            as_of,
+            time.monotonic() - began,
+        )
+
+    def rank(
+        self, question: str, retriever: Retriever, k: int, now: float | None = None
+    ) -> list[str]:
+        """Ids of the best messages by one retriever alone, or all together; for measuring."""
+        seeds = self.entities_in(question) if retriever in ("graph", "hybrid") else {}
+        scores = self.score(question, None, None, seeds, retriever, now)
+        found = self.fuse(question, scores) if retriever == "hybrid" else scores[retriever]
+        return sorted(found, key=lambda id: -found[id])[:k]
+
+    # --- parts -----------------------------------------------------------------------------------
+
+    def score(
+        self,
+        question: str,
+        spaces: Sequence[str] | None,
+        as_of: float | None,
+        seeds: dict[str, float],
+        only: Retriever = "hybrid",
+        now: float | None = None,
+    ) -> dict[str, dict[str, float]]:
+        """What each retriever makes of the messages, from 0 to 1."""
+        scores: dict[str, dict[str, float]] = {}
+        moment = now if now is not None else (as_of or time.time())
+        if only in ("bm25", "hybrid"):
+            terms = text.question_terms(question, moment)
+            scores["bm25"] = _scaled(self.lexical.rank(terms, spaces, as_of))
+        if only in ("vector", "hybrid"):
+            scores["vector"] = self._nearest(question, spaces, as_of)
+        if only in ("graph", "hybrid"):
+            scores["graph"] = _scaled(self.walk.rank(seeds, spaces, as_of))
+        return scores
+
+    def fuse(self, question: str, scores: dict[str, dict[str, float]]) -> dict[str, float]:
+        """The weighted sum, with neighbours and speakers."""
+        w = self.weights
+        weight = {"bm25": w.bm25, "vector": w.vector, "graph": w.graph}
+        if not scores.get("vector"):
+            weight["vector"] = 0.0
+        total = sum(weight.values())
+        mixed: dict[str, float] = {}
+        for name, found in scores.items():
+            for id, score in found.items():
+                mixed[id] = mixed.get(id, 0.0) + weight[name] / total * score
+        self.walk.load()
+        lifted = {}
+        asked = self._speakers_in(question)
+        for id, score in mixed.items():
+            before, after = self.walk.neighbours(id)
+            beside = max(mixed.get(before, 0.0), mixed.get(after, 0.0))
+            lifted[id] = score + w.beside * beside
+            if asked and self.walk.said_by(id) not in asked:
+                lifted[id] *= w.others
+        return lifted
+
+    def entities_in(self, question: str, people: tuple[str, str] = ("", "")) -> dict[str, float]:
+        """Entities a question speaks of: id -> weight. Rare ones weigh more."""
+        words = question.replace("’", "'").split()
+        found: dict[str, float] = {}
+        for size in range(min(LONGEST_NAME, len(words)), 0, -1):
+            for at in range(len(words) - size + 1):
+                name = " ".join(words[at : at + size])
+                key = names.key(name)
+                if size == 1 and (key in text.STOP or key in names.PRONOUNS):
+                    continue
+                for entity in self.registry.named(name):
+                    found[entity.id] = max(found.get(entity.id, 0.0), 1.0)
+        said = {word.strip("?.,!;:\"'").lower() for word in words}
+        for pronouns, name in zip((names.FIRST_PERSON, names.SECOND_PERSON), people, strict=True):
+            if name and said & pronouns:
+                for entity in self.registry.named(name):
+                    found[entity.id] = max(found.get(entity.id, 0.0), 0.7)
+        stems = text.terms(question)
+        for id, shared in self.registry.with_stems(stems).items():
+            own = self.registry.stems(id)
+            rare = sum(1 / (1 + math.log(self.registry.rarity(s))) for s in shared)
+            of = sum(1 / (1 + math.log(self.registry.rarity(s))) for s in own)
+            part = rare / of if of else 0.0
+            if part >= 0.3:
+                found[id] = max(found.get(id, 0.0), 0.8 * part)
+        return {id: w / math.log2(1 + self.walk.degree(id)) for id, w in found.items()}
+
+    def _nearest(
+        self, question: str, spaces: Sequence[str] | None, as_of: float | None
+    ) -> dict[str, float]:
+        if self.embedder is None:
+            return {}
+        vector = [float(x) for x in self.embedder.embed([question])[0]]
+        where = [] if spaces is None else ["node.space IN $spaces"]
+        if as_of is not None:
+            where.append("node.time <= $as_of")
+        condition = f"WITH node, score WHERE {' AND '.join(where)} " if where else ""
+        rows = self.graph.read(
+            "CALL db.idx.vector.queryNodes('Message', 'embedding', $k, vecf32($v)) "
+            f"YIELD node, score {condition}RETURN node.id, score",
+            k=NEAREST * (4 if where else 1),
+            v=vector,
+            spaces=list(spaces or ()),
+            as_of=as_of,
+        )
+        near = {str(id): 1.0 - float(distance) for id, distance in rows}
+        return _between(near)
+
+    def _speakers_in(self, question: str) -> set[str]:
+        """Names of speakers the question is about, if it is about some and not all of them."""
+        said = {names.key(word) for word in question.replace("’", "'").split()}
+        all_of_them = {name for name in self.walk.speaker if name}
+        asked = {name for name in all_of_them if said & set(names.key(name).split())}
+        return asked if len(asked) < len(all_of_them) else set()
+
+    def _facts(
+        self,
+        question: str,
+        seeds: dict[str, float],
+        hybrid: dict[str, float],
+        spaces: Sequence[str] | None,
+        as_of: float | None,
+    ) -> list[tuple[Fact, float]]:
+        """Facts of the question's entities, by its words and by the messages they come from."""
+        strongest = sorted(seeds, key=lambda id: -seeds[id])[:8]
+        best = sorted(hybrid, key=lambda id: -hybrid[id])[:10]
+        also = [id for id in self.store.entities_in(best) if id not in seeds][:20] if best else []
+        stems = set(text.terms(question))
+        top = max(hybrid.values(), default=1.0) or 1.0
+        heaviest = max(seeds.values(), default=1.0) or 1.0
+        scored: list[tuple[Fact, float]] = []
+        for fact in self.store.about([*strongest, *also], spaces, as_of, limit=300):
+            words = set(text.terms(fact.words))
+            overlap = len(words & stems) / math.sqrt(len(words) or 1)
+            source = max((hybrid.get(s.message, 0.0) for s in fact.sources), default=0.0) / top
+            seed = max(seeds.get(fact.head, 0.0), seeds.get(fact.tail, 0.0)) / heaviest
+            score = 0.4 * source + 0.3 * min(1.0, overlap) + 0.3 * seed
+            if score >= 0.25:
+                scored.append((fact, round(score * fact.confidence, 4)))
+        scored.sort(key=lambda pair: (-pair[1], -pair[0].valid_from))
+        return scored[:FACTS]
+
+
+def _scaled(found: dict[str, float]) -> dict[str, float]:
+    """Shares of the best."""
+    top = max(found.values(), default=0.0)
+    return {id: score / top for id, score in found.items()} if top > 0 else {}
+
+
+def _between(found: dict[str, float]) -> dict[str, float]:
+    """The best is 1, the last 0."""
+    if not found:
+        return {}
+    low, high = min(found.values()), max(found.values())
+    if high - low < 1e-9:
+        return dict.fromkeys(found, 1.0)
+    return {id: (score - low) / (high - low) for id, score in found.items()}
+
+
+def _ranks(found: dict[str, float]) -> dict[str, int]:
+    ordered: Iterable[Any] = sorted(found, key=lambda id: -found[id])
+    return {id: rank for rank, id in enumerate(ordered, 1)}

@@ -1,0 +1,469 @@
+"""Taking messages in: extraction, resolution, and the graph's writes, a batch at a time.
+
+A message that is known with the same text changes nothing. One that was interrupted is not marked
+`done` and is taken in again from its start; every write can be repeated.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from agents.memory import dates, names, text
+from agents.memory.events import Learnt
+from agents.memory.facts import Group, Rules, groups_of, rebuild
+from agents.memory.graph import GraphDB
+from agents.memory.registry import Known, Registry
+from agents.memory.resolve import Resolved, Resolver
+from agents.memory.store import Store
+from agents.memory.types import Embedder, Entity, Extractor, Note
+from engine.config import MemoryConfig
+
+BATCH = 16
+MEANING = 0.12  # cosine distance up to which two names may mean the same
+_ENDS = re.compile(
+    r"\b(?:no longer|any ?more|not any longer|used to|stopped|quit|gave up|ex-|former(?:ly)?"
+    r"|don't like|doesn't like|do not like|does not like|never liked|moved (?:away|out)"
+    r"|broke up|sold|left (?:my|his|her|the|our)?\s?(?:job|position)|(?:have |has |'ve |'s )left)\b",
+    re.IGNORECASE,
+)
+
+
+@dataclass(slots=True)
+class Read:
+    """What the models made of one message."""
+
+    note: Note
+    entities: list[Entity] = field(default_factory=list)
+    relations: list[tuple[int, int, str, float, bool]] = field(default_factory=list)
+    vector: list[float] | None = None
+
+
+class Recorder:
+    """The one writer of messages. Not safe to use from several threads."""
+
+    def __init__(
+        self,
+        graph: GraphDB,
+        config: MemoryConfig,
+        registry: Registry,
+        extractor: Extractor | None,
+        embedder: Embedder | None,
+    ) -> None:
+        self.graph = graph
+        self.config = config
+        self.registry = registry
+        self.extractor = extractor
+        self.embedder = embedder
+        self.store = Store(graph)
+        self.rules = Rules(config)
+        self.resolver = Resolver(registry, self._meaning if embedder else None)
+        self._entity_types = frozenset(config.entity_types)
+        self._relation_types = frozenset(config.relation_types)
+        self._name_vectors: dict[str, list[float]] = {}
+        self._last: dict[str, str] = {}  # conversation -> its newest message
+        rows = graph.read("MATCH (x:Meta) RETURN x.n")
+        self._n = int(rows[0][0] or 0) if rows else 0
+
+    # --- the pipeline ----------------------------------------------------------------------------
+
+    def take(self, notes: Sequence[Note]) -> list[Learnt]:
+        """Take in some messages; those that are known are left out. Raises MemoryDown."""
+        learnt: list[Learnt] = []
+        for start in range(0, len(notes), BATCH):
+            batch = self._unknown(notes[start : start + BATCH])
+            if batch:
+                learnt += self._batch(batch)
+        return learnt
+
+    def _unknown(self, notes: Sequence[Note]) -> list[Note]:
+        by_id = {note.id: note for note in notes if note.text.strip()}
+        extractor = self.extractor.name if self.extractor else ""
+        changed: list[str] = []
+        for id, known, done, by in self.graph.read(
+            "MATCH (m:Message) WHERE m.id IN $ids RETURN m.id, m.text, m.done, m.extractor",
+            ids=list(by_id),
+        ):
+            if known == by_id[id].text and done and (by or not extractor):
+                del by_id[id]
+            elif known != by_id[id].text:
+                changed.append(id)
+        if changed:
+            self.remove(changed)
+        return list(by_id.values())
+
+    def _batch(self, notes: list[Note]) -> list[Learnt]:
+        began = time.monotonic()
+        reads = self.read(notes)
+        self._write_messages(reads)
+        before = set(self.registry.by_id)
+        mentions: dict[str, list[tuple[int, Entity, Resolved]]] = {}
+        groups: dict[str, set[Group]] = {}
+        for read in reads:
+            mentions[read.note.id] = self._resolve(read)
+        self._embed_names()
+        self._write_entities()
+        self._write_mentions(reads, mentions)
+        learnt: list[Learnt] = []
+        seen = before
+        for read in reads:
+            id = read.note.id
+            groups[id] = self._groups(read, mentions[id])
+            begun, ended = rebuild(self.graph, groups[id])
+            facts = self.store.facts(begun + ended) if begun or ended else []
+            touched = [resolved.id for _, _, resolved in mentions[id]]
+            fresh = [e for e in dict.fromkeys(touched) if e not in seen]
+            seen.update(fresh)
+            learnt.append(
+                Learnt(
+                    id,
+                    read.note.speaker,
+                    tuple(self.store.nodes(fresh)) if fresh else (),
+                    tuple(f for f in facts if f.id in begun and f.valid_to is None),
+                    tuple(f for f in facts if f.valid_to is not None),
+                )
+            )
+        touched = [r.id for found in mentions.values() for _, _, r in found]
+        self.count(touched)
+        self.graph.write(
+            "MATCH (m:Message) WHERE m.id IN $ids SET m.done = true",
+            ids=[read.note.id for read in reads],
+        )
+        seconds = (time.monotonic() - began) / len(reads)
+        return [
+            Learnt(x.message, x.speaker, x.entities, x.facts, x.closed, seconds) for x in learnt
+        ]
+
+    def read(self, notes: Sequence[Note]) -> list[Read]:
+        """What the models make of some messages: mentions with offsets in the whole message."""
+        reads = [Read(note) for note in notes]
+        if self.extractor is not None:
+            pieces = [
+                (read, offset, piece)
+                for read in reads
+                for offset, piece in text.grouped(read.note.text)
+            ]
+            found = self.extractor.extract([piece for _, _, piece in pieces]) if pieces else []
+            for (read, offset, piece), extraction in zip(pieces, found, strict=True):
+                self._keep(read, offset, piece, extraction.entities, extraction.relations)
+        if self.embedder is not None and reads:
+            vectors = self.embedder.embed([spoken(read.note) for read in reads])
+            for read, vector in zip(reads, vectors, strict=True):
+                read.vector = [float(x) for x in vector]
+        return reads
+
+    def _keep(self, read: Read, offset: int, piece: str, entities: Any, relations: Any) -> None:
+        index: dict[int, int] = {}
+        least = self.config.min_confidence
+        for i, e in enumerate(entities):
+            if e.confidence >= least and e.type in self._entity_types and e.text.strip():
+                index[i] = len(read.entities)
+                read.entities.append(
+                    Entity(e.text, e.type, e.start + offset, e.end + offset, e.confidence)
+                )
+        for r in relations:
+            if r.confidence < least or r.type not in self._relation_types:
+                continue
+            if r.head in index and r.tail in index:
+                head, tail = entities[r.head], entities[r.tail]
+                ends = bool(_ENDS.search(_around(piece, head, tail)))
+                read.relations.append(
+                    (index[r.head], index[r.tail], r.type, round(r.confidence, 4), ends)
+                )
+
+    def _resolve(self, read: Read) -> list[tuple[int, Entity, Resolved]]:
+        note = read.note
+        speaker, listener = self.resolver.begin(note, self.store.mentioned_in)
+        found: list[tuple[int, Entity, Resolved]] = []
+        for i, mention in enumerate(read.entities):
+            resolved = self.resolver.resolve(mention, note, speaker, listener)
+            if resolved is not None:
+                found.append((i, mention, resolved))
+        # Who said it is a mention as well: whom a message is about is often who says it.
+        if speaker:
+            own = Entity(note.speaker, "person", 0, 0, 1.0)
+            found.append((-1, own, Resolved(speaker, "speaker")))
+        return found
+
+    def _groups(self, read: Read, mentions: list[tuple[int, Entity, Resolved]]) -> set[Group]:
+        entity = {i: resolved.id for i, _, resolved in mentions}
+        groups: set[Group] = set()
+        for head, tail, type, _, _ in read.relations:
+            h, t = entity.get(head), entity.get(tail)
+            if h and t and h != t:
+                groups.add(self.rules.group(read.note.space, h, type, t))
+        return groups
+
+    # --- writes ----------------------------------------------------------------------------------
+
+    def _write_messages(self, reads: list[Read]) -> None:
+        rows = []
+        for read in reads:
+            note = read.note
+            self._n += 1
+            stems = text.terms(f"{note.speaker} {note.text}")
+            rows.append(
+                {
+                    "id": note.id,
+                    "after": self._after(note),
+                    "vector": read.vector,
+                    "set": {
+                        "text": note.text,
+                        "speaker": note.speaker,
+                        "listener": note.listener,
+                        "agent": note.agent,
+                        "conversation": note.conversation,
+                        "space": note.space,
+                        "kind": note.kind,
+                        "time": float(note.time),
+                        "n": self._n,
+                        "terms": " ".join([*stems, *dates.tags_of_day(note.time)]),
+                        "length": len(stems),
+                        "relations": json.dumps(read.relations),
+                        "reltypes": sorted({r[2] for r in read.relations}),
+                        "extractor": self.extractor.name if self.extractor else "",
+                        "done": False,
+                    },
+                }
+            )
+        self.graph.write(
+            "UNWIND $rows AS r MERGE (m:Message {id: r.id}) SET m += r.set "
+            "WITH m, r OPTIONAL MATCH (m)-[old:MENTIONS]->() DELETE old",
+            rows=rows,
+        )
+        vectors = [{"id": r["id"], "vector": r["vector"]} for r in rows if r["vector"]]
+        if vectors:
+            self.graph.write(
+                "UNWIND $rows AS r MATCH (m:Message {id: r.id}) SET m.embedding = vecf32(r.vector)",
+                rows=vectors,
+            )
+        follow = [{"id": r["id"], "after": r["after"]} for r in rows if r["after"]]
+        if follow:
+            self.graph.write(
+                "UNWIND $rows AS r MATCH (a:Message {id: r.after}), (m:Message {id: r.id}) "
+                "MERGE (a)-[:NEXT]->(m)",
+                rows=follow,
+            )
+        self.graph.write("MATCH (x:Meta) SET x.n = $n", n=self._n)
+
+    def _after(self, note: Note) -> str:
+        """The message before this one in its conversation."""
+        if note.conversation not in self._last:
+            rows = self.graph.read(
+                "MATCH (m:Message {conversation: $c}) WHERE m.id <> $id "
+                "RETURN m.id ORDER BY m.n DESC LIMIT 1",
+                c=note.conversation,
+                id=note.id,
+            )
+            self._last[note.conversation] = str(rows[0][0]) if rows else ""
+        before, self._last[note.conversation] = self._last[note.conversation], note.id
+        return before if before != note.id else ""
+
+    def _write_entities(self) -> None:
+        changed, self.resolver.changed = self.resolver.changed, {}
+        if changed:
+            self.write_entities(list(changed.values()))
+
+    def write_entities(self, entities: Sequence[Known]) -> None:
+        """Names, types and votes as the registry has them."""
+        self.graph.write(
+            "UNWIND $rows AS r MERGE (e:Entity {id: r.id}) SET e.name = r.name, e.key = r.key, "
+            "e.type = r.type, e.aliases = r.aliases, e.votes = r.votes, "
+            "e.mentions = coalesce(e.mentions, 0), e.first_seen = coalesce(e.first_seen, 0), "
+            "e.last_seen = coalesce(e.last_seen, 0)",
+            rows=[
+                {
+                    "id": e.id,
+                    "name": e.name,
+                    "key": names.key(e.name),
+                    "type": e.type,
+                    "aliases": e.aliases,
+                    "votes": json.dumps(e.votes),
+                }
+                for e in entities
+            ],
+        )
+        vectors = [
+            {"id": e.id, "vector": self._name_vectors[e.name]}
+            for e in entities
+            if e.name in self._name_vectors
+        ]
+        if vectors:
+            self.graph.write(
+                "UNWIND $rows AS r MATCH (e:Entity {id: r.id}) SET e.embedding = vecf32(r.vector)",
+                rows=vectors,
+            )
+
+    def _write_mentions(
+        self, reads: list[Read], mentions: dict[str, list[tuple[int, Entity, Resolved]]]
+    ) -> None:
+        rows = [
+            {
+                "m": read.note.id,
+                "e": resolved.id,
+                "i": i,
+                "surface": mention.text,
+                "start": mention.start,
+                "end": mention.end,
+                "type": mention.type,
+                "confidence": round(mention.confidence * resolved.confidence, 4),
+                "how": resolved.how,
+            }
+            for read in reads
+            for i, mention, resolved in mentions[read.note.id]
+        ]
+        if rows:
+            self.graph.write(
+                "UNWIND $rows AS r MATCH (m:Message {id: r.m}), (e:Entity {id: r.e}) "
+                "CREATE (m)-[x:MENTIONS {i: r.i, surface: r.surface, start: r.start, end: r.end, "
+                "type: r.type, confidence: r.confidence, how: r.how}]->(e)",
+                rows=rows,
+            )
+        for found in mentions.values():
+            for _, mention, resolved in found:
+                if resolved.guessed:
+                    name = self.registry.by_id[resolved.id].name
+                    self.store.note_link(resolved.id, name, mention.text, resolved.how)
+
+    def count(self, entities: Sequence[str]) -> None:
+        """How often and when some entities were mentioned; those never mentioned are removed."""
+        ids = list(dict.fromkeys(entities))
+        if not ids:
+            return
+        self.graph.write(
+            "UNWIND $ids AS id MATCH (e:Entity {id: id}) "
+            "OPTIONAL MATCH (e)<-[:MENTIONS]-(m:Message) "
+            "WITH e, count(m) AS c, min(m.time) AS a, max(m.time) AS b "
+            "SET e.mentions = c, e.first_seen = coalesce(a, e.first_seen), "
+            "e.last_seen = coalesce(b, e.last_seen)",
+            ids=ids,
+        )
+
+    # --- names that mean the same ---------------------------------------------------------------
+
+    def _embed_names(self) -> None:
+        if self.embedder is None:
+            return
+        missing = [
+            e.name
+            for e in self.resolver.changed.values()
+            if e.kind == "thing" and e.name not in self._name_vectors
+        ]
+        self._vectors_for(missing)
+
+    def _vectors_for(self, wanted: Sequence[str]) -> None:
+        if self.embedder is None or not wanted:
+            return
+        if len(self._name_vectors) > 20_000:
+            self._name_vectors.clear()
+        for name, vector in zip(wanted, self.embedder.embed(list(wanted)), strict=True):
+            self._name_vectors[name] = [float(x) for x in vector]
+
+    def _meaning(self, name: str, kind: str) -> str | None:
+        """An entity whose name is other words for the same: it shares a stem and its vector."""
+        stems = set(text.terms(name))
+        if not stems or not any(
+            self.registry.by_id[id].kind == kind for id in self.registry.with_stems(stems)
+        ):
+            return None
+        if name not in self._name_vectors:
+            self._vectors_for([name])
+        rows = self.graph.read(
+            "CALL db.idx.vector.queryNodes('Entity', 'embedding', 3, vecf32($v)) "
+            "YIELD node, score RETURN node.id, score",
+            v=self._name_vectors[name],
+        )
+        for id, distance in rows:
+            entity = self.registry.by_id.get(id)
+            if entity is None or distance > MEANING or entity.kind != kind:
+                continue
+            other = self.registry.stems(id)
+            if _numbers(name) == _numbers(entity.name) and (stems <= other or other <= stems):
+                return str(id)
+        return None
+
+    # --- taking out --------------------------------------------------------------------------------
+
+    def remove(self, notes: Sequence[str]) -> list[str]:
+        """Take messages out with all that only they supported. Returns the entities that went."""
+        touched = self.store.entities_in(notes)
+        groups = groups_of(self.graph, self.rules, touched) if touched else set()
+        self._join_around(notes)
+        self.graph.write("MATCH (m:Message) WHERE m.id IN $ids DELETE m", ids=list(notes))
+        self._last = {c: m for c, m in self._last.items() if m not in set(notes)}
+        rebuild(self.graph, groups)
+        self.count(touched)
+        return self.remove_unmentioned(touched)
+
+    def remove_unmentioned(self, entities: Sequence[str]) -> list[str]:
+        """Remove those of some entities that no message mentions any more."""
+        gone = [
+            str(row[0])
+            for row in self.graph.read(
+                "MATCH (e:Entity) WHERE e.id IN $ids AND NOT (e)<-[:MENTIONS]-(:Message) RETURN e.id",
+                ids=list(entities),
+            )
+        ]
+        if gone:
+            self.graph.write("MATCH (e:Entity) WHERE e.id IN $ids DELETE e", ids=gone)
+            self.graph.write(
+                "MATCH (x:Ruling) WHERE x.head IN $ids OR x.tail IN $ids DELETE x", ids=gone
+            )
+            for id in gone:
+                self.registry.remove(id)
+        return gone
+
+    def _join_around(self, notes: Sequence[str]) -> None:
+        """Neighbours of a message that goes become neighbours."""
+        for id in notes:
+            self.graph.write(
+                "MATCH (a:Message)-[:NEXT]->(:Message {id: $id})-[:NEXT]->(b:Message) "
+                "MERGE (a)-[:NEXT]->(b)",
+                id=id,
+            )
+
+    # --- anew -------------------------------------------------------------------------------------
+
+    def embed_again(self) -> int:
+        """Make all vectors anew, after the embedder was changed. Returns how many."""
+        if self.embedder is None:
+            return 0
+        done = 0
+        for label, field_ in (("Message", "text"), ("Entity", "name")):
+            while rows := self.graph.read(
+                f"MATCH (x:{label}) WHERE x.embedding IS NULL "
+                f"RETURN x.id, x.{field_}, x.speaker LIMIT 64"
+            ):
+                texts = [f"{row[2]}: {row[1]}" if row[2] else str(row[1]) for row in rows]
+                made = self.embedder.embed(texts)
+                self.graph.write(
+                    f"UNWIND $rows AS r MATCH (x:{label} {{id: r.id}}) "
+                    "SET x.embedding = vecf32(r.vector)",
+                    rows=[
+                        {"id": row[0], "vector": [float(x) for x in vector]}
+                        for row, vector in zip(rows, made, strict=True)
+                    ],
+                )
+                done += len(rows)
+        return done
+
+
+def spoken(note: Note) -> str:
+    """A message as the embedder reads it."""
+    return f"{note.speaker}: {note.text}" if note.speaker else note.text
+
+
+def _around(piece: str, head: Entity, tail: Entity) -> str:
+    """The clause two mentions stand in."""
+    start, end = min(head.start, tail.start), max(head.end, tail.end)
+    left = max(piece.rfind(mark, 0, start) for mark in ".!?;\n") + 1
+    right = min((p for mark in ".!?;\n" if (p := piece.find(mark, end)) >= 0), default=len(piece))
+    return piece[left:right]
+
+
+def _numbers(name: str) -> list[str]:
+    return re.findall(r"\d+", name)

@@ -1,0 +1,247 @@
+"""Which entity a mention means: pronouns, names, abbreviations, spellings, and meaning."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from agents.memory import dates, names
+from agents.memory.registry import Known, Registry
+from agents.memory.types import Entity, Note
+
+RECENT = 64  # entities of a conversation that a first name can mean
+THIRD_PERSON_MESSAGES = 3  # how far back "he" and "she" reach
+YOU = "You"  # the person at the keyboard, until they give a name
+
+_INTRODUCTION = re.compile(
+    r"\b(?:my name is|my name's|call me|i am|i'm|i’m|this is)\s+"
+    r"((?-i:[A-Z][\w'’-]+(?:\s[A-Z][\w'’-]+)?))(?=\s*(?:[.,!?;\n]|and\b|from\b|$))",
+    re.IGNORECASE,
+)
+
+# Finds an entity whose name means the same, by vectors: (name, kind) -> id or None.
+Meaning = Callable[[str, str], str | None]
+
+
+@dataclass(slots=True)
+class Talk:
+    """What a conversation has mentioned lately."""
+
+    recent: OrderedDict[str, int] = field(default_factory=OrderedDict)  # entity id -> message no.
+    count: int = 0
+
+    def saw(self, id: str) -> None:
+        """An entity was mentioned in the message at hand."""
+        self.recent[id] = self.count
+        self.recent.move_to_end(id)
+        while len(self.recent) > RECENT:
+            self.recent.popitem(last=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """The entity of a mention. `how` other than exact is worth a line in the list of changes."""
+
+    id: str
+    how: (
+        str  # speaker | exact | new | date | owned | first-name | abbreviation | spelling | meaning
+    )
+    confidence: float = 1.0
+
+    @property
+    def guessed(self) -> bool:
+        """Whether a person may want to undo it."""
+        return self.how in ("first-name", "abbreviation", "spelling", "meaning")
+
+
+class Resolver:
+    """Resolves mentions of one message after the other. New entities are put into the registry."""
+
+    def __init__(self, registry: Registry, meaning: Meaning | None = None) -> None:
+        self.registry = registry
+        self.meaning = meaning
+        self.changed: dict[str, Known] = {}  # entities that are new or have new names or votes
+        self.kept_apart: set[tuple[str, str]] = set()  # (entity id, key) that a person split
+        self._talks: dict[str, Talk] = {}
+
+    # --- the people who talk -----------------------------------------------------------------------
+
+    def begin(self, note: Note, load: Callable[[str], list[str]]) -> tuple[str, str]:
+        """Begin a message. Returns the entities of its speaker and listener ("" = none).
+
+        `load` gives the entities a conversation mentioned lately, oldest first, when it is new here.
+        """
+        talk = self._talks.get(note.conversation)
+        if talk is None:
+            talk = self._talks[note.conversation] = Talk()
+            for id in load(note.conversation):
+                if id in self.registry.by_id:
+                    talk.saw(id)
+        talk.count += 1
+        if note.kind == "document":
+            return "", ""
+        speaker = self.speaker(note.speaker)
+        introduced = _INTRODUCTION.search(note.text)
+        if introduced and speaker.name == YOU:
+            self._rename(speaker, names.display(introduced.group(1)))
+        listener = self.speaker(note.listener).id if note.listener else ""
+        return speaker.id, listener
+
+    def speaker(self, name: str) -> Known:
+        """The entity of somebody who talks."""
+        for entity in self.registry.named(name):
+            if entity.kind == "person":
+                return entity
+        return self._new(name.strip() or YOU, "person")
+
+    def _rename(self, entity: Known, name: str) -> None:
+        same = [e for e in self.registry.named(name) if e.kind == "person" and e is not entity]
+        if same:
+            return  # somebody else is called that already; a person may merge the two
+        entity.aliases = [a for a in dict.fromkeys([*entity.aliases, entity.name]) if a != name]
+        entity.name = name
+        self.registry.add(entity)
+        self.changed[entity.id] = entity
+
+    # --- mentions ------------------------------------------------------------------------------------
+
+    def resolve(self, mention: Entity, note: Note, speaker: str, listener: str) -> Resolved | None:
+        """The entity of a mention; None for a pronoun that means nobody known."""
+        talk = self._talks[note.conversation]
+        found = self._find(mention, note, talk, speaker, listener)
+        if found is None:
+            return None
+        talk.saw(found.id)
+        entity = self.registry.by_id[found.id]
+        if found.how != "speaker":
+            entity.votes[mention.type] += 1
+            self._learn_name(entity, mention, found.how)
+            self.changed[entity.id] = entity
+        return found
+
+    def _find(
+        self, mention: Entity, note: Note, talk: Talk, speaker: str, listener: str
+    ) -> Resolved | None:
+        word = mention.text.strip().lower().replace("’", "'")
+        if word in names.PRONOUNS:
+            return self._pronoun(word, talk, speaker, listener)
+        name, kind = names.display(mention.text), names.kind(mention.type)
+        if not names.key(name):
+            return None
+        if kind == "date":
+            name = dates.resolve(mention.text, note.time) or name
+            return self._exact(name, kind) or Resolved(self._new(name, mention.type).id, "date")
+        thing = names.owned(mention.text)
+        if thing and kind == "person":
+            return self._owned(word, thing, mention.type, speaker, listener)
+        exact = self._exact(name, kind)
+        if exact is not None or kind == "quantity":
+            return exact or Resolved(self._new(name, mention.type).id, "new")
+        return self._guess(name, kind, talk) or Resolved(self._new(name, mention.type).id, "new")
+
+    def _pronoun(self, word: str, talk: Talk, speaker: str, listener: str) -> Resolved | None:
+        if word in names.FIRST_PERSON or word in names.PLURAL:
+            return Resolved(speaker, "speaker") if speaker else None
+        if word in names.SECOND_PERSON:
+            return Resolved(listener, "speaker") if listener else None
+        for id, seen in reversed(talk.recent.items()):
+            if talk.count - seen > THIRD_PERSON_MESSAGES:
+                break
+            entity = self.registry.by_id.get(id)
+            if entity is not None and entity.kind == "person" and id not in (speaker, listener):
+                return Resolved(id, "speaker", 0.7)
+        return None
+
+    def _owned(
+        self, word: str, thing: str, type: str, speaker: str, listener: str
+    ) -> Resolved | None:
+        """My sister is somebody else than your sister."""
+        owner = listener if word.startswith("your ") else speaker
+        if not owner or word.split()[0] in ("his", "her", "their", "its"):
+            return self._exact(thing, "person") or Resolved(self._new(thing, type).id, "new")
+        name = f"{self.registry.by_id[owner].name}'s {thing}"
+        return self._exact(name, "person", apart=True) or Resolved(
+            self._new(name, type).id, "owned"
+        )
+
+    def _exact(self, name: str, kind: str, apart: bool = False) -> Resolved | None:
+        found = [e for e in self.registry.named(name) if self._allowed(e, name)]
+        same = [e for e in found if e.kind == kind]
+        if not same and not apart:
+            # A model may call somebody a person once and a thing another time.
+            same = [e for e in found if "person" in (e.kind, kind) and len(found) == 1]
+            same = [e for e in same if e.kind not in ("date", "quantity")]
+        if not same:
+            return None
+        best = max(same, key=lambda e: sum(e.votes.values()))
+        return Resolved(best.id, "exact")
+
+    def _guess(self, name: str, kind: str, talk: Talk) -> Resolved | None:
+        here = [
+            entity
+            for id in reversed(talk.recent)
+            if (entity := self.registry.by_id.get(id)) is not None
+            and entity.kind == kind
+            and self._allowed(entity, name)
+        ]
+        if kind == "person":
+            fits = [
+                e for e in here if any(names.part_of_person(name, n) for n in (e.name, *e.aliases))
+            ]
+            if len(fits) == 1 or (fits and " " not in name):
+                return Resolved(fits[0].id, "first-name", 0.9)
+        else:
+            short = [e for e in self.registry.abbreviated(name) if e.kind == kind]
+            short = [e for e in short if self._allowed(e, name)]
+            if len(short) == 1:
+                return Resolved(short[0].id, "abbreviation", 0.9)
+        spelt = self.registry.fuzzy(name, kind)
+        if spelt is not None and self._allowed(spelt, name):
+            return Resolved(spelt.id, "spelling", 0.9)
+        if kind == "thing" and self.meaning is not None:
+            id = self.meaning(name, kind)
+            entity = self.registry.by_id.get(id or "")
+            if entity is not None and self._allowed(entity, name):
+                return Resolved(entity.id, "meaning", 0.85)
+        return None
+
+    def _allowed(self, entity: Known, name: str) -> bool:
+        return (entity.id, names.key(name)) not in self.kept_apart
+
+    # --- entities --------------------------------------------------------------------------------------
+
+    def _new(self, name: str, type: str) -> Known:
+        entity = Known("e-" + secrets.token_hex(6), name, type)
+        self.registry.add(entity)
+        self.changed[entity.id] = entity
+        return entity
+
+    def _learn_name(self, entity: Known, mention: Entity, how: str) -> None:
+        if how in ("date", "owned"):
+            return
+        entity.type = _type(entity)
+        name = names.display(mention.text)
+        if name == entity.name or names.key(name) in names.PRONOUNS:
+            return
+        fuller = how == "first-name" and len(name.split()) > len(entity.name.split())
+        better = names.key(name) == names.key(entity.name) and entity.name.islower()
+        if fuller or (better and not name.islower()):
+            entity.aliases = [a for a in dict.fromkeys([entity.name, *entity.aliases]) if a != name]
+            entity.name = name
+            self.registry.add(entity)
+        elif names.key(name) not in entity.keys:
+            entity.aliases.append(name)
+            self.registry.add(entity)
+
+
+def _type(entity: Known) -> str:
+    """What most mentions said; people stay people."""
+    if entity.type == "person" or not entity.votes:
+        return entity.type
+    best = max(entity.votes.values())
+    if entity.votes[entity.type] == best:
+        return entity.type
+    return max(entity.votes, key=lambda t: entity.votes[t])
