@@ -24,6 +24,7 @@ class Turn:
     role: Role
     text: str = ""
     thinking: str = ""
+    recalled: str = ""  # what the memory put before the model for this answer, as it was put
     author: str = ""  # "you", or the name of the agent that handed over
     time: float = 0.0  # Unix seconds
     status: TurnStatus = "done"

@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from agents import addressing, compaction
 from agents.agent import YOU, Agent, AgentSpec, Chain, QueuedPrompt, new_id
@@ -41,6 +41,9 @@ from engine.config import COLOUR_PATTERN, Colour, Config
 from engine.config_check import expected
 from engine.errors import EngineError, HaloError
 from engine.protocol import CacheMap, Event, Ready, Stats
+
+if TYPE_CHECKING:
+    from agents.memory.service import MemoryService
 
 EngineState = Literal["starting", "ready", "restarting", "dead"]
 Handler = Callable[[WorkspaceEvent], None]
@@ -72,6 +75,7 @@ class Workspace:
         self.core_cache: CacheMap | None = None  # owners are ids, as the core sent it
         self.stats: Stats | None = None
         self.log: deque[LogEntry] = deque(maxlen=LOG_LINES)
+        self.memory: MemoryService | None = None  # None: [memory] is off
         self.answers = Answers(self)
         self._keeper = Keeper(self, self.data_dir)
         self.sessions = Sessions(self)

@@ -393,3 +393,21 @@ async def test_every_theme_draws(tmp_path: Path, theme: str) -> None:
         room.app.theme = theme
         await room.pilot.pause()
         assert room.screen() == before
+
+
+async def test_what_was_recalled_is_folded_until_it_is_asked_for(tmp_path: Path) -> None:
+    told = "Facts:\n- Priya lives in Lisbon (you, 3 May)\n- Priya knows Marco (ada, 4 May)"
+    answer = turn("assistant", "In Lisbon.", 1, recalled=told)
+    turns = [turn("user", "Where does Priya live?", 0), answer]
+    async with chat(tmp_path, conversation, turns=turns) as room:
+        await room.drawn()
+        assert "▸ Recalled from memory · 2 lines" in room.screen()
+        assert "you, 3 May" not in room.screen()
+        room.conversation.focus_messages()
+        await room.pilot.press("t")
+        await room.drawn()
+        assert "▾ Recalled" in room.screen() and "┊ - Priya knows Marco" in room.screen()
+        assert "In Lisbon." in room.screen()
+        await room.pilot.press("t")
+        await room.drawn()
+        assert "you, 3 May" not in room.screen() and "▸ Recalled" in room.screen()

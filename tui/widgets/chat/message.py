@@ -16,7 +16,7 @@ from tui.widgets.chat.markdown import Document, Leaf, Mode, clean
 
 # Logical lines of a message are numbered by part, so that a growing thought does not move the
 # numbers of the text below it, which a selection may refer to.
-HEADER, THINKING, BODY, FOOTER, SPAN = 0, 1, 400_000, 900_000, 1_000_000
+HEADER, RECALLED, THINKING, BODY, FOOTER, SPAN = 0, 1, 100_000, 400_000, 900_000, 1_000_000
 FOLD_ABOVE, FOLD_TO = 30, 12  # lines of a prompt
 GUTTER = 2
 
@@ -90,6 +90,8 @@ class MessageView:
         else:
             lines.append(self._header(look))
             self.parts.append((HEADER, [self.title(look.agent)]))
+            if turn.recalled:
+                self._recalled(lines, look)
             if turn.thinking:
                 self._thoughts(lines, look)
             self._text(lines, look)
@@ -175,6 +177,21 @@ class MessageView:
             lines.append(Line(mark + piece, BODY, offset, 2))
         self.parts.append((BODY, [text.plain]))
 
+    def _recalled(self, lines: list[Line], look: Look) -> None:
+        """What the memory put before the model, folded away."""
+        text = clean(self.turn.recalled).strip("\n")
+        entries = sum(line.lstrip().startswith("- ") for line in text.split("\n"))
+        what = "1 line" if entries == 1 else f"{entries:,} lines" if entries else "a note"
+        label = f"{'▾' if look.opened else '▸'} Recalled from memory · {what}"
+        head = Content.styled(label, ".chat--thinking-head").stylize(action("fold"))
+        lines.append(Line(head, RECALLED, lead=len(label)))
+        logical = text.split("\n") if look.opened else []
+        bar = Content.styled("┊ ", ".chat--quote-bar")
+        for number, line in enumerate(logical):
+            for offset, piece in wrap(Content.styled(line, ".chat--thinking"), look.width - 2):
+                lines.append(Line(bar + piece, RECALLED + 1 + number, offset, 2))
+        self.parts.append((RECALLED, ["", *logical]))
+
     def _thoughts(self, lines: list[Line], look: Look) -> None:
         turn = self.turn
         words = len(turn.thinking.split())
@@ -221,7 +238,7 @@ class MessageView:
         body = self._fixed.lines + tail.lines
         logical = self._fixed.logical + tail.logical
         self.codes = self._fixed.codes + [(y + shift, leaf) for y, leaf in tail.codes]
-        if turn.thinking and body and look.opened:
+        if (turn.thinking or turn.recalled) and body and look.opened:
             lines.append(Line(Content.empty(), BODY - 1))
         if mode == "plain" and len(body) > FOLD_ABOVE:
             arrow = "▾ fold" if look.opened else f"▸ {len(body) - FOLD_TO} more lines"
