@@ -96,6 +96,15 @@ class GraphDB:
             if "already indexed" not in text and "no such index" not in text:
                 raise
 
+    def rewrite(self) -> None:
+        """Have the server write its file anew, so that what was deleted is not in it any more."""
+        try:
+            self._database.connection.execute_command("BGREWRITEAOF")
+        except redis.ResponseError:
+            return  # it is at it already, or keeps no such file
+        except (redis.RedisError, OSError) as error:
+            raise down(error, self.where) from error
+
     def table(
         self,
         query: str,

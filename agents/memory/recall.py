@@ -131,7 +131,9 @@ class Recaller:
         if only in ("vector", "hybrid"):
             scores["vector"] = self._nearest(question, spaces, as_of)
         if only in ("graph", "hybrid"):
-            scores["graph"] = _scaled(self.walk.rank(seeds, spaces, as_of))
+            # Everything hangs on who is spoken of all the time, so that says little.
+            start = {id: w / math.log2(1 + self.walk.degree(id)) for id, w in seeds.items()}
+            scores["graph"] = _scaled(self.walk.rank(start, spaces, as_of))
         return scores
 
     def fuse(self, question: str, scores: dict[str, dict[str, float]]) -> dict[str, float]:
@@ -157,7 +159,7 @@ class Recaller:
         return lifted
 
     def entities_in(self, question: str, people: tuple[str, str] = ("", "")) -> dict[str, float]:
-        """Entities a question speaks of: id -> weight. Rare ones weigh more."""
+        """Entities a question speaks of: id -> how surely, from 0 to 1."""
         words = question.replace("’", "'").split()
         found: dict[str, float] = {}
         for size in range(min(LONGEST_NAME, len(words)), 0, -1):
@@ -181,7 +183,7 @@ class Recaller:
             part = rare / of if of else 0.0
             if part >= 0.3:
                 found[id] = max(found.get(id, 0.0), 0.8 * part)
-        return {id: w / math.log2(1 + self.walk.degree(id)) for id, w in found.items()}
+        return found
 
     def _nearest(
         self, question: str, spaces: Sequence[str] | None, as_of: float | None

@@ -20,7 +20,7 @@ from agents.memory.graph import GraphDB
 from agents.memory.registry import Known, Registry
 from agents.memory.resolve import Resolved, Resolver
 from agents.memory.store import Store
-from agents.memory.types import Embedder, Entity, Extractor, Note
+from agents.memory.types import Embedder, Entity, Extractor, Fact, Note
 from engine.config import MemoryConfig
 
 BATCH = 16
@@ -75,12 +75,13 @@ class Recorder:
         """Take in some messages; those that are known are left out. Raises MemoryDown."""
         learnt: list[Learnt] = []
         for start in range(0, len(notes), BATCH):
-            batch = self._unknown(notes[start : start + BATCH])
+            batch = self.unknown(notes[start : start + BATCH])
             if batch:
                 learnt += self._batch(batch)
         return learnt
 
-    def _unknown(self, notes: Sequence[Note]) -> list[Note]:
+    def unknown(self, notes: Sequence[Note]) -> list[Note]:
+        """Those of some messages that are not in the graph with that text, and may be."""
         by_id = {note.id: note for note in notes if note.text.strip()}
         extractor = self.extractor.name if self.extractor else ""
         changed: list[str] = []
@@ -92,6 +93,10 @@ class Recorder:
                 del by_id[id]
             elif known != by_id[id].text:
                 changed.append(id)
+        for (id,) in self.graph.read(
+            "MATCH (x:Forgotten) WHERE x.id IN $ids RETURN x.id", ids=list(by_id)
+        ):
+            del by_id[id]
         if changed:
             self.remove(changed)
         return list(by_id.values())
@@ -102,41 +107,61 @@ class Recorder:
         self._write_messages(reads)
         before = set(self.registry.by_id)
         mentions: dict[str, list[tuple[int, Entity, Resolved]]] = {}
-        groups: dict[str, set[Group]] = {}
         for read in reads:
             mentions[read.note.id] = self._resolve(read)
         self._embed_names()
         self._write_entities()
         self._write_mentions(reads, mentions)
-        learnt: list[Learnt] = []
-        seen = before
-        for read in reads:
-            id = read.note.id
-            groups[id] = self._groups(read, mentions[id])
-            begun, ended = rebuild(self.graph, groups[id])
-            facts = self.store.facts(begun + ended) if begun or ended else []
-            touched = [resolved.id for _, _, resolved in mentions[id]]
-            fresh = [e for e in dict.fromkeys(touched) if e not in seen]
-            seen.update(fresh)
-            learnt.append(
-                Learnt(
-                    id,
-                    read.note.speaker,
-                    tuple(self.store.nodes(fresh)) if fresh else (),
-                    tuple(f for f in facts if f.id in begun and f.valid_to is None),
-                    tuple(f for f in facts if f.valid_to is not None),
-                )
-            )
+        groups = {group for read in reads for group in self._groups(read, mentions[read.note.id])}
+        begun, ended = rebuild(self.graph, groups)
         touched = [r.id for found in mentions.values() for _, _, r in found]
         self.count(touched)
         self.graph.write(
             "MATCH (m:Message) WHERE m.id IN $ids SET m.done = true",
             ids=[read.note.id for read in reads],
         )
-        seconds = (time.monotonic() - began) / len(reads)
-        return [
-            Learnt(x.message, x.speaker, x.entities, x.facts, x.closed, seconds) for x in learnt
-        ]
+        return self._learnt(reads, mentions, before, [*begun, *ended], time.monotonic() - began)
+
+    def _learnt(
+        self,
+        reads: list[Read],
+        mentions: dict[str, list[tuple[int, Entity, Resolved]]],
+        before: set[str],
+        changed: list[str],
+        seconds: float,
+    ) -> list[Learnt]:
+        """What each message brought: entities nobody had spoken of, facts it began or ended."""
+        ids = [read.note.id for read in reads]
+        facts = self.store.facts(changed) if changed else []
+        by_id = {fact.id: fact for fact in facts}
+        new: dict[str, list[Fact]] = {id: [] for id in ids}
+        closed: dict[str, list[Fact]] = {id: [] for id in ids}
+        for fact in facts:
+            here = [s.message for s in fact.sources if s.message in new]
+            if here:
+                new[min(here, key=ids.index)].append(fact)
+            later = by_id.get(fact.superseded_by)
+            enders = [s.message for s in later.sources] if later else [self.store.ender(fact.id)]
+            ender = next((id for id in ids if id in enders), "")
+            if fact.valid_to is not None and ender:
+                closed[ender].append(fact)
+        seen = set(before)
+        learnt = []
+        for read in reads:
+            id = read.note.id
+            fresh = [e for e in dict.fromkeys(r.id for _, _, r in mentions[id]) if e not in seen]
+            seen.update(fresh)
+            learnt.append(
+                Learnt(
+                    id,
+                    read.note.speaker,
+                    tuple(self.store.nodes(fresh)) if fresh else (),
+                    tuple(new[id]),
+                    tuple(closed[id]),
+                    seconds / len(reads),
+                )
+            )
+        return learnt
 
     def read(self, notes: Sequence[Note]) -> list[Read]:
         """What the models make of some messages: mentions with offsets in the whole message."""
@@ -337,7 +362,7 @@ class Recorder:
         self.graph.write(
             "UNWIND $ids AS id MATCH (e:Entity {id: id}) "
             "OPTIONAL MATCH (e)<-[:MENTIONS]-(m:Message) "
-            "WITH e, count(m) AS c, min(m.time) AS a, max(m.time) AS b "
+            "WITH e, count(DISTINCT m) AS c, min(m.time) AS a, max(m.time) AS b "
             "SET e.mentions = c, e.first_seen = coalesce(a, e.first_seen), "
             "e.last_seen = coalesce(b, e.last_seen)",
             ids=ids,

@@ -40,6 +40,7 @@ class Registry:
         self._by_key: dict[str, dict[str, Known]] = {}
         self._by_stem: dict[str, set[str]] = {}
         self._stems: dict[str, set[str]] = {}
+        self._keys: dict[str, set[str]] = {}  # as they were added; names change in between
 
     @classmethod
     def load(cls, graph: GraphDB) -> Registry:
@@ -50,6 +51,11 @@ class Registry:
         ):
             registry.add(Known(id, name, type, list(aliases or ()), Counter(json.loads(votes))))
         return registry
+
+    def replace(self, other: Registry) -> None:
+        """Take over what another registry knows."""
+        self.by_id, self._by_key = other.by_id, other._by_key
+        self._by_stem, self._stems, self._keys = other._by_stem, other._stems, other._keys
 
     def __len__(self) -> int:
         return len(self.by_id)
@@ -63,7 +69,8 @@ class Registry:
         self._stems[entity.id] = stems
         for stem in stems:
             self._by_stem.setdefault(stem, set()).add(entity.id)
-        for key in entity.keys:
+        self._keys[entity.id] = entity.keys
+        for key in self._keys[entity.id]:
             self._by_key.setdefault(key, {})[entity.id] = entity
 
     def remove(self, id: str) -> None:
@@ -73,7 +80,7 @@ class Registry:
             return
         for stem in self._stems.pop(id, ()):
             self._by_stem[stem].discard(id)
-        for key in [k for k in entity.keys if k in self._by_key]:
+        for key in self._keys.pop(id, set()):
             self._by_key[key].pop(id, None)
             if not self._by_key[key]:
                 del self._by_key[key]

@@ -2,12 +2,14 @@
 
     (:Message {id, text, speaker, listener, agent, conversation, space, kind, time, n, terms, length,
                relations, reltypes, extractor, embedding, done})
-    (:Entity  {id, name, key, type, aliases, votes, mentions, first_seen, last_seen, embedding})
+    (:Entity  {id, name, key, type, aliases, votes, mentions, first_seen, last_seen, embedding,
+               apart})
     (:Message)-[:MENTIONS {i, surface, start, end, type, confidence, how}]->(:Entity)
     (:Message)-[:NEXT]->(:Message)                     the next message of the same conversation
     (:Entity)-[:WORKS_AT {id, space, confidence, valid_from, valid_to, superseded_by, status,
                           sources, ended_by}]->(:Entity)      one edge for each time it held
     (:Ruling  {id, space, head, type, tail, status, sources})  what a person said of a fact
+    (:Forgotten {id})                                 a message that must not come back
     (:Change  {id, kind, text, time, undone, undo})            merges and edits
     (:Meta    {id, version, embedder, dimension, n})
 
@@ -33,6 +35,7 @@ def _one(graph: GraphDB) -> None:
         ("Entity", "id"),
         ("Ruling", "id"),
         ("Change", "id"),
+        ("Forgotten", "id"),
     ):
         graph.ensure(f"CREATE INDEX FOR (x:{label}) ON (x.{name})")
     graph.ensure(

@@ -44,7 +44,8 @@ class Store:
         """Entities by recency or degree that were mentioned in some spaces until a time."""
         order_by = "degree DESC, e.last_seen DESC" if order == "degree" else "e.last_seen DESC"
         rows = self.graph.read(
-            f"MATCH (e:Entity) WHERE e.mentions > 0 {_seen(spaces, as_of)} {_DEGREE} "
+            f"MATCH (e:Entity) {_seen(spaces, as_of)} {_DEGREE} "
+            "WHERE e.mentions > 0 OR degree > 0 "
             f"RETURN {_NODE}, degree ORDER BY {order_by}, e.name LIMIT $limit",
             limit=limit,
             spaces=list(spaces or ()),
@@ -97,6 +98,13 @@ class Store:
         if not found:
             raise QueryError(f"There is no fact {id} any more.", "Look at the list again.")
         return found[0]
+
+    def ender(self, fact: str) -> str:
+        """The message that said a fact holds no more; "" when a newer fact closed it."""
+        rows = self.graph.read(
+            "MATCH (:Entity)-[f]->(:Entity) WHERE f.id = $id RETURN f.ended_by", id=fact
+        )
+        return str(rows[0][0] or "") if rows else ""
 
     def about(
         self,
