@@ -28,9 +28,12 @@ class AgentSpec:
     colour: str = ""
     sampling: dict[str, Any] = field(default_factory=dict)
     tools: list[str] = field(default_factory=list)
+    memory: str = "shared"  # shared | own | sealed | off, see agents.memory.spaces
 
     def copy(self) -> AgentSpec:
-        return AgentSpec(self.system, self.colour, dict(self.sampling), list(self.tools))
+        return AgentSpec(
+            self.system, self.colour, dict(self.sampling), list(self.tools), self.memory
+        )
 
 
 @dataclass(slots=True, eq=False)
@@ -83,6 +86,13 @@ class Agent:
         """The turn with that id, if the conversation has one."""
         return next((turn for turn in self.turns if turn.id == turn_id), None)
 
+    def _recalled_for(self, index: int) -> str:
+        """What the memory gave for a prompt; kept with its answer, so that cells stay valid."""
+        if self.turns[index].role != "user" or index + 1 >= len(self.turns):
+            return ""
+        answer = self.turns[index + 1]
+        return answer.recalled if answer.role == "assistant" else ""
+
     def messages(self, system: str | None = None) -> tuple[Message, ...]:
         """The conversation as the model sees it: no notes, no answers that never came.
 
@@ -95,10 +105,13 @@ class Agent:
         system = self.spec.system if system is None else system
         if system:
             merged.append(Message("system", system))
-        for turn in self.turns:
+        for index, turn in enumerate(self.turns):
             if turn.role == "note" or (turn.role == "assistant" and not turn.text):
                 continue
             text = turn.text
+            recalled = self._recalled_for(index)
+            if recalled:
+                text = f"{recalled}\n\n{text}"
             if turn.role == "user" and turn.author not in ("", YOU):
                 text = f"[from {turn.author}] {text}"
             last = merged[-1] if merged else None

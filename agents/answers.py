@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from agents import handover
+from agents import handover, remembering
 from agents.agent import YOU, Agent, Chain, QueuedPrompt, new_id
 from agents.events import (
     AgentState,
@@ -118,6 +118,8 @@ class Answers:
             await self.open(agent)
             # It may have been stopped while the session was opened.
             if self.running.get(agent.id) is run:
+                await self._recall(agent, run)
+            if self.running.get(agent.id) is run:
                 run.listening = True
                 await workspace.client.generate(
                     agent.id, agent.messages(run.system), sampling, workspace.config.chat.thinking
@@ -125,6 +127,14 @@ class Answers:
         except HaloError as error:
             if self.running.get(agent.id) is run:
                 self.fail(agent, error)
+
+    async def _recall(self, agent: Agent, run: Running) -> None:
+        """What the memory knows about the prompt goes before it; the answer's turn keeps it."""
+        memory = self.workspace.memory
+        if memory is not None and not run.turn.recalled:
+            run.turn.recalled = await remembering.recalled(memory, agent, self.workspace.config)
+            if run.turn.recalled:
+                self.workspace.changed(agent)
 
     async def open(self, agent: Agent) -> None:
         """Make the agent's session known to the core, once."""

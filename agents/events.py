@@ -124,6 +124,7 @@ class TurnsTruncated(WorkspaceEvent):
 
     agent: str
     turn_id: str
+    removed: tuple[str, ...] = ()  # ids, turn_id first
 
 
 @dataclass(slots=True)

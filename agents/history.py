@@ -32,6 +32,7 @@ class Header(msgspec.Struct, tag_field="t", tag="agent", omit_defaults=True):
     sampling: dict[str, Any] = {}
     tools: list[str] = []
     created: float = 0.0
+    memory: str = "shared"
 
 
 class TurnLine(msgspec.Struct, tag_field="t", tag="turn"):

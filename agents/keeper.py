@@ -124,7 +124,9 @@ class Keeper:
             elif agent is None or before == spec or before != _spec(agent.spec):
                 agent = None
             if agent is not None:
-                agent.spec = AgentSpec(spec.system, spec.colour, spec.sampling, spec.tools)
+                agent.spec = AgentSpec(
+                    spec.system, spec.colour, spec.sampling, spec.tools, spec.memory
+                )
                 self.header(agent)
             if item.tools and before != spec:
                 workspace.note(
@@ -277,4 +279,6 @@ def trouble(error: OSError, path: Path) -> str:
 
 
 def _spec(source: AgentConfig | AgentSpec) -> Spec:
-    return Spec(source.system, source.colour, dict(source.sampling), list(source.tools))
+    return Spec(
+        source.system, source.colour, dict(source.sampling), list(source.tools), source.memory
+    )

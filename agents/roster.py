@@ -48,6 +48,7 @@ class Entry(msgspec.Struct, omit_defaults=True):
     last_active: float = 0.0
     queue: list[WaitingPrompt] = []
     pinned: bool = False
+    memory: str = "shared"
 
 
 class Spec(msgspec.Struct, omit_defaults=True):
@@ -57,6 +58,7 @@ class Spec(msgspec.Struct, omit_defaults=True):
     colour: str = ""
     sampling: dict[str, Any] = {}
     tools: list[str] = []
+    memory: str = "shared"
 
 
 class Document(msgspec.Struct):
@@ -238,6 +240,7 @@ def entry_of(agent: Agent) -> Entry:
         agent.last_active,
         queue,
         agent.pinned,
+        spec.memory,
     )
 
 
@@ -251,6 +254,7 @@ def entry_of_header(header: Header, agent_id: str) -> Entry:
         header.sampling,
         header.tools,
         created=header.created,
+        memory=header.memory,
     )
 
 
@@ -258,13 +262,22 @@ def header_of(agent: Agent) -> Header:
     """The first line of an agent's conversation."""
     spec = agent.spec
     return Header(
-        agent.id, agent.name, spec.system, spec.colour, spec.sampling, spec.tools, agent.created
+        agent.id,
+        agent.name,
+        spec.system,
+        spec.colour,
+        spec.sampling,
+        spec.tools,
+        agent.created,
+        spec.memory,
     )
 
 
 def agent_of(entry: Entry) -> Agent:
     """An agent from the list, still without its turns. Prompts that waited wait on."""
-    spec = AgentSpec(entry.system, entry.colour, dict(entry.sampling), list(entry.tools))
+    spec = AgentSpec(
+        entry.system, entry.colour, dict(entry.sampling), list(entry.tools), entry.memory
+    )
     agent = Agent(
         entry.id,
         entry.name,

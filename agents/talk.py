@@ -72,7 +72,9 @@ def agent_from(talk: Talk, name: str) -> Agent:
     """A new agent with that conversation; ids are new, so that nothing is mixed up."""
     header = talk.agent
     colour = header.colour if re.fullmatch(COLOUR_PATTERN, header.colour) else ""
-    spec = AgentSpec(header.system, colour, dict(header.sampling), list(header.tools))
+    spec = AgentSpec(
+        header.system, colour, dict(header.sampling), list(header.tools), header.memory
+    )
     agent = Agent(new_id("a"), name, spec)
     agent.turns = [copy_turn(turn) for turn in talk.turns]
     for turn in agent.turns:

@@ -97,12 +97,16 @@ class Workspace:
         self._keeper.open()
         self.emit(RosterChanged())
         self._begin_engine()
+        if self.memory is not None:
+            await self.memory.start()
 
     async def stop(self) -> None:
         """Finish: stop answers, write everything, end the core, give the folder back."""
         await asyncio.gather(*(self.answers.stop(a, then_next=False) for a in self.agents))
         await self.sessions.stop()
         await self.sessions.empty_trash()
+        if self.memory is not None:
+            await self.memory.stop()
         self._unsubscribe()
         self._unsubscribe = lambda: None  # stopping twice is harmless
         await self._stop_engine()
@@ -211,12 +215,12 @@ class Workspace:
         return agent
 
     async def change(self, name: str, **spec: Any) -> Agent:
-        """Change system, colour, sampling or tools of an agent; its next answer uses them."""
+        """Change system, colour, sampling, tools or memory of an agent, from its next answer on."""
         agent = self.get(name)
         changed = AgentSpec(
             **{
                 key: spec.get(key, getattr(agent.spec, key))
-                for key in ("system", "colour", "sampling", "tools")
+                for key in ("system", "colour", "sampling", "tools", "memory")
             }
         )
         self._check_spec(changed)
@@ -546,13 +550,17 @@ class Workspace:
 
     def _cut(self, agent: Agent, index: int) -> None:
         if index < len(agent.turns):
-            first = agent.turns[index].id
+            removed = tuple(turn.id for turn in agent.turns[index:])
             del agent.turns[index:]
-            self._keeper.cut(agent, first)
-            self.emit(TurnsTruncated(agent.name, first))
+            self._keeper.cut(agent, removed[0])
+            self.emit(TurnsTruncated(agent.name, removed[0], removed))
 
     def _check_spec(self, spec: AgentSpec) -> None:
         self.config.sampling_for(spec.sampling)
+        if spec.memory not in ("shared", "own", "sealed", "off"):
+            raise HaloError(
+                f"'{spec.memory}' is no kind of memory.", "Give shared, own, sealed or off."
+            )
         if not re.fullmatch(COLOUR_PATTERN, spec.colour):
             raise HaloError(f"'{spec.colour}' is no colour.", f"Give {expected(Colour)}.")
 

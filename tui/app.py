@@ -16,6 +16,7 @@ from textual.app import App, SystemCommand
 from textual.screen import Screen
 from textual.worker import WorkerFailed
 
+from agents import remembering
 from agents.client import new_client
 from agents.events import WorkspaceEvent
 from agents.workspace import Client, Workspace
@@ -52,6 +53,7 @@ class HaloApp(App[int]):
         self.first_start = first_start
         self.farewell = ""  # one sentence for the terminal, when the app could not go on
         self.workspace = Workspace(config, client, data_dir, make_client)
+        remembering.attach(self.workspace)
         self.main = MainScreen(self.workspace)
         self._stopped = False
         for theme in THEMES:

@@ -62,6 +62,7 @@ def run(
 ) -> dict[str, Any]:
     """Measure latency, frames, speed against headless, and memory. Raises HaloError."""
     config = msgspec.json.decode(msgspec.json.encode(config), type=Config)
+    config.memory.enabled = False  # what is measured is the app
     if model:
         config.model.path = model
     config.engine.n_ctx = max(config.engine.n_ctx, agents * (tokens + 128))
