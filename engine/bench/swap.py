@@ -58,15 +58,16 @@ class _Bench:
     async def past(self, cells: int, mark: str) -> tuple[Message, ...]:
         """A conversation of about so many tokens that shares no beginning with another mark's."""
         messages = [Message("user", f"{mark}."), Message("assistant", "I see.")]
+        last = Message("user", "Hello")
         for dialogue in recall.load(6000) + recall.load(2000):
             for message in dialogue.messages:
                 if message.role != "system":
                     messages.append(message)
-            while await self.client.tokenize(messages) > cells:
+            while await self.client.tokenize([*messages, last]) > cells:
                 messages.pop()
-                if await self.client.tokenize(messages) <= cells:
-                    return (*messages, Message("user", "Hello"))
-        return (*messages, Message("user", "Hello"))
+                if await self.client.tokenize([*messages, last]) <= cells:
+                    return (*messages, last)
+        return (*messages, last)
 
 
 async def _measure(

@@ -12,7 +12,7 @@ import pytest
 from engine.bench import recall
 from engine.bench.compaction import Plan, run_gain, run_recall, run_text
 from engine.compaction.profile import HeadWeights
-from engine.models import MINI
+from engine.models import MINI, info
 from engine.seam import LayerInfo
 from tests.support.cli import halo
 
@@ -20,6 +20,12 @@ KEYS = {
     "task", "method", "ratio", "cells_before", "cells_after", "accuracy", "perplexity", "kl",
     "seconds", "beta_min", "beta_max", "cv_norm_ratio",
 }  # fmt: skip
+
+
+def shape() -> tuple[int, int]:
+    """Layers and KV heads that the shipped model's file states."""
+    model = info(MINI)
+    return model.layers, model.n_head_kv
 
 
 def silent(line: str) -> None:
@@ -68,9 +74,9 @@ def test_heads_are_dumped_in_the_bench_layout(tmp_path: Path) -> None:
     out = tmp_path / "heads.npz"
     done = halo(tmp_path, "bench", "compaction", "--dump", str(out), "--samples", "1", "--json")
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["dumped_heads"] == 8
+    assert json.loads(done.stdout)["dumped_heads"] == np.prod(shape())
     heads = np.load(out)
-    assert heads["k"].shape[:2] == heads["v"].shape[:2] == heads["q"].shape[:2] == (4, 2)
+    assert heads["k"].shape[:2] == heads["v"].shape[:2] == heads["q"].shape[:2] == shape()
     assert heads["k"].shape[3] == heads["q"].shape[3] == 64
 
 
@@ -84,10 +90,12 @@ def test_a_profile_is_what_the_settings_take(tmp_path: Path) -> None:
     found = json.loads(done.stdout)
     assert found == json.loads(out.read_text())
     errors = np.array(found["errors"])
-    assert errors.shape == (4, 2, 2) and (errors[..., 0] <= errors[..., 1] + 0.05).all()
-    info = LayerInfo(0, 4, 2, 64, 64, 1, 1, False, False, 0.125, 0.0, False)
-    weights = HeadWeights.load(str(out), [info] * 4)
-    assert weights.mean(np.ones((4, 2, 1))) == pytest.approx(1.0)
+    layers, heads = shape()
+    assert errors.shape == (layers, heads, 2)
+    assert (errors[..., 0] <= errors[..., 1] + 0.05).all()
+    layer = LayerInfo(0, 2 * heads, heads, 64, 64, 1, 1, False, False, 0.125, 0.0, False)
+    weights = HeadWeights.load(str(out), [layer] * layers)
+    assert weights.mean(np.ones((layers, heads, 1))) == pytest.approx(1.0)
     assert max(weights.budgets(0, 100)) <= 100
 
 
