@@ -234,7 +234,7 @@ class Recorder:
             rows.append(
                 {
                     "id": note.id,
-                    "after": self._after(note),
+                    "after": self._before(note.conversation, note.id),
                     "vector": read.vector,
                     "set": {
                         "text": note.text,
@@ -266,6 +266,10 @@ class Recorder:
                 "UNWIND $rows AS r MATCH (m:Message {id: r.id}) SET m.embedding = vecf32(r.vector)",
                 rows=vectors,
             )
+        self._link(rows)
+        self.graph.write("MATCH (x:Meta) SET x.n = $n", n=self._n)
+
+    def _link(self, rows: list[dict[str, Any]]) -> None:
         follow = [{"id": r["id"], "after": r["after"]} for r in rows if r["after"]]
         if follow:
             self.graph.write(
@@ -273,20 +277,19 @@ class Recorder:
                 "MERGE (a)-[:NEXT]->(m)",
                 rows=follow,
             )
-        self.graph.write("MATCH (x:Meta) SET x.n = $n", n=self._n)
 
-    def _after(self, note: Note) -> str:
-        """The message before this one in its conversation."""
-        if note.conversation not in self._last:
+    def _before(self, conversation: str, id: str) -> str:
+        """The message before one in its conversation."""
+        if conversation not in self._last:
             rows = self.graph.read(
                 "MATCH (m:Message {conversation: $c}) WHERE m.id <> $id "
                 "RETURN m.id ORDER BY m.n DESC LIMIT 1",
-                c=note.conversation,
-                id=note.id,
+                c=conversation,
+                id=id,
             )
-            self._last[note.conversation] = str(rows[0][0]) if rows else ""
-        before, self._last[note.conversation] = self._last[note.conversation], note.id
-        return before if before != note.id else ""
+            self._last[conversation] = str(rows[0][0]) if rows else ""
+        before, self._last[conversation] = self._last[conversation], id
+        return before if before != id else ""
 
     def _write_entities(self) -> None:
         changed, self.resolver.changed = self.resolver.changed, {}
@@ -326,7 +329,7 @@ class Recorder:
     def _write_mentions(
         self, reads: list[Read], mentions: dict[str, list[tuple[int, Entity, Resolved]]]
     ) -> None:
-        rows = [
+        rows: list[dict[str, Any]] = [
             {
                 "m": read.note.id,
                 "e": resolved.id,
@@ -341,6 +344,14 @@ class Recorder:
             for read in reads
             for i, mention, resolved in mentions[read.note.id]
         ]
+        self._create_mentions(rows)
+        for found in mentions.values():
+            for _, mention, resolved in found:
+                if resolved.guessed:
+                    name = self.registry.by_id[resolved.id].name
+                    self.store.note_link(resolved.id, name, mention.text, resolved.how)
+
+    def _create_mentions(self, rows: list[dict[str, Any]]) -> None:
         if rows:
             self.graph.write(
                 "UNWIND $rows AS r MATCH (m:Message {id: r.m}), (e:Entity {id: r.e}) "
@@ -348,11 +359,6 @@ class Recorder:
                 "type: r.type, confidence: r.confidence, how: r.how}]->(e)",
                 rows=rows,
             )
-        for found in mentions.values():
-            for _, mention, resolved in found:
-                if resolved.guessed:
-                    name = self.registry.by_id[resolved.id].name
-                    self.store.note_link(resolved.id, name, mention.text, resolved.how)
 
     def count(self, entities: Sequence[str]) -> None:
         """How often and when some entities were mentioned; those never mentioned are removed."""
@@ -367,6 +373,33 @@ class Recorder:
             "e.last_seen = coalesce(b, e.last_seen)",
             ids=ids,
         )
+
+    def restore(self, messages: Sequence[dict[str, Any]], to: dict[str, str]) -> None:
+        """Write messages of an export as they are; `to` maps its entities to those here."""
+        for start in range(0, len(messages), 256):
+            part = messages[start : start + 256]
+            rows, mentions = [], []
+            for item in part:
+                self._n += 1
+                keys = "text speaker listener agent conversation space time terms length".split()
+                values = {k: item[k] for k in (*keys, "relations", "reltypes", "extractor")}
+                rows.append(
+                    {
+                        "id": item["id"],
+                        "set": {**values, "kind": item["halo:kind"], "n": self._n, "done": True},
+                        "after": self._before(item["conversation"], item["id"]),
+                    }
+                )
+                names_ = ("e", "i", "surface", "start", "end", "type", "confidence", "how")
+                for mention in item["mentions"]:
+                    row = dict(zip(names_, mention, strict=True))
+                    mentions.append({**row, "e": to[row["e"]], "m": item["id"]})
+            self.graph.write(
+                "UNWIND $rows AS r MERGE (m:Message {id: r.id}) SET m += r.set", rows=rows
+            )
+            self._link(rows)
+            self._create_mentions(mentions)
+        self.graph.write("MATCH (x:Meta) SET x.n = $n", n=self._n)
 
     # --- names that mean the same ---------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import click
@@ -138,6 +139,25 @@ def swap(settings: Settings, cells: tuple[int, ...], as_json: bool) -> None:
         part = result.pop(name)
         result[name] = ", ".join(f"{key} {_number(value)}" for key, value in part.items())
     _print(result, False)
+
+
+@command.command()
+@settings_options
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.argument("file", type=click.Path(path_type=Path))
+def recall(settings: Settings, as_json: bool, file: Path) -> None:
+    """Recall of the turns that answer questions, by words, vectors, graph, and all together.
+
+    FILE is JSON: sessions of turns, and questions with the ids of their evidence (docs/memory.md).
+    """
+    from agents.memory import bench
+
+    result = bench.run(
+        file,
+        settings.load().memory,
+        progress=lambda line: click.echo(f"bench: {line}", err=True),
+    )
+    _print(result, as_json)
 
 
 command.add_command(compaction)

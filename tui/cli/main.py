@@ -19,6 +19,7 @@ COMMANDS = {
     "chat": ("tui.cli.chat", "Ask one agent and print the answer."),
     "doctor": ("tui.cli.doctor", "Check everything halo-tui needs, with remedies."),
     "sessions": ("tui.cli.sessions", "List, check, restore, fork and export sessions."),
+    "memory": ("tui.cli.memory", "Ask, feed and export the graph of what was said."),
     "models": ("tui.cli.models", "List, inspect and download models."),
     "bench": ("tui.cli.bench", "Measure the engine and the app."),
     "profile": ("tui.cli.profile", "How much each attention head suffers from compaction."),
