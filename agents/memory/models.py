@@ -28,7 +28,7 @@ def load(config: MemoryConfig) -> Models:
     except (HaloError, ImportError) as error:
         models.faults.append(_fault(error, "entities and relations"))
     try:
-        from agents.memory.embed import load as load_embedder  # type: ignore
+        from agents.memory.embed import load as load_embedder
 
         models.embedder = load_embedder(config)
     except (HaloError, ImportError) as error:
