@@ -15,3 +15,7 @@ class MemoryInUse(HaloError):
 
 class QueryError(HaloError):
     """A Cypher query was refused."""
+
+
+class Overrun(QueryError):
+    """A query went on past its time limit, and the server with it."""

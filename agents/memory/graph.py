@@ -13,12 +13,15 @@ from urllib.parse import urlsplit, urlunsplit
 import redis
 from falkordb import Edge, FalkorDB, Node, Path
 from falkordb.graph import Graph
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
-from agents.memory.errors import MemoryDown, QueryError
+from agents.memory.errors import MemoryDown, Overrun, QueryError
 from agents.memory.types import Table
 
 GRAPH = "memory"
 CONNECT_SECONDS = 5.0
+GRACE_SECONDS = 1.0  # after the time limit of a person's query, until we wait no longer
 IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 Row = list[Any]
 
@@ -26,9 +29,12 @@ Row = list[Any]
 class GraphDB:
     """One graph of one database. Safe to use from several threads."""
 
-    def __init__(self, database: FalkorDB, name: str = GRAPH, where: str = "") -> None:
+    def __init__(self, options: Mapping[str, Any], name: str = GRAPH, where: str = "") -> None:
+        """`options`: how the client connects."""
         self.name = name
         self.where = where
+        self._options = dict(options)
+        database = _connect(self._options)
         self._database = database
         self._graph: Graph = database.select_graph(name)
         self._lock = threading.Lock()
@@ -36,7 +42,7 @@ class GraphDB:
     @classmethod
     def on_socket(cls, socket: str, name: str = GRAPH) -> GraphDB:
         """The embedded server's graph."""
-        return cls(_connect(unix_socket_path=socket), name, socket)
+        return cls({"unix_socket_path": socket}, name, socket)
 
     @classmethod
     def at_url(cls, url: str, tls_ca: str = "") -> GraphDB:
@@ -58,11 +64,18 @@ class GraphDB:
             if tls_ca:
                 options["ssl_ca_certs"] = tls_ca
         name = parts.path.strip("/") or GRAPH
-        return cls(_connect(**options), name, without_password(url))
+        return cls(options, name, without_password(url))
 
     def close(self) -> None:
         """Drop the connections."""
         self._database.connection.close()
+
+    def move(self, socket: str) -> None:
+        """The embedded server was started anew: its graph is there now."""
+        self.close()
+        self._options = {"unix_socket_path": socket}
+        self._database = _connect(self._options)
+        self._graph = self._database.select_graph(self.name)
 
     def ping(self) -> None:
         """Raises MemoryDown when the server does not answer."""
@@ -116,17 +129,27 @@ class GraphDB:
     ) -> Table:
         """Run a person's query. Raises QueryError with what the database says of it."""
         started = time.monotonic()
-        run = self._graph.ro_query if read_only else self._graph.query
         if not query.strip():
             raise QueryError("The query is empty.", "Try MATCH (e:Entity) RETURN e.name LIMIT 10.")
+        # A connection of its own: the server does not look at the clock inside every function, so
+        # that we may have to stop waiting by ourselves.
+        options = {"socket_timeout": timeout + GRACE_SECONDS, "retry": Retry(NoBackoff(), 0)}
+        database = _connect({**self._options, **options})
+        graph = database.select_graph(self.name)
+        run = graph.ro_query if read_only else graph.query
         try:
             result = run(
                 clean(query), cleaned(parameters or {}), timeout=max(1, int(timeout * 1000))
             )
         except redis.ResponseError as error:
             raise refused(error, timeout) from error
+        except redis.TimeoutError as error:
+            said = refused(redis.ResponseError("timed out"), timeout)
+            raise Overrun(said.what, said.remedy) from error
         except (redis.RedisError, OSError) as error:
             raise down(error, self.where) from error
+        finally:
+            database.connection.close()
         rows = result.result_set
         return Table(
             tuple(str(column[1]) for column in result.header),
@@ -155,7 +178,7 @@ class GraphDB:
             raise down(error, self.where) from error
 
 
-def _connect(**options: Any) -> FalkorDB:
+def _connect(options: Mapping[str, Any]) -> FalkorDB:
     where = str(options.get("host") or "the embedded server")
     try:
         return FalkorDB(socket_connect_timeout=CONNECT_SECONDS, **options)
@@ -185,6 +208,8 @@ def refused(error: redis.ResponseError, timeout: float) -> QueryError:
             f"The query took longer than {timeout:g} s and was stopped.",
             "Add a LIMIT, or raise memory.query_seconds.",
         )
+    if "memory" in text.lower():
+        return QueryError("The query needs too much memory.", "Add a LIMIT, or ask for less.")
     if "read-only" in text.lower() or "GRAPH.RO_QUERY" in text:
         return QueryError(
             "The query would change the graph, and this is read-only.", "Allow writing first."

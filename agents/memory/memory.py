@@ -8,7 +8,7 @@ from typing import Literal
 
 from agents.memory import documents, schema
 from agents.memory.edits import Editor
-from agents.memory.errors import MemoryDown, MemoryInUse
+from agents.memory.errors import MemoryDown, MemoryInUse, Overrun
 from agents.memory.events import Learnt
 from agents.memory.graph import GraphDB, without_password
 from agents.memory.recall import Recaller
@@ -246,13 +246,19 @@ class Memory:
         limit: int = 1000,
     ) -> Table:
         """Run a person's query; `timeout` 0 = memory.query_seconds."""
-        found = self.graph.table(
-            query,
-            parameters,
-            read_only=read_only,
-            timeout=timeout or self.config.query_seconds,
-            limit=limit,
-        )
+        try:
+            found = self.graph.table(
+                query,
+                parameters,
+                read_only=read_only,
+                timeout=timeout or self.config.query_seconds,
+                limit=limit,
+            )
+        except Overrun:
+            if self.server is not None and not self.guest:
+                # It would hold its lock, and everybody else, for as long as it likes.
+                self.graph.move(self.server.restart())
+            raise
         if not read_only:
             self.reload()
         return found

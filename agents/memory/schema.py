@@ -76,7 +76,7 @@ def vectors(graph: GraphDB, embedder: str, dimension: int) -> bool:
         return False
     for label in ("Message", "Entity"):
         if had[1]:
-            graph.ensure(f"DROP VECTOR INDEX FOR (x:{label}) (x.embedding)")
+            graph.ensure(f"DROP VECTOR INDEX FOR (x:{label}) ON (x.embedding)")
             graph.write(f"MATCH (x:{label}) SET x.embedding = NULL")
         graph.ensure(
             f"CREATE VECTOR INDEX FOR (x:{label}) ON (x.embedding) "

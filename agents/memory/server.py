@@ -50,7 +50,7 @@ aof-load-truncated yes
 auto-aof-rewrite-percentage 100
 auto-aof-rewrite-min-size 32mb
 maxclients 64
-loadmodule {module} THREAD_COUNT 2 OMP_THREAD_COUNT 1 CACHE_SIZE 64
+loadmodule {module} THREAD_COUNT 2 OMP_THREAD_COUNT 1 CACHE_SIZE 64 QUERY_MEM_CAPACITY 536870912
 """
 
 
@@ -135,6 +135,21 @@ class Embedded:
     def alive(self) -> bool:
         """Whether the server this object started still answers."""
         return bool(self.socket) and _answers(self.socket)
+
+    def restart(self) -> str:
+        """Kill a server that no longer listens, and start it again. Returns its new socket.
+
+        Nothing is lost: what was acknowledged is on the disk.
+        """
+        process, self._process = self._process, None
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        if self._run is not None:
+            shutil.rmtree(self._run, ignore_errors=True)
+        self._launch(*binaries())
+        return self.socket
 
     def stop(self) -> None:
         """End the server after its last write; the folder is free afterwards."""

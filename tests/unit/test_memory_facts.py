@@ -1,0 +1,85 @@
+"""Facts from evidence: when they held, and that the order of hearing does not matter."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agents.memory.facts import Evidence, Rules, episodes
+from engine.config import MemoryConfig
+
+
+def says(
+    source: str, time: float, tail: str, type: str = "LIVES_IN", ends: bool = False
+) -> Evidence:
+    return Evidence(source, time, type, tail, 0.8, ends)
+
+
+def test_a_newer_fact_of_an_exclusive_group_ends_the_older_one() -> None:
+    paris, london, again = episodes(
+        [says("b", 20, "london"), says("a", 10, "paris"), says("c", 30, "paris")], exclusive=True
+    )
+    assert (paris.tail, paris.start, paris.end, paris.closed_by) == ("paris", 10, 20, london)
+    assert (london.start, london.end) == (20, 30)
+    assert (again.tail, again.end) == ("paris", None)
+
+
+def test_what_does_not_exclude_one_another_stays() -> None:
+    found = episodes([says("a", 1, "tea", "LIKES"), says("b", 2, "chess", "LIKES")], False)
+    assert [e.end for e in found] == [None, None]
+
+
+def test_a_fact_that_is_said_twice_becomes_surer() -> None:
+    (fact,) = episodes([says("a", 1, "paris"), says("b", 2, "paris")], True)
+    assert fact.sources == ["a", "b"]
+    assert fact.confidence == 0.96
+
+
+def test_no_longer_ends_a_fact_and_may_come_without_its_beginning() -> None:
+    (fact,) = episodes([says("a", 1, "tea", "LIKES"), says("b", 5, "tea", "LIKES", True)], False)
+    assert (fact.start, fact.end, fact.ended_by) == (1, 5, "b")
+    (past,) = episodes([says("b", 5, "tea", "LIKES", True)], False)
+    assert past.end == 5
+
+
+def test_what_a_person_rejected_ends_nothing() -> None:
+    rejected = frozenset([("LIVES_IN", "london")])
+    paris, london = episodes([says("a", 1, "paris"), says("b", 2, "london")], True, rejected)
+    assert paris.end is None
+    assert london.tail == "london"
+
+
+def test_rules_group_what_excludes_one_another() -> None:
+    rules = Rules(MemoryConfig())
+    assert rules.group("s", "h", "LIVES_IN", "a") == rules.group("s", "h", "LIVES_IN", "b")
+    assert rules.group("s", "h", "LIKES", "a") == rules.group("s", "h", "DISLIKES", "a")
+    assert rules.group("s", "h", "LIKES", "a") != rules.group("s", "h", "LIKES", "b")
+    assert rules.group("s", "h", "KNOWS", "a") != rules.group("t", "h", "KNOWS", "a")
+
+
+evidence = st.builds(
+    Evidence,
+    source=st.sampled_from([f"m{i}" for i in range(6)]),
+    time=st.integers(0, 5).map(float),
+    type=st.sampled_from(["LIKES", "DISLIKES"]),
+    tail=st.sampled_from("xy"),
+    confidence=st.floats(0.1, 1.0),
+    ends=st.booleans(),
+)
+
+
+@given(st.lists(evidence, max_size=12), st.booleans(), st.randoms())
+def test_the_order_of_hearing_does_not_matter(items, exclusive, random) -> None:  # type: ignore[no-untyped-def]
+    def shape(found):  # type: ignore[no-untyped-def]
+        return [(e.type, e.tail, e.start, e.end, e.sources) for e in found]
+
+    before = shape(episodes(items, exclusive))
+    random.shuffle(items)
+    # Equal moments and sources are ordered by content, so confidence alone may differ.
+    assert shape(episodes(items, exclusive)) == before
+    for _, _, start, end, sources in before:
+        assert sources
+        assert end is None or end >= start
+    if exclusive:
+        now = [shape for shape in before if shape[3] is None]
+        assert len({start for _, _, start, _, _ in now}) <= 1, "of different moments one holds"
