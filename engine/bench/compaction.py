@@ -7,6 +7,7 @@ method "full", ratio 1.
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -20,7 +21,7 @@ import numpy.typing as npt
 from engine.bench import recall
 from engine.bench.lab import Lab
 from engine.compaction import policy, solve, span
-from engine.errors import EngineError
+from engine.errors import EngineError, HaloError
 
 KEEP_FIRST = 4
 KEEP_RECENT = 64
@@ -315,7 +316,12 @@ def dump_heads(plan: Plan, path: Path, say: Say) -> int:
     k, v, q, _, rest = (
         np.stack([[head[part] for head in layer] for layer in heads]) for part in range(5)
     )
-    np.savez_compressed(path, k=k, v=v, q=q, log_rest=rest, meta=np.array(str(plan.model.name)))
+    meta = {"model": plan.model.name, "text": f"recall, {len(base)} tokens"}
+    try:
+        with path.open("wb") as file:  # the name as it was given: savez would append .npz
+            np.savez_compressed(file, k=k, v=v, q=q, log_rest=rest, meta=np.array(json.dumps(meta)))
+    except OSError as error:
+        raise HaloError(f"{path} cannot be written: {error.strerror}.", "Name another.") from error
     say(f"dump: {k.shape[0]} layers of {k.shape[1]} heads in {path}")
     return int(k.shape[0] * k.shape[1])
 

@@ -6,7 +6,8 @@ per head beside the NumPy reference and the time the score product alone takes.
 
 A dump is an .npz of float arrays `k` [layers, heads, n, d], `v` [layers, heads, n, dv] and `q`
 [layers, heads, queries, d]: post-RoPE, all query heads of a group pooled, in order of their tokens.
-Optional: `beta` [layers, heads, n], `key_pos` [n], `query_pos` [queries] and `meta`, a JSON string
+Optional: `beta` [layers, heads, n], `key_pos` [n], `query_pos` [queries], `log_rest` [layers, heads,
+queries] (log of a query's attention mass outside the span; not used here) and `meta`, a JSON string
 with any of model, text, scale, softcap. The last quarter of the queries is never fitted to.
 """
 
@@ -28,6 +29,7 @@ from numpy.typing import NDArray
 from engine.bench import published, synthetic
 from engine.compaction import METHODS, Job, Params, compact_heads, reference
 from engine.compaction.kernels import gemm_rate
+from engine.models import MINI, info
 
 Array = NDArray[np.float32]
 Row = dict[str, Any]
@@ -147,9 +149,9 @@ def _ours(case: _Case, params: Params) -> tuple[NDArray[Any], Array, Array, Row]
         softcap=case.softcap,
     )
     result = compact_heads([job], params)[0]
-    info = result.diagnostics.as_dict()
+    told = result.diagnostics.as_dict()
     kept = ("seconds", "ridge", "norm_ratio", "beta_min", "beta_max")
-    return result.indices, result.beta, result.values, {name: info[name] for name in kept}
+    return result.indices, result.beta, result.values, {name: told[name] for name in kept}
 
 
 def _theirs(case: _Case, method: str) -> tuple[NDArray[Any], Array, Array, Row]:
@@ -250,9 +252,10 @@ def speed(
 
 
 def whole_model(say: Callable[[str], None], cells: int = 4096, ratio: int = 10) -> Row:
-    """A span of the shipped model's shape: 4 layers x 2 KV heads, d 64, in one call."""
+    """A span of the shipped model's shape (all KV heads of all layers, d 64) in one call."""
+    mini = info(MINI)
     jobs = []
-    for index in range(8):
+    for index in range(mini.layers * mini.n_head_kv):
         head = synthetic.make(synthetic.KINDS[index % 3], cells, 64, 1024, unseen=1, seed=index)
         jobs.append(Job(keys=head.keys, values=head.values, queries=head.queries, m=cells // ratio))
     row: Row = {"cells": cells, "ratio": ratio, "heads": len(jobs)}
@@ -263,7 +266,7 @@ def whole_model(say: Callable[[str], None], cells: int = 4096, ratio: int = 10) 
             compact_heads(jobs, Params(method=method))
             best = min(best, time.perf_counter() - start)
         row[method] = best
-        say(f"8 heads of {cells} cells at {ratio}x, all cores, {method}: {best:.3f} s")
+        say(f"{len(jobs)} heads of {cells} cells at {ratio}x, all cores, {method}: {best:.3f} s")
     return row
 
 

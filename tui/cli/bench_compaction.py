@@ -65,7 +65,8 @@ def _model(settings: Settings) -> Path:
 @click.option("--text", type=click.Path(path_type=Path), help="Measure perplexity and KL on this.")
 @click.option("--recall", is_flag=True, help="Ask for facts told in the span (the default).")
 @click.option("--gain", is_flag=True, help="Decode speed and cells of 8 agents, before and after.")
-@click.option("--heads", is_flag=True, help="Errors of single heads beside the published code.")
+@click.option("--heads", is_flag=True,
+              help="Errors of single heads beside the published code; of --dump's, if given.")  # fmt: skip
 @click.option("--speed", is_flag=True, help="Seconds of a head beside the NumPy reference.")
 @click.option("--live", is_flag=True, help="Compact in a running core while others answer.")
 @click.option("--dump", type=click.Path(path_type=Path), help="Write real heads to this .npz.")
@@ -144,9 +145,9 @@ def compaction(
         from engine.bench import heads as head_bench
 
         found = head_bench.run(
-            dump=dump,
+            dump=dump if heads else None,
             ratios=ratios,
-            quality_cells=head_bench.QUALITY_CELLS if heads else (),
+            quality_cells=head_bench.QUALITY_CELLS if heads and dump is None else (),
             speed_cells=head_bench.SPEED_CELLS if speed else (),
             say=_say,
         )
