@@ -1,0 +1,1 @@
+"""How the shipped extractor of entities and relations was made."""
