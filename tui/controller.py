@@ -12,6 +12,7 @@ from agents.workspace import Workspace
 from engine.errors import HaloError
 from tui import arguments
 from tui.actions import BY_SLASH
+from tui.memory_actions import MemoryActions
 from tui.screens.dialogs import AgentEditor, AgentForm, AskText, Confirm
 from tui.session_actions import SessionActions
 from tui.widgets.marks import doing
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from tui.screens.main import MainScreen
 
 
-class Controller(SessionActions):
+class Controller(SessionActions, MemoryActions):
     """Carries out actions for the main screen. Every method takes the slash command's argument."""
 
     def __init__(self, screen: MainScreen) -> None:

@@ -259,14 +259,14 @@ async def test_the_cell_map_shows_owners(tmp_path: Path) -> None:
 
 async def test_user_keys_replace_those_of_the_table(tmp_path: Path) -> None:
     config = Config()
-    config.ui.keys = {"grid": "f11", "undo_close": "ctrl+g", "log": ""}
+    config.ui.keys = {"grid": "f11", "undo_close": "ctrl+b", "log": ""}
     async with running(tmp_path, config=config) as (app, _, pilot):
         await pilot.press("f11")
         await until(lambda: app.main.grid_shown)
         await pilot.press("f6")  # taken away
         app.main.controller.start("close_agent")
         await until(lambda: len(app.workspace.names) == 2)
-        await pilot.press("ctrl+g")  # an action without a key of its own
+        await pilot.press("ctrl+b")  # an action without a key of its own
         await until(lambda: len(app.workspace.names) == 3)
         assert app.screen is app.main, app.screen_stack
 

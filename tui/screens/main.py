@@ -44,6 +44,7 @@ from tui.controller import Controller
 from tui.screens.compaction_news import CompactionNews
 from tui.screens.compactions import CompactionsScreen
 from tui.screens.log import LogScreen
+from tui.screens.memory_side import MemorySide
 from tui.screens.sessions import SessionsScreen
 from tui.widgets.agent_list import AgentList, AgentSelected, AgentTabs
 from tui.widgets.cache_pane import CachePane
@@ -52,6 +53,7 @@ from tui.widgets.chat.grid import ChatGrid
 from tui.widgets.chat.prompt import Prompt
 from tui.widgets.event_log import EventLog
 from tui.widgets.key_hints import KeyHints
+from tui.widgets.memory.messages import MemoryLeft, MemoryZoomed, SourceRequested, WordRequested
 from tui.widgets.session_words import when
 from tui.widgets.status_line import StatusLine
 
@@ -81,6 +83,7 @@ class MainScreen(Screen[None]):
         self._rebuilding = asyncio.Lock()
         self._mounted = 0
         self.compaction_news = CompactionNews(self)
+        self.memory = MemorySide(self)
         self._titles: list[tuple[str, str]] = []  # of saved sessions, and what they are
         self._news: dict[str, Turn] = {}  # answers finished out of sight, not told yet
 
@@ -102,6 +105,7 @@ class MainScreen(Screen[None]):
             with Vertical(id="side"):
                 yield CachePane(self.workspace)
                 yield EventLog(list(self.workspace.log))
+            yield Vertical(id="memory")
         yield Static("", id="small")
         yield StatusLine(self.workspace)
         keys = {action: keys for action, keys, _ in key_table(self.workspace.config)}
@@ -118,6 +122,7 @@ class MainScreen(Screen[None]):
         self._show_engine()
         self._dirty |= {"roster", "cells", "stats"}
         self._read_saved()
+        self.memory.begin()
 
     @property
     def conversation(self) -> Conversation:
@@ -151,6 +156,10 @@ class MainScreen(Screen[None]):
         self._flush()
         prompt.focus_input()
 
+    def focus_prompt(self) -> None:
+        """Keys to the prompt."""
+        self.query_one(Prompt).focus_input()
+
     def keep_draft(self) -> None:
         """Save what is typed for the agent shown."""
         if self.current and self.current in self.workspace.names:
@@ -181,6 +190,10 @@ class MainScreen(Screen[None]):
     def toggle_side(self) -> None:
         """Show or hide cells and events; on narrow screens they are hidden at first."""
         side = self.query_one("#side")
+        if self.memory.shown:  # it stands in the same place
+            self.memory.close()
+            side.set_class(False, "-hidden")
+            return
         side.toggle_class("-asked" if self.has_class("-narrow") else "-hidden")
         self._dirty.add("cells")
         self.call_after_refresh(self._draw_cells)
@@ -193,6 +206,9 @@ class MainScreen(Screen[None]):
     def close_something(self) -> bool:
         """Close the completion, the search or the grid. False when nothing was open."""
         prompt = self.query_one(Prompt)
+        if self.memory.focused and (view := self.memory.view) is not None:
+            view.action_leave()
+            return True
         if prompt.close_popup():
             return True
         if self.grid_shown and not self.workspace.get(self.current).busy:
@@ -300,6 +316,23 @@ class MainScreen(Screen[None]):
     @on(Conversation.ForkRequested)
     def _fork(self, event: Conversation.ForkRequested) -> None:
         self.controller.begin(self.controller.fork_at(event.agent, event.turn_id))
+
+    @on(SourceRequested)
+    def _source(self, event: SourceRequested) -> None:
+        self.controller.begin(self.controller.go_to_source(event.source))
+
+    @on(MemoryLeft)
+    def _memory_left(self) -> None:
+        self.focus_prompt()
+
+    @on(MemoryZoomed)
+    def _memory_zoomed(self) -> None:
+        view = self.memory.view
+        self.controller.begin(self.memory.whole(view.tab if view else "explore"))
+
+    @on(WordRequested)
+    def _word(self, event: WordRequested) -> None:
+        self.controller.begin(self.controller.word(event.recall))
 
     @on(Conversation.CopyRequested)
     def _copy(self, event: Conversation.CopyRequested) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from rich.text import Text
 from textual import events
+from textual.dom import DOMNode
 from textual.widget import Widget
 
 Hint = tuple[str, str, str]  # key, what it does, action of the screen
@@ -16,8 +17,10 @@ class KeyBar(Widget):
 
     DEFAULT_CSS = "KeyBar { height: 1; padding: 0 1; background: $panel; }"
 
-    def __init__(self) -> None:
+    def __init__(self, target: DOMNode | None = None) -> None:
+        """`target`: whose actions these are; by default the screen's."""
         super().__init__()
+        self.target = target
         self.hints: Sequence[Hint] = ()
         self._spans: list[tuple[int, int, str]] = []
 
@@ -38,7 +41,7 @@ class KeyBar(Widget):
             line.append(" " * gap if self._spans else "")
             start = line.cell_len
             line.append(key, f"bold {accent}")
-            line.append(f" {word if gap == 2 else word.removesuffix('s')}")
+            line.append(f" {word if gap == 2 else _short(word)}")
             self._spans.append((start, line.cell_len, action))
         return line
 
@@ -47,4 +50,9 @@ class KeyBar(Widget):
         place = event.get_content_offset(self)
         for start, end, action in self._spans:
             if place is not None and start <= place.x < end:
-                await self.run_action(f"screen.{action}")
+                await self.app.run_action(action, self.target or self.screen)
+
+
+def _short(word: str) -> str:
+    """finds -> find, undoes -> undo."""
+    return word.removesuffix("es") if word.endswith("oes") else word.removesuffix("s")

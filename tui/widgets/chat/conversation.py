@@ -475,6 +475,16 @@ class Conversation(Widget):
 
     # --- find ------------------------------------------------------------------------------------
 
+    def show_turn(self, turn_id: str) -> bool:
+        """Bring a message into view and choose it. False when there is none of that id."""
+        index = self.transcript.index_of(turn_id)
+        if index is None:
+            return False
+        self.transcript.select(index)
+        self.transcript.focus()
+        self._update_jump()
+        return True
+
     def open_find(self, text: str = "") -> None:
         """Open the find bar, with something to look for or with what was looked for last."""
         self._bar.open(text or None)

@@ -1,0 +1,87 @@
+"""What the memory tells the app: its state, and what was learnt since the start."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from agents.memory.events import Learnt, MemoryEvent, StateChanged
+
+if TYPE_CHECKING:
+    from agents.memory.service import MemoryService
+    from agents.memory.types import Fact, Stats
+    from tui.widgets.memory.feed import Lesson
+
+KEPT = 300  # lessons
+OFF = "The memory is off: set enabled = true under [memory] in the configuration and start again."
+
+
+class MemoryNews:
+    """Listens to the service from the app's start; panels come and go and look here."""
+
+    def __init__(self, service: MemoryService | None) -> None:
+        self.service = service
+        self.lessons: deque[Lesson] = deque(maxlen=KEPT)  # newest first
+        self.state = StateChanged("off") if service is None else StateChanged("starting")
+        self._watchers: list[Callable[[MemoryEvent], None]] = []
+        self._stop: Callable[[], None] = lambda: None
+        if service is not None:
+            self.state = StateChanged(service.state, service.queued)
+            self._stop = service.subscribe(self.apply)
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._stop()
+
+    def watch(self, handler: Callable[[MemoryEvent], None]) -> Callable[[], None]:
+        """Tell `handler` every event, after it was noted here. Returns how to stop that."""
+        self._watchers.append(handler)
+        return lambda: self._watchers.remove(handler) if handler in self._watchers else None
+
+    def apply(self, event: MemoryEvent) -> None:
+        """Note an event."""
+        if isinstance(event, StateChanged):
+            self.state = event
+        elif isinstance(event, Learnt):
+            self._learnt(event)
+        for watcher in tuple(self._watchers):
+            watcher(event)
+
+    def _learnt(self, event: Learnt) -> None:
+        from tui.widgets.memory.feed import Lesson
+
+        for closed, facts in ((True, event.closed), (False, event.facts)):
+            for fact in facts:
+                source = next((s for s in fact.sources if s.message == event.message), None)
+                moment = source.time if source else time.time()
+                self.lessons.appendleft(Lesson(fact, event.speaker, event.message, moment, closed))
+
+    def ruled(self, fact: Fact) -> None:
+        """A fact was accepted, rejected or corrected: the feed shows it."""
+        for lesson in self.lessons:
+            if lesson.fact.id == fact.id:
+                lesson.fact = replace(lesson.fact, status=fact.status)
+
+    # --- words -----------------------------------------------------------------------------------
+
+    def words(self, stats: Stats | None = None) -> str:
+        """State and sizes in one line."""
+        state, queued = self.state, self.state.queued
+        wait = f"{queued:,} {'message' if queued == 1 else 'messages'}"
+        match state.state:
+            case "off":
+                return f"○ {OFF}"
+            case "starting":
+                return "◔ The memory is starting" + (f"; {wait} wait." if queued else "…")
+            case "down":
+                why = f"{state.what or 'The graph database is down.'} {state.remedy}".strip()
+                return f"✗ {why}" + (f" {wait} queued on disk." if queued else "")
+        if stats is None:
+            return "● The memory is ready." + (f" {wait} being read." if queued else "")
+        past = f" (+{stats.past_facts:,} past)" if stats.past_facts else ""
+        sizes = f"● {stats.entities:,} entities · {stats.facts:,} facts{past}"
+        sizes += f" · {stats.messages:,} messages"
+        return sizes + (f" · {wait} being read" if queued else "")

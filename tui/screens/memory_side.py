@@ -1,0 +1,106 @@
+"""The memory beside the chat: opens, takes the keys, closes; on narrow screens it is a screen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.css.query import NoMatches
+
+from agents.memory.types import Recall, Source
+from tui.memory_news import MemoryNews
+
+if TYPE_CHECKING:
+    from tui.screens.main import MainScreen
+    from tui.widgets.memory.view import MemoryView, Tab
+
+
+class MemorySide:
+    """What the main screen has to do with the memory. Widgets are loaded when they are needed."""
+
+    def __init__(self, screen: MainScreen) -> None:
+        self.screen = screen
+        self.news = MemoryNews(None)
+
+    def begin(self) -> None:
+        """Listen to the memory; the app has started."""
+        self.news.close()
+        self.news = MemoryNews(self.screen.workspace.memory)
+
+    # --- state -----------------------------------------------------------------------------------
+
+    @property
+    def view(self) -> MemoryView | None:
+        """The panel, once it was opened."""
+        from tui.widgets.memory.view import MemoryView
+
+        try:
+            return self.screen.query_one("#memory").query_one(MemoryView)
+        except NoMatches:
+            return None
+
+    @property
+    def shown(self) -> bool:
+        """Whether the panel stands beside the chat."""
+        return self.screen.has_class("-memory")
+
+    @property
+    def focused(self) -> bool:
+        """Whether it has the keys."""
+        focused = self.screen.focused
+        return self.shown and focused is not None and any(
+            node.id == "memory" for node in focused.ancestors_with_self
+        )  # fmt: skip
+
+    # --- what can be done ------------------------------------------------------------------------
+
+    async def toggle(self, entity: str = "") -> None:
+        """Open it, go to it, or close it."""
+        if self.focused and not entity:
+            self.close()
+        else:
+            await self.open(entity=entity)
+
+    def close(self) -> None:
+        """Only the chat."""
+        self.screen.set_class(False, "-memory")
+        self.screen.focus_prompt()
+
+    async def ask(self, question: str) -> None:
+        """Open it at the question box and ask."""
+        await self.open("ask", question)
+
+    async def open(self, tab: Tab | None = None, question: str = "", entity: str = "") -> None:
+        """Beside the chat, or whole where there is no room."""
+        if self.screen.has_class("-narrow"):
+            await self.whole(tab or "explore", question, entity)
+            return
+        from tui.widgets.memory.view import MemoryView
+
+        view = self.view
+        if view is None:
+            view = MemoryView(self.screen.workspace.config, self.news, tab=tab or "explore")
+            await self.screen.query_one("#memory").mount(view)
+        self.screen.set_class(True, "-memory")
+        self.screen.call_after_refresh(self._go, view, tab, question, entity)
+
+    def _go(self, view: MemoryView, tab: Tab | None, question: str, entity: str) -> None:
+        if question:
+            view.ask(question)
+            return
+        view.go(tab or ("explore" if entity else view.tab))
+        if entity:
+            view.look(entity)
+
+    async def whole(self, tab: Tab = "explore", question: str = "", entity: str = "") -> None:
+        """On a screen of its own, then do what was chosen there."""
+        from tui.screens.memory import BESIDE, MemoryScreen
+
+        controller = self.screen.controller
+        config = self.screen.workspace.config
+        result = await controller.ask(MemoryScreen(config, self.news, tab, question, entity))
+        if isinstance(result, Source):
+            await controller.go_to_source(result)
+        elif isinstance(result, Recall):
+            await controller.word(result)
+        elif result == BESIDE and not self.screen.has_class("-narrow"):
+            await self.open()
