@@ -46,15 +46,17 @@ class HaloApp(App[int]):
         *,
         make_client: Callable[[Config], Client] | None = None,
         first_start: bool = False,
+        remember: bool = False,
     ) -> None:
-        """`make_client` makes the clients of restarts; `first_start` opens the model picker."""
+        """`make_client` makes the clients of restarts; `first_start` opens the model picker;
+        `remember` starts the memory."""
         super().__init__()
         self.config = config
         self.first_start = first_start
         self.farewell = ""  # one sentence for the terminal, when the app could not go on
         self.workspace = Workspace(config, client, data_dir, make_client)
         remembering.attach(self.workspace)
-        self.main = MainScreen(self.workspace)
+        self.main = MainScreen(self.workspace, remember)
         self._stopped = False
         for theme in THEMES:
             self.register_theme(theme)
@@ -183,7 +185,7 @@ def run(config: Config, data_dir: Path) -> int:
     first = not config.file and not (data_dir / "workspace.json").exists()
     _log_to(state / "app.log")
     with guarded_stderr(state / "app-native.log"):
-        app = HaloApp(config, data_dir, new_client(config), first_start=first)
+        app = HaloApp(config, data_dir, new_client(config), first_start=first, remember=True)
         _titles("\x1b[22;0t")  # the terminal keeps its title for us ...
         try:
             code = asyncio.run(_run(app))

@@ -50,10 +50,10 @@ class MemoryActions:
             self.tell(await service.forget(node.id))
 
     def _service(self) -> Any:
-        service = self.space.memory
-        if service is None:
-            raise HaloError(self.screen.memory.news.words()[2:])
-        return service
+        news = self.screen.memory.news
+        if news.service is None:
+            raise HaloError(news.words()[2:])
+        return news.service
 
     async def go_to_source(self, source: Source) -> None:
         """To the message in its agent's conversation; what is gone is shown as it was."""

@@ -20,21 +20,19 @@ OFF = "The memory is off: set enabled = true under [memory] in the configuration
 
 
 class MemoryNews:
-    """Listens to the service from the app's start; panels come and go and look here."""
+    """Listens to the service from its start on; panels come and go and look here."""
 
-    def __init__(self, service: MemoryService | None) -> None:
-        self.service = service
+    def __init__(self) -> None:
+        self.service: MemoryService | None = None
         self.lessons: deque[Lesson] = deque(maxlen=KEPT)  # newest first
-        self.state = StateChanged("off") if service is None else StateChanged("starting")
+        self.state = StateChanged("off")
         self._watchers: list[Callable[[MemoryEvent], None]] = []
-        self._stop: Callable[[], None] = lambda: None
-        if service is not None:
-            self.state = StateChanged(service.state, service.queued)
-            self._stop = service.subscribe(self.apply)
 
-    def close(self) -> None:
-        """Listen no more."""
-        self._stop()
+    def attend(self, service: MemoryService) -> None:
+        """Listen to the memory from now on."""
+        self.service = service
+        service.subscribe(self.apply)
+        self.apply(StateChanged(service.state, service.queued))
 
     def watch(self, handler: Callable[[MemoryEvent], None]) -> Callable[[], None]:
         """Tell `handler` every event, after it was noted here. Returns how to stop that."""

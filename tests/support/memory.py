@@ -7,13 +7,14 @@ done to the lists; `down` makes everything that reads fail as a database that is
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from agents.memory.errors import MemoryDown, QueryError
 from agents.memory.events import GraphChanged, Learnt, MemoryEvent, State, StateChanged
-from agents.memory.service import Handler, MemoryService, Order
+from agents.memory.memory import Order
+from agents.memory.service import Handler, MemoryService
 from agents.memory.types import (
     Change,
     Fact,
@@ -57,7 +58,7 @@ class ListMemory(MemoryService):
 
     def __init__(self, *, empty: bool = False, agent: str = "") -> None:
         self.state: State = "ready"
-        self.queued = 0
+        self.waiting = 0
         self.calls: list[tuple[str, object]] = []
         self.nodes = {} if empty else {id: Node(id, *rest[:2], rest[2]) for id, *rest in PEOPLE}
         self.known: dict[str, Fact] = {}
@@ -93,7 +94,7 @@ class ListMemory(MemoryService):
             handler(event)
 
     def go(self, state: State, queued: int = 0, what: str = "", remedy: str = "") -> None:
-        self.state, self.queued = state, queued
+        self.state, self.waiting = state, queued
         self.emit(StateChanged(state, queued, what, remedy))
 
     def learn(self, fact: Fact, closed: tuple[Fact, ...] = ()) -> None:
@@ -126,7 +127,11 @@ class ListMemory(MemoryService):
     def remember(self, note: Note) -> None:
         self.calls.append(("remember", note))
 
-    async def unremember(self, note_ids: Sequence[str]) -> None:
+    @property
+    def queued(self) -> int:
+        return self.waiting
+
+    def unremember(self, note_ids: Iterable[str]) -> None:
         self.calls.append(("unremember", tuple(note_ids)))
 
     async def settled(self) -> None:
@@ -193,6 +198,8 @@ class ListMemory(MemoryService):
         self, entity: str, depth: int = 1, limit: int = 40, as_of: float | None = None
     ) -> Neighbourhood:
         self._asked("neighbourhood", (entity, depth))
+        if entity not in self.nodes:
+            raise HaloError(f"The memory knows nobody and nothing called '{entity}'.")
         distance, edge = {entity: 0}, {entity}
         for hop in range(1, depth + 1):
             near = {
@@ -209,7 +216,7 @@ class ListMemory(MemoryService):
 
     async def cypher(
         self, query: str, parameters: dict[str, object] | None = None, *, read_only: bool = True,
-        timeout: float = 5.0, limit: int = 1000,
+        timeout: float = 0.0, limit: int = 1000,
     ) -> Table:  # fmt: skip
         self._asked("cypher", (query, read_only, timeout))
         if read_only and "DELETE" in query.upper():

@@ -71,9 +71,11 @@ class MainScreen(Screen[None]):
     ]
     AUTO_FOCUS = "Prompt TextArea"
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, remember: bool = False) -> None:
+        """`remember`: start the memory, unless the configuration has it off."""
         super().__init__()
         self.workspace = workspace
+        self.remember = remember
         self.controller = Controller(self)
         self.current = ""  # name of the agent shown
         self.grid_shown = False
@@ -122,7 +124,7 @@ class MainScreen(Screen[None]):
         self._show_engine()
         self._dirty |= {"roster", "cells", "stats"}
         self._read_saved()
-        self.memory.begin()
+        self.call_after_refresh(self.memory.begin, self.remember)
 
     @property
     def conversation(self) -> Conversation:

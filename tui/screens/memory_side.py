@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 from typing import TYPE_CHECKING
 
 from textual.css.query import NoMatches
 
+from agents.memory.events import StateChanged
 from agents.memory.types import Recall, Source
 from tui.memory_news import MemoryNews
 
@@ -13,18 +16,45 @@ if TYPE_CHECKING:
     from tui.screens.main import MainScreen
     from tui.widgets.memory.view import MemoryView, Tab
 
+DELAY = 0.3  # seconds after the first frame
+
 
 class MemorySide:
     """What the main screen has to do with the memory. Widgets are loaded when they are needed."""
 
     def __init__(self, screen: MainScreen) -> None:
         self.screen = screen
-        self.news = MemoryNews(None)
+        self.news = MemoryNews()
 
-    def begin(self) -> None:
-        """Listen to the memory; the app has started."""
-        self.news.close()
-        self.news = MemoryNews(self.screen.workspace.memory)
+    def begin(self, load: bool) -> None:
+        """The app has started: listen to the memory, or `load` it first, in the background."""
+        workspace = self.screen.workspace
+        if workspace.memory is not None:
+            self.news.attend(workspace.memory)
+        elif load and workspace.config.memory.enabled:
+            self.news.apply(StateChanged("starting"))
+            self.screen.set_timer(
+                DELAY, lambda: self.screen.run_worker(self._load(), group="memory")
+            )
+
+    async def _load(self) -> None:
+        """The memory's libraries take a quarter of a second that nobody should wait for."""
+        from agents import remembering
+
+        workspace = self.screen.workspace
+        try:
+            await asyncio.to_thread(importlib.import_module, "agents.memory.service")
+            remembering.attach(workspace)
+        except ImportError as error:
+            self.news.apply(
+                StateChanged(
+                    "down", 0, f"The memory is not installed: {error}.", "Run make run again."
+                )
+            )
+            return
+        if workspace.memory is not None:
+            self.news.attend(workspace.memory)
+            await workspace.memory.start()
 
     # --- state -----------------------------------------------------------------------------------
 

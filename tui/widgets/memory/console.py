@@ -176,7 +176,7 @@ class CypherConsole(Vertical):
 
     def _rules(self) -> str:
         mode = "read-only" if self.read_only else "WRITES ALLOWED"
-        return f"Enter runs · Ctrl+J new line · ↑ earlier · {mode} · at most {self.seconds:g} s"
+        return f"Enter runs · ^J line · ↑ earlier · {mode} · {self.seconds:g} s"
 
     def allow_writes(self, allowed: bool) -> None:
         """Whether queries may change the graph from now on."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from rich.text import Text
 from textual import on
@@ -14,11 +14,12 @@ from textual.message import Message
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from agents.memory.service import Order
 from agents.memory.types import Node
 from tui.widgets.chat.colours import readable
 from tui.widgets.memory.words import fit, look
 from tui.widgets.session_words import when
+
+Order = Literal["recency", "degree"]
 
 
 class SearchInput(Input):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from rich.cells import cell_len
 
@@ -128,28 +129,61 @@ def draw(
         return Picture(Canvas(width, height), [], len(around.nodes))
     for branch in found:
         branch.outer.sort(key=lambda b: (_kind(b), b.node.name))
-    if width < TREE:
-        canvas = Canvas(width, height)
-        placed, lost = _tree(canvas, centre, found)
-    else:
-        sides = _Sides(centre, found, width, height)
-        canvas, placed, lost = sides.drawn(0)
-        # What is drawn stands in the middle, also when one side is wider than the other.
-        left = min(one.x for one in placed)
-        right = max(one.x + one.width for one in placed)
-        if (shift := (width - (right - left)) // 2 - left) != 0:
-            canvas, placed, lost = sides.drawn(shift)
+    best: tuple[Canvas, list[Placed], int] | None = None
+    # The most pleasant form that leaves nothing out, or the one that leaves out least.
+    for form in _forms(width, len(found)):
+        tried = _drawn(form, centre, _copied(found), width, height)
+        if best is None or tried[2] < best[2]:
+            best = tried
+        if not tried[2]:
+            break
+    assert best is not None
+    canvas, placed, lost = best
     for one in placed:
         _entity(canvas, one, one.node is centre, one.node.id == selected)
     return Picture(canvas, placed, hidden + lost)
 
 
+Form = Literal["both", "right", "tree"]
+
+
+def _forms(width: int, neighbours: int) -> list[Form]:
+    if width < TREE:
+        return ["tree"]
+    return (
+        ["both", "right", "tree"] if width >= BOTH_SIDES and neighbours > 1 else ["right", "tree"]
+    )
+
+
+def _copied(found: list[Branch]) -> list[Branch]:
+    """Drawing takes off what has no room."""
+    return [Branch(branch.node, branch.facts, _copied(branch.outer)) for branch in found]
+
+
+def _drawn(
+    form: Form, centre: Node, found: list[Branch], width: int, height: int
+) -> tuple[Canvas, list[Placed], int]:
+    if form == "tree":
+        canvas = Canvas(width, height)
+        return canvas, *_tree(canvas, centre, found)
+    sides = _Sides(centre, found, width, height, form == "both")
+    canvas, placed, lost = sides.drawn(0)
+    # What is drawn stands in the middle, also when one side is wider than the other.
+    left = min(one.x for one in placed)
+    right = max(one.x + one.width for one in placed)
+    if (shift := (width - (right - left)) // 2 - left) == 0:
+        return canvas, placed, lost
+    canvas, placed, _ = sides.drawn(shift)
+    return canvas, placed, lost
+
+
 class _Sides:
     """The neighbours on one or both sides of the one in the middle."""
 
-    def __init__(self, centre: Node, found: list[Branch], width: int, height: int) -> None:
-        self.centre, self.width, self.height = centre, width, height
-        self.both = width >= BOTH_SIDES and len(found) > 1
+    def __init__(
+        self, centre: Node, found: list[Branch], width: int, height: int, both: bool
+    ) -> None:
+        self.centre, self.width, self.height, self.both = centre, width, height, both
         sides = _split(found, centre.id) if self.both else ([], found)
         self.middle = min(NAME + 4, cell_len(cut(centre.name, NAME)) + 6)
         free = width - self.middle
@@ -334,7 +368,10 @@ def _grow(
         lost += sum(len(branch.facts) for branch in outer)
         for branch in side:
             branch.outer = []
-        columns = _columns(room, [side]) or [(LEAST_LABEL, LEAST_NAME)]
+        columns = _columns(room, [side])
+        if columns is None:  # it would be drawn over the edge: another form is better
+            lost += sum(len(branch.facts) for branch in side)
+            columns = [(LEAST_LABEL, LEAST_NAME)]
     y = max(0, (height - _rows(side, each)) // 2)
     placed: list[Placed] = []
     inner: list[tuple[Branch, Placed]] = []

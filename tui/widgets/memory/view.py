@@ -170,6 +170,7 @@ class MemoryView(Edits, Vertical):
         self._later: Timer | None = None
         self._typing: Timer | None = None
         self._behind = False  # something changed while this was hidden
+        self._keep = ""  # the entity to be chosen when it is shown
         self._settled = 0
 
     def compose(self) -> ComposeResult:
@@ -246,7 +247,7 @@ class MemoryView(Edits, Vertical):
 
     def focus_part(self) -> None:
         """Keys to the part shown."""
-        if self.news.service is None:
+        if self.news.state.state == "off":
             self.focus()
             return
         match self.tab:
@@ -288,7 +289,7 @@ class MemoryView(Edits, Vertical):
         """The keys that do something where one is."""
         focused = self.screen.focused
         hints: list[Hint] = []
-        if self.news.service is None:
+        if self.news.state.state == "off":
             hints = []
         elif isinstance(focused, Input | TextArea):
             hints = [("Enter", "asks" if self.tab == "ask" else "runs" if self.tab == "cypher" else "goes", "focus_on"),
@@ -348,7 +349,7 @@ class MemoryView(Edits, Vertical):
         line.update(self.news.words(self.stats))
         for state in ("down", "off"):
             line.set_class(self.news.state.state == state, f"-{state}")
-        self.set_class(self.news.service is None, "-empty-off")
+        self.set_class(self.news.state.state == "off", "-empty-off")
         words = {"off": "", "starting": "The memory is starting…", "down": "The memory is down."}
         if self.news.state.state != "ready" and not self.query_one(EntityList).nodes:
             self.query_one(GraphPicture).show(None, words=words[self.news.state.state])
@@ -358,13 +359,14 @@ class MemoryView(Edits, Vertical):
 
     def on_show(self) -> None:
         if self._behind:
-            self.look()
+            self.look(self._keep)
 
     def look(self, keep: str = "") -> None:
         """Ask for everything that is shown."""
         if self.news.service is None or self.news.state.state != "ready":
             return
         self._behind = not self.is_on_screen and self.stats is not None
+        self._keep = keep if self._behind else ""
         if not self._behind:
             self._look(keep)
 
@@ -420,7 +422,11 @@ class MemoryView(Edits, Vertical):
             node = await self.service.entity(entity)
             facts = await self.service.facts(entity, as_of, past=self.past or as_of is not None)
             middle = entity if centre and not self._walking(entity) else self.centre or entity
-            around = await self.service.neighbourhood(middle, self.depth, 40, as_of)
+            try:
+                around = await self.service.neighbourhood(middle, self.depth, 40, as_of)
+            except HaloError:  # the one in the middle was merged or forgotten
+                middle = entity
+                around = await self.service.neighbourhood(middle, self.depth, 40, as_of)
         except HaloError as error:
             if self.node is not None and self.node.id == entity:
                 self.node = None
