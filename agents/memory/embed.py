@@ -8,7 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.memory.onnx_model import OnnxModel, batches, padded, read_config, read_tokenizer
+from agents.memory.onnx_model import (
+    OnnxModel,
+    batches,
+    find_model,
+    padded,
+    read_config,
+    read_tokenizer,
+)
 from engine.config import MemoryConfig
 from engine.errors import HaloError
 
@@ -33,10 +40,7 @@ class OnnxEmbedder:
         config = read_config(folder)
         self._tokenizer = read_tokenizer(folder)
         self._tokenizer.enable_truncation(_max_length(folder, config))
-        path = next(
-            (p for p in (folder / "model.onnx", folder / "onnx" / "model.onnx") if p.exists()),
-            folder / "model.onnx",
-        )
+        path = find_model(folder)
         self._model = OnnxModel(path, threads)
         inputs = {"input_ids", "attention_mask"} | ({"token_type_ids"} & set(self._model.inputs))
         named = [name for name in (*_SENTENCE, *_TOKENS) if name in self._model.outputs]

@@ -22,7 +22,7 @@ def load(config: MemoryConfig) -> Models:
     """Load both. Without the extractor no facts are learnt, without the embedder words decide."""
     models = Models()
     try:
-        from agents.memory.extract import load as load_extractor  # type: ignore
+        from agents.memory.extract import load as load_extractor
 
         models.extractor = load_extractor(config)
     except (HaloError, ImportError) as error:

@@ -69,6 +69,13 @@ class OnnxModel:
             ) from error
 
 
+def find_model(folder: Path) -> Path:
+    """The `.onnx` file of a folder as exporters name it, the plain one first."""
+    places = [folder / name for name in ("model.onnx", "onnx/model.onnx")]
+    places += [folder / f"{sub}model_quantized.onnx" for sub in ("", "onnx/")]
+    return next((path for path in places if path.is_file()), places[0])
+
+
 def read_config(folder: Path, name: str = "config.json") -> dict[str, Any]:
     """A JSON object of a model folder."""
     path = folder / name

@@ -66,15 +66,20 @@ def question_terms(question: str, now: float) -> list[str]:
 
 def sentences(text: str) -> list[tuple[int, str]]:
     """A text in pieces of at most SENTENCE characters, with their offsets."""
-    pieces: list[tuple[int, str]] = []
+    return [piece for start, end in bounds(text) for piece in _cut(text, start, end)]
+
+
+def bounds(text: str) -> list[tuple[int, int]]:
+    """Where the sentences of a text begin and end, however long they are."""
+    found: list[tuple[int, int]] = []
     start = 0
     for match in [*_END.finditer(text), None]:
         end = match.start() if match else len(text)
         if match and _ABBREVIATED.search(text, start, end):
             continue
-        pieces.extend(_cut(text, start, end))
+        found.append((start, end))
         start = match.end() if match else len(text)
-    return pieces
+    return found
 
 
 def grouped(text: str, most: int = SENTENCE) -> list[tuple[int, str]]:

@@ -1,0 +1,233 @@
+"""Extractors of three formats: what they find, where, and what is said of broken folders."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from agents.memory.extract import load, open_folder
+from agents.memory.extract.gliner import GlinerExtractor
+from agents.memory.extract.halo import HaloExtractor
+from agents.memory.extract.tagger import TagExtractor
+from agents.memory.extract.types import schema_type
+from agents.memory.types import Extraction
+from engine.config import MemoryConfig
+from engine.errors import HaloError
+from tests.support import tiny_extractors as tiny
+
+TAGS = {
+    "ada": "B-person",
+    "lovelace": "I-person",
+    "i": "B-speaker",
+    "oslo": "B-location",
+    "bank": "I-organisation",  # never after its B-
+}
+RELATIONS = {
+    ("ada", "WORKS_AT", "bank"): 3.0,
+    ("i", "LIVES_IN", "oslo"): 2.0,
+    ("ada", "KNOWS", "oslo"): -3.0,
+}
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> HaloExtractor:
+    found = load(MemoryConfig(extractor=str(tiny.halo(tmp_path / "own", TAGS, RELATIONS))))
+    assert isinstance(found, HaloExtractor)
+    return found
+
+
+def names(found: Extraction) -> list[tuple[str, str]]:
+    return [(entity.text, entity.type) for entity in found.entities]
+
+
+def facts(found: Extraction) -> set[tuple[str, str, str]]:
+    e = found.entities
+    return {(e[r.head].text, r.type, e[r.tail].text) for r in found.relations}
+
+
+def exact(text: str, found: Extraction) -> None:
+    for entity in found.entities:
+        assert text[entity.start : entity.end] == entity.text
+        assert 0 < entity.confidence <= 1
+
+
+def test_mentions_and_relations(own: HaloExtractor) -> None:
+    text = "  Well—Ada Lovelace left the bank; I stay in Oslo."
+    (found,) = own.extract([text])
+    exact(text, found)
+    assert names(found) == [
+        ("Ada Lovelace", "person"),
+        ("bank", "organisation"),
+        ("I", "person"),  # resolution knows the word
+        ("Oslo", "location"),
+    ]
+    # "lovelace" halves the head vector of "Ada Lovelace": 53 / 2 - 50 < 0.
+    assert facts(found) == {("I", "LIVES_IN", "Oslo")}
+    (again,) = own.extract(["Ada, the bank"])
+    assert facts(again) == {("Ada", "WORKS_AT", "bank")}
+    assert again.relations[0].confidence == pytest.approx(0.9526, abs=1e-3)
+    assert [e.type for e in own.raw([text])[0].entities][2] == "speaker"
+
+
+def test_texts_keep_their_order_and_batches_do_not_matter(own: HaloExtractor) -> None:
+    texts = ["I like Oslo", "", "hm", "Ada " * 150, "the bank", "Oslo " * 3, "\n\t "]
+    together = own.extract(texts)
+    assert together == [own.extract([text])[0] for text in texts]
+    assert [len(found.entities) for found in together] == [2, 0, 0, 150, 1, 3, 0]
+    assert own.extract([]) == []
+
+
+def test_long_texts_are_read_in_windows(own: HaloExtractor) -> None:
+    filler = "Nothing of note was said on that long day by anyone at all. "
+    text = filler * 20 + "I live in Oslo. " + filler * 20 + "Ada runs the bank. " + filler * 9
+    (found,) = own.extract([text])
+    exact(text, found)
+    assert names(found) == [
+        ("I", "person"),
+        ("Oslo", "location"),
+        ("Ada", "person"),
+        ("bank", "organisation"),
+    ]
+    assert facts(found) == {("I", "LIVES_IN", "Oslo"), ("Ada", "WORKS_AT", "bank")}
+
+
+def test_one_sentence_longer_than_a_window(own: HaloExtractor) -> None:
+    """No mention is lost or doubled at the cuts, wherever they fall."""
+    for shift in range(0, 60, 7):
+        text = "so " * shift + "and then Ada Lovelace came " * 120
+        (found,) = own.extract([text])
+        exact(text, found)
+        assert names(found) == [("Ada Lovelace", "person")] * 120
+
+
+def test_a_word_longer_than_a_window(own: HaloExtractor) -> None:
+    text = "Ada " + "q" * 95 + "x7" * 300 + " Oslo"
+    (found,) = own.extract([text])
+    assert names(found) == [("Ada", "person"), ("Oslo", "location")]
+
+
+def test_shapes_of_words(tmp_path: Path) -> None:
+    own = open_folder(tiny.halo(tmp_path / "m", TAGS, {}, shapes=True))
+    (found,) = own.extract(["ada met Ada in oslo and OSLO"])
+    assert names(found) == [("Ada", "person"), ("OSLO", "location")]
+
+
+def test_an_optimum_export(tmp_path: Path) -> None:
+    tags = {"ada": "B-PER", "lovelace": "I-PER", "oslo": "I-LOC", "linux": "B-Creative-Work"}
+    own = open_folder(tiny.optimum(tmp_path / "m", tags))
+    assert isinstance(own, TagExtractor)
+    text = "(Ada Lovelace) went to Oslo with Linux. " * 12  # 64 positions: windows
+    (found,) = own.extract([text])
+    exact(text, found)
+    assert (
+        names(found)
+        == [("Ada Lovelace", "person"), ("Oslo", "location"), ("Linux", "creative_work")] * 12
+    )
+    assert found.relations == ()
+    plain = open_folder(tiny.optimum(tmp_path / "n", tags, token_types=False))
+    assert plain.extract([text]) == [found]
+
+
+def test_a_gliner_export(tmp_path: Path) -> None:
+    types = ["person", "software_framework"]
+    folder = tiny.gliner(
+        tmp_path / "m",
+        types,
+        {"ada": "person", "grace": "person", "ray": "software_framework"},
+        {"lovelace": "person", "hopper": "person", "ada": "person", "ray": "software_framework"},
+    )
+    own = open_folder(folder, entity_types=types)
+    assert isinstance(own, GlinerExtractor)
+    texts = [
+        "Ada Lovelace, unbelievably, likes Ray",
+        "hello",
+        "Grace Hopper met Ada. " * 12,  # 24 words at most: windows
+        "",
+    ]
+    found = own.extract(texts)
+    for text, extraction in zip(texts, found, strict=True):
+        exact(text, extraction)
+    # "Ada" alone scores as high as "Ada Lovelace": the first one found stands.
+    assert names(found[0])[0][0].startswith("Ada")
+    assert names(found[0])[-1] == ("Ray", "software_framework")
+    assert names(found[1]) == names(found[3]) == []
+    assert names(found[2]) == [("Grace Hopper", "person"), ("Ada", "person")] * 12
+
+
+def test_names_of_types() -> None:
+    assert schema_type("PER") == "person"
+    assert schema_type("Creative-Work") == schema_type("WORK_OF_ART") == "creative_work"
+    assert schema_type("software framework") == "software_framework"
+    assert schema_type("Enzyme") == "enzyme"
+
+
+def change(**values: object):
+    def spoil(folder: Path) -> None:
+        path = folder / "config.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda f: (f / "tokenizer.json").unlink(), "has no tokenizer.json"),
+        (lambda f: (f / "model.onnx").unlink(), "has no model.onnx"),
+        (lambda f: (f / "config.json").unlink(), "has no config.json"),
+        (lambda f: (f / "config.json").write_text("{"), "cannot be read"),
+        (lambda f: (f / "model.onnx").write_bytes(b"\x08\x09"), "ONNX Runtime cannot load"),
+        (change(version=2), "this halo-tui reads version 1"),
+        (change(id2label=["O", "B-person"]), "gives tags of shape"),
+        (change(relations=["KNOWS"], relation_bias=[0.0]), "gives head of shape"),
+        (change(relation_bias=[0.0]), "relation_bias"),
+        (change(max_length=4), "reads 4 tokens at most"),
+        (change(relation_threshold=[0.1, 0.2]), "relation_threshold"),
+        (change(relation_bias="none"), "relation_bias"),
+        (change(format="something"), "holds no extractor that halo-tui knows"),
+    ],
+)
+def test_one_sentence_for_a_broken_folder(tmp_path: Path, spoil, words: str) -> None:
+    folder = tiny.halo(tmp_path / "m", TAGS, RELATIONS)
+    spoil(folder)
+    with pytest.raises(HaloError) as caught:
+        load(MemoryConfig(extractor=str(folder)))
+    assert words in caught.value.what
+    assert caught.value.what.endswith(".") and caught.value.remedy.endswith(".")
+    assert "\n" not in str(caught.value)
+
+
+def test_broken_exports_of_others(tmp_path: Path) -> None:
+    folder = tiny.optimum(tmp_path / "a", {"ada": "B-PER"})
+    change(id2label={"0": "O"})(folder)
+    with pytest.raises(HaloError, match="gives logits of shape"):
+        open_folder(folder)
+    change(id2label=None)(folder)
+    with pytest.raises(HaloError, match="has no id2label"):
+        open_folder(folder)
+    change(architectures=["BertForMaskedLM"])(folder)
+    with pytest.raises(HaloError, match=r"knows \(architecture BertForMaskedLM\)"):
+        open_folder(folder)
+
+    folder = tiny.gliner(tmp_path / "b", ["person"], {"ada": "person"}, {"ada": "person"})
+    with pytest.raises(HaloError, match="for two words and 2 types"):
+        open_folder(folder, entity_types=["person", "location"])
+    tiny.tokenizer(folder)
+    with pytest.raises(HaloError, match="does not know <<ENT>>"):
+        open_folder(folder, entity_types=["person"])
+    (folder / "gliner_config.json").write_text('{"span_mode": "token_level"}')
+    with pytest.raises(HaloError, match="span_mode token_level"):
+        open_folder(folder, entity_types=["person"])
+    with pytest.raises(HaloError, match="does not exist"):
+        load(MemoryConfig(extractor=str(tmp_path / "none")))
+
+
+def test_a_model_of_other_inputs(tmp_path: Path) -> None:
+    folder = tiny.optimum(tmp_path / "m", {"ada": "B-PER"})
+    (folder / "config.json").write_text(
+        json.dumps({"format": "halo-extractor", "version": 1, "id2label": ["O", "B-person"]})
+    )
+    with pytest.raises(HaloError, match="takes attention_mask, input_ids, token_type_ids, but"):
+        open_folder(folder)
