@@ -61,6 +61,8 @@ def split(tokenizer: Tokenizer, texts: list[str], finer: bool = False) -> list[W
             if finer and not new and start < end:
                 glued = start == ends[-1]
                 new = not glued or not (text[start].isalnum() and text[start - 1].isalnum())
+            if ends and start < ends[-1]:  # several pieces of one character
+                new = False
             if new:
                 first.append(i)
                 starts.append(start)
