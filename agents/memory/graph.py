@@ -283,5 +283,5 @@ def plain(value: Any) -> object:
 
 
 def _properties(properties: Mapping[str, Any]) -> dict[str, object]:
-    hidden = ("embedding", "terms")
+    hidden = ("embedding", "window", "terms")
     return {key: plain(value) for key, value in properties.items() if key not in hidden}

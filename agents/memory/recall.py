@@ -1,7 +1,10 @@
 """Recall: words, meaning and the graph together, with scores and sources.
 
 Each retriever scores messages from 0 to 1; the hybrid is their weighted sum, lifted a little by
-what stands next to a good message, and by who says it when the question names somebody.
+what stands next to a good message. In a talk a message often says little without those before it
+("She recommended it to me"), so both words and vectors count a message's surroundings as well. A
+speaker's name in the question is no word to look for, since it stands before half of the messages:
+it is taken out, and what that person says is preferred.
 """
 
 from __future__ import annotations
@@ -30,11 +33,13 @@ LONGEST_NAME = 6  # words
 class Weights:
     """How the retrievers are put together; tuned on a generated set (docs/benchmarks.md)."""
 
-    bm25: float = 0.45
-    vector: float = 0.40
-    graph: float = 0.15
-    beside: float = 0.15  # share of a neighbouring message's score
-    others: float = 0.75  # factor for what others say than whom the question names
+    bm25: float = 0.25
+    around: float = 0.15  # words of the message and the two before it
+    vector: float = 0.35
+    window: float = 0.25  # the vector of the message with the two before it
+    graph: float = 0.10
+    beside: float = 0.10  # share of a neighbouring message's score
+    others: float = 0.60  # factor for what others say than whom the question names
 
 
 class Recaller:
@@ -125,11 +130,24 @@ class Recaller:
         """What each retriever makes of the messages, from 0 to 1."""
         scores: dict[str, dict[str, float]] = {}
         moment = now if now is not None else (as_of or time.time())
+        self.walk.load()
+        bare = self._without_speakers(question)
         if only in ("bm25", "hybrid"):
-            terms = text.question_terms(question, moment)
-            scores["bm25"] = _scaled(self.lexical.rank(terms, spaces, as_of))
-        if only in ("vector", "hybrid"):
-            scores["vector"] = self._nearest(question, spaces, as_of)
+            found = self.lexical.rank(text.question_terms(bare, moment), spaces, as_of)
+            scores["bm25"] = _scaled(found)
+            if only == "hybrid":
+                scores["around"] = _scaled(self._around(found, spaces, as_of))
+        if only in ("vector", "hybrid") and self.embedder is not None:
+            vectors = self.embedder.embed([bare, question])
+            own = self._nearest("embedding", vectors[0], spaces, as_of)
+            window = self._nearest("window", vectors[1], spaces, as_of)
+            scores["vector"], scores["window"] = own, window
+            if only == "vector":
+                w = self.weights
+                scores["vector"] = {
+                    id: w.vector * own.get(id, 0.0) + w.window * window.get(id, 0.0)
+                    for id in own.keys() | window.keys()
+                }
         if only in ("graph", "hybrid"):
             # Everything hangs on who is spoken of all the time, so that says little.
             start = {id: w / math.log2(1 + self.walk.degree(id)) for id, w in seeds.items()}
@@ -138,25 +156,36 @@ class Recaller:
 
     def fuse(self, question: str, scores: dict[str, dict[str, float]]) -> dict[str, float]:
         """The weighted sum, with neighbours and speakers."""
-        w = self.weights
-        weight = {"bm25": w.bm25, "vector": w.vector, "graph": w.graph}
-        if not scores.get("vector"):
-            weight["vector"] = 0.0
-        total = sum(weight.values())
+        weight = {name: getattr(self.weights, name) for name, found in scores.items() if found}
+        total = sum(weight.values()) or 1.0
         mixed: dict[str, float] = {}
-        for name, found in scores.items():
-            for id, score in found.items():
-                mixed[id] = mixed.get(id, 0.0) + weight[name] / total * score
-        self.walk.load()
+        for name, part in weight.items():
+            for id, score in scores[name].items():
+                mixed[id] = mixed.get(id, 0.0) + part / total * score
         lifted = {}
         asked = self._speakers_in(question)
         for id, score in mixed.items():
             before, after = self.walk.neighbours(id)
             beside = max(mixed.get(before, 0.0), mixed.get(after, 0.0))
-            lifted[id] = score + w.beside * beside
+            lifted[id] = score + self.weights.beside * beside
             if asked and self.walk.said_by(id) not in asked:
-                lifted[id] *= w.others
+                lifted[id] *= self.weights.others
         return lifted
+
+    def _around(
+        self, found: dict[str, float], spaces: Sequence[str] | None, as_of: float | None
+    ) -> dict[str, float]:
+        """A message's score and those of the two before it, together."""
+        summed = dict(found)
+        for id, score in found.items():
+            at = id
+            for _ in range(2):
+                at = self.walk.neighbours(at)[1]
+                if not at:
+                    break
+                if self.walk.allowed(at, spaces, as_of):
+                    summed[at] = summed.get(at, 0.0) + score
+        return summed
 
     def entities_in(self, question: str, people: tuple[str, str] = ("", "")) -> dict[str, float]:
         """Entities a question speaks of: id -> how surely, from 0 to 1."""
@@ -186,20 +215,22 @@ class Recaller:
         return found
 
     def _nearest(
-        self, question: str, spaces: Sequence[str] | None, as_of: float | None
+        self,
+        name: str,
+        vector: Any,
+        spaces: Sequence[str] | None,
+        as_of: float | None,
     ) -> dict[str, float]:
-        if self.embedder is None:
-            return {}
-        vector = [float(x) for x in self.embedder.embed([question])[0]]
         where = [] if spaces is None else ["node.space IN $spaces"]
         if as_of is not None:
             where.append("node.time <= $as_of")
         condition = f"WITH node, score WHERE {' AND '.join(where)} " if where else ""
         rows = self.graph.read(
-            "CALL db.idx.vector.queryNodes('Message', 'embedding', $k, vecf32($v)) "
+            "CALL db.idx.vector.queryNodes('Message', $name, $k, vecf32($v)) "
             f"YIELD node, score {condition}RETURN node.id, score",
+            name=name,
             k=NEAREST * (4 if where else 1),
-            v=vector,
+            v=[float(x) for x in vector],
             spaces=list(spaces or ()),
             as_of=as_of,
         )
@@ -209,9 +240,14 @@ class Recaller:
     def _speakers_in(self, question: str) -> set[str]:
         """Names of speakers the question is about, if it is about some and not all of them."""
         said = {names.key(word) for word in question.replace("’", "'").split()}
-        all_of_them = {name for name in self.walk.speaker if name}
-        asked = {name for name in all_of_them if said & set(names.key(name).split())}
-        return asked if len(asked) < len(all_of_them) else set()
+        asked = {name for name in self.walk.speakers if said & set(names.key(name).split())}
+        return asked if len(asked) < len(self.walk.speakers) else set()
+
+    def _without_speakers(self, question: str) -> str:
+        """The question without the names of people who talk."""
+        parts = {part for name in self.walk.speakers for part in names.key(name).split()}
+        words = question.replace("’", "'").split()
+        return " ".join(word for word in words if names.key(word) not in parts) or question
 
     def _facts(
         self,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +25,7 @@ from agents.memory.types import Embedder, Entity, Extractor, Fact, Note
 from engine.config import MemoryConfig
 
 BATCH = 16
+WINDOW = 3  # messages in a window
 MEANING = 0.12  # cosine distance up to which two names may mean the same
 _ENDS = re.compile(
     r"\b(?:no longer|any ?more|not any longer|used to|stopped|quit|gave up|ex-|former(?:ly)?"
@@ -41,6 +43,7 @@ class Read:
     entities: list[Entity] = field(default_factory=list)
     relations: list[tuple[int, int, str, float, bool]] = field(default_factory=list)
     vector: list[float] | None = None
+    window: list[float] | None = None  # of the message with those before it
 
 
 class Recorder:
@@ -66,6 +69,7 @@ class Recorder:
         self._relation_types = frozenset(config.relation_types)
         self._name_vectors: dict[str, list[float]] = {}
         self._last: dict[str, str] = {}  # conversation -> its newest message
+        self._said: dict[str, deque[str]] = {}  # conversation -> its newest messages' words
         rows = graph.read("MATCH (x:Meta) RETURN x.n")
         self._n = int(rows[0][0] or 0) if rows else 0
 
@@ -176,9 +180,11 @@ class Recorder:
             for (read, offset, piece), extraction in zip(pieces, found, strict=True):
                 self._keep(read, offset, piece, extraction.entities, extraction.relations)
         if self.embedder is not None and reads:
-            vectors = self.embedder.embed([spoken(read.note) for read in reads])
-            for read, vector in zip(reads, vectors, strict=True):
-                read.vector = [float(x) for x in vector]
+            windows = [self._window(read.note) for read in reads]
+            vectors = self.embedder.embed([read.note.text for read in reads] + windows)
+            for i, read in enumerate(reads):
+                read.vector = [float(x) for x in vectors[i]]
+                read.window = [float(x) for x in vectors[len(reads) + i]]
         return reads
 
     def _keep(self, read: Read, offset: int, piece: str, entities: Any, relations: Any) -> None:
@@ -230,12 +236,13 @@ class Recorder:
         for read in reads:
             note = read.note
             self._n += 1
-            stems = text.terms(f"{note.speaker} {note.text}")
+            stems = text.terms(note.text)
             rows.append(
                 {
                     "id": note.id,
                     "after": self._before(note.conversation, note.id),
                     "vector": read.vector,
+                    "window": read.window,
                     "set": {
                         "text": note.text,
                         "speaker": note.speaker,
@@ -260,14 +267,36 @@ class Recorder:
             "WITH m, r OPTIONAL MATCH (m)-[old:MENTIONS]->() DELETE old",
             rows=rows,
         )
-        vectors = [{"id": r["id"], "vector": r["vector"]} for r in rows if r["vector"]]
+        vectors = [{k: r[k] for k in ("id", "vector", "window")} for r in rows if r["vector"]]
         if vectors:
-            self.graph.write(
-                "UNWIND $rows AS r MATCH (m:Message {id: r.id}) SET m.embedding = vecf32(r.vector)",
-                rows=vectors,
-            )
+            self._write_vectors(vectors)
         self._link(rows)
         self.graph.write("MATCH (x:Meta) SET x.n = $n", n=self._n)
+
+    def _write_vectors(self, rows: list[dict[str, Any]]) -> None:
+        self.graph.write(
+            "UNWIND $rows AS r MATCH (m:Message {id: r.id}) "
+            "SET m.embedding = vecf32(r.vector), m.window = vecf32(r.window)",
+            rows=rows,
+        )
+
+    def _window(self, note: Note) -> str:
+        """A message with the two before it, as they were spoken; a document's chunk by itself."""
+        if note.kind == "document":
+            return note.text
+        said = self._said.get(note.conversation)
+        if said is None:
+            rows = self.graph.read(
+                "MATCH (m:Message {conversation: $c}) WHERE m.id <> $id AND m.done "
+                "RETURN m.speaker, m.text ORDER BY m.n DESC LIMIT $limit",
+                c=note.conversation,
+                id=note.id,
+                limit=WINDOW - 1,
+            )
+            lines = [spoken(row[0], row[1]) for row in reversed(rows)]
+            said = self._said[note.conversation] = deque(lines, maxlen=WINDOW)
+        said.append(spoken(note.speaker, note.text))
+        return " ".join(said)
 
     def _link(self, rows: list[dict[str, Any]]) -> None:
         follow = [{"id": r["id"], "after": r["after"]} for r in rows if r["after"]]
@@ -453,6 +482,7 @@ class Recorder:
         self._join_around(notes)
         self.graph.write("MATCH (m:Message) WHERE m.id IN $ids DELETE m", ids=list(notes))
         self._last = {c: m for c, m in self._last.items() if m not in set(notes)}
+        self._said.clear()
         rebuild(self.graph, groups)
         self.count(touched)
         return self.remove_unmentioned(touched)
@@ -491,28 +521,47 @@ class Recorder:
         if self.embedder is None:
             return 0
         done = 0
-        for label, field_ in (("Message", "text"), ("Entity", "name")):
-            while rows := self.graph.read(
-                f"MATCH (x:{label}) WHERE x.embedding IS NULL "
-                f"RETURN x.id, x.{field_}, x.speaker LIMIT 64"
-            ):
-                texts = [f"{row[2]}: {row[1]}" if row[2] else str(row[1]) for row in rows]
-                made = self.embedder.embed(texts)
-                self.graph.write(
-                    f"UNWIND $rows AS r MATCH (x:{label} {{id: r.id}}) "
-                    "SET x.embedding = vecf32(r.vector)",
-                    rows=[
-                        {"id": row[0], "vector": [float(x) for x in vector]}
-                        for row, vector in zip(rows, made, strict=True)
-                    ],
+        while rows := self.graph.read(
+            "MATCH (m:Message) WHERE m.embedding IS NULL "
+            "OPTIONAL MATCH (b:Message)-[:NEXT]->(m) OPTIONAL MATCH (a:Message)-[:NEXT]->(b) "
+            "RETURN m.id, m.text, m.kind, a.speaker, a.text, b.speaker, b.text, m.speaker LIMIT 64"
+        ):
+            windows = []
+            for _, said, kind, a_who, a, b_who, b, who in rows:
+                before = [spoken(w, t) for w, t in ((a_who, a), (b_who, b)) if t]
+                windows.append(
+                    said if kind == "document" else " ".join([*before, spoken(who, said)])
                 )
-                done += len(rows)
+            made = self.embedder.embed([str(row[1]) for row in rows] + windows)
+            self._write_vectors(
+                [
+                    {
+                        "id": row[0],
+                        "vector": [float(x) for x in made[at]],
+                        "window": [float(x) for x in made[len(rows) + at]],
+                    }
+                    for at, row in enumerate(rows)
+                ]
+            )
+            done += len(rows)
+        while rows := self.graph.read(
+            "MATCH (e:Entity) WHERE e.embedding IS NULL RETURN e.id, e.name LIMIT 64"
+        ):
+            made = self.embedder.embed([str(row[1]) for row in rows])
+            self.graph.write(
+                "UNWIND $rows AS r MATCH (e:Entity {id: r.id}) SET e.embedding = vecf32(r.vector)",
+                rows=[
+                    {"id": row[0], "vector": [float(x) for x in vector]}
+                    for row, vector in zip(rows, made, strict=True)
+                ],
+            )
+            done += len(rows)
         return done
 
 
-def spoken(note: Note) -> str:
-    """A message as the embedder reads it."""
-    return f"{note.speaker}: {note.text}" if note.speaker else note.text
+def spoken(speaker: str, said: str) -> str:
+    """A message in a window."""
+    return f"{speaker}: {said}" if speaker else said
 
 
 def _around(piece: str, head: Entity, tail: Entity) -> str:

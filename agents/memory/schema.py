@@ -1,7 +1,7 @@
 """The graph's schema: what nodes and edges hold, its indexes, and migrations by version.
 
     (:Message {id, text, speaker, listener, agent, conversation, space, kind, time, n, terms, length,
-               relations, reltypes, extractor, embedding, done})
+               relations, reltypes, extractor, embedding, window, done})
     (:Entity  {id, name, key, type, aliases, votes, mentions, first_seen, last_seen, embedding,
                apart})
     (:Message)-[:MENTIONS {i, surface, start, end, type, confidence, how}]->(:Entity)
@@ -14,7 +14,8 @@
     (:Meta    {id, version, embedder, dimension, n})
 
 Messages, mentions and rulings are what was said; the edges between entities are made from them and
-can be made anew (`agents.memory.facts`). `n` numbers messages in the order they came in.
+can be made anew (`agents.memory.facts`). `n` numbers messages in the order they came in. A message
+has two vectors: `embedding` of its text, and `window` of it with the two messages before it.
 """
 
 from __future__ import annotations
@@ -74,12 +75,12 @@ def vectors(graph: GraphDB, embedder: str, dimension: int) -> bool:
     had = (rows[0][0] or "", int(rows[0][1] or 0)) if rows else ("", 0)
     if had == (embedder, dimension):
         return False
-    for label in ("Message", "Entity"):
+    for label, name in (("Message", "embedding"), ("Message", "window"), ("Entity", "embedding")):
         if had[1]:
-            graph.ensure(f"DROP VECTOR INDEX FOR (x:{label}) ON (x.embedding)")
-            graph.write(f"MATCH (x:{label}) SET x.embedding = NULL")
+            graph.ensure(f"DROP VECTOR INDEX FOR (x:{label}) ON (x.{name})")
+            graph.write(f"MATCH (x:{label}) SET x.{name} = NULL")
         graph.ensure(
-            f"CREATE VECTOR INDEX FOR (x:{label}) ON (x.embedding) "
+            f"CREATE VECTOR INDEX FOR (x:{label}) ON (x.{name}) "
             f"OPTIONS {{dimension: {dimension}, similarityFunction: 'cosine'}}"
         )
     graph.write(

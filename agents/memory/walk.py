@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from agents.memory import names
 from agents.memory.graph import GraphDB
 
 DAMPING = 0.6  # chance to walk on instead of starting again
@@ -29,6 +30,7 @@ class Walk:
         self.entities: dict[str, int] = {}
         self.ids: list[str] = []  # of all nodes
         self.speaker: list[str] = []
+        self.speakers: set[str] = set()  # people and agents who talk
         self._space: list[str] = []
         self._time: list[float] = []
         self.before: dict[int, int] = {}
@@ -51,10 +53,13 @@ class Walk:
         rows = self.graph.read(
             "MATCH (m:Message) WHERE m.n > $n AND m.done "
             "OPTIONAL MATCH (m)-[r:MENTIONS]->(e:Entity) "
-            "RETURN m.id, m.n, m.space, m.time, m.speaker, collect([e.id, r.confidence, r.i])",
+            "RETURN m.id, m.n, m.space, m.time, m.speaker, m.kind, "
+            "collect([e.id, r.confidence, r.i])",
             n=self._newest,
         )
-        for id, n, space, time, speaker, mentions in rows:
+        for id, n, space, time, speaker, kind, mentions in rows:
+            if kind == "message" and speaker and names.key(speaker) not in names.PRONOUNS:
+                self.speakers.add(speaker)
             at = self._node(id, self.messages, space, float(time), speaker)
             self._newest = max(self._newest, int(n))
             for entity, confidence, i in mentions:
@@ -133,6 +138,15 @@ class Walk:
             "" if after is None else self.ids[after],
         )
 
+    def allowed(self, message: str, spaces: Sequence[str] | None, as_of: float | None) -> bool:
+        """Whether a message stands in some spaces and was said until a time."""
+        at = self.messages.get(message)
+        if at is None:
+            return False
+        return (spaces is None or self._space[at] in spaces) and (
+            as_of is None or self._time[at] <= as_of
+        )
+
     def said_by(self, message: str) -> str:
         """Who said a message."""
         at = self.messages.get(message)
@@ -142,6 +156,7 @@ class Walk:
 
     def _clear(self) -> None:
         self._newest = 0
+        self.speakers.clear()
         for part in (self.messages, self.entities, self.before, self.after):
             part.clear()
         for column in (self.ids, self.speaker, self._space, self._time, self._mentions):

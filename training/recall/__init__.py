@@ -1,0 +1,1 @@
+"""Generated conversations with questions, to tune and measure recall."""
