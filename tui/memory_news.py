@@ -82,4 +82,6 @@ class MemoryNews:
         past = f" (+{stats.past_facts:,} past)" if stats.past_facts else ""
         sizes = f"● {stats.entities:,} entities · {stats.facts:,} facts{past}"
         sizes += f" · {stats.messages:,} messages"
-        return sizes + (f" · {wait} being read" if queued else "")
+        sizes += f" · {wait} being read" if queued else ""
+        without = self.service.fault if self.service is not None else None
+        return f"{sizes}\n◑ {without}" if without is not None else sizes

@@ -59,6 +59,7 @@ class ListMemory(MemoryService):
     def __init__(self, *, empty: bool = False, agent: str = "") -> None:
         self.state: State = "ready"
         self.waiting = 0
+        self.fault: HaloError | None = None
         self.calls: list[tuple[str, object]] = []
         self.nodes = {} if empty else {id: Node(id, *rest[:2], rest[2]) for id, *rest in PEOPLE}
         self.known: dict[str, Fact] = {}

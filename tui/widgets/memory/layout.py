@@ -185,7 +185,7 @@ class _Sides:
     ) -> None:
         self.centre, self.width, self.height, self.both = centre, width, height, both
         sides = _split(found, centre.id) if self.both else ([], found)
-        self.middle = min(NAME + 4, cell_len(cut(centre.name, NAME)) + 6)
+        self.middle = cell_len(cut(centre.name, NAME)) + 6
         free = width - self.middle
         left, right = (_wish(side) for side in sides)
         # What one side does not need is the other's.
@@ -375,17 +375,18 @@ def _grow(
     y = max(0, (height - _rows(side, each)) // 2)
     placed: list[Placed] = []
     inner: list[tuple[Branch, Placed]] = []
+    bands: list[int] = []  # first row that a neighbour and its own may use
     for branch in side:
         rows = branch.rows(each)
+        bands.append(y)
         inner.append(
             (branch, _beside(here, branch, right, columns[0], y + (rows - each) // 2, each))
         )
         y += rows
     _edges(canvas, here, inner, right, columns[0][0])
-    for branch, place in inner:
+    for (branch, place), band in zip(inner, bands, strict=True):
         placed.append(place)
-        y = place.middle - _rows(branch.outer, each) // 2
-        y = max(0, min(y, height - _rows(branch.outer, each)))
+        y = band + (branch.rows(each) - _rows(branch.outer, each)) // 2
         further: list[tuple[Branch, Placed]] = []
         for far in branch.outer:
             further.append(

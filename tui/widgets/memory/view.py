@@ -317,8 +317,9 @@ class MemoryView(Edits, Vertical):
                      ("s", "splits", "split"), ("n", "renames", "rename"),
                      ("d", "forgets", "forget"), ("u", "undoes", "undo"), ("h", "history", "changes"),
                      ("p", "past", "past")]  # fmt: skip
-        hints.append(("z", "beside the chat" if self.whole else "whole screen", "zoom"))
-        hints.append(("Esc", "back" if self.whole else "chat", "leave"))
+        if not isinstance(focused, Input | TextArea):
+            hints.append(("z", "beside the chat" if self.whole else "whole screen", "zoom"))
+            hints.append(("Esc", "back" if self.whole else "chat", "leave"))
         for spare in ("past", "changes", "order", "depth", "split", "rename", "zoom"):
             if sum(len(key) + len(word) + 1 for key, word, _ in hints) <= self.size.width - 2:
                 break
