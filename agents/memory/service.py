@@ -294,6 +294,13 @@ class MemoryService:
         except MemoryDown as error:
             self._lost(error)
             raise
+        except HaloError:
+            raise
+        except Exception:
+            # A question in work when the database ends fails in the middle of a socket.
+            if self._stopping:
+                raise MemoryDown("The memory is closing.") from None
+            raise
 
     def _why(self) -> HaloError:
         if self.state == "down" and self.fault is not None:
