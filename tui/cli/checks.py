@@ -9,6 +9,7 @@ import platform
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,7 +56,7 @@ class Report:
     devices: list[str] = field(default_factory=list)
     hooks: dict[str, bool] = field(default_factory=dict)
     model: dict[str, Any] = field(default_factory=dict)
-    graph: dict[str, Any] = field(default_factory=lambda: {"state": "not in this version"})
+    graph: dict[str, Any] = field(default_factory=dict)
     gpu: dict[str, Any] = field(default_factory=dict)
     memory: dict[str, int] = field(default_factory=dict)
 
@@ -78,12 +79,12 @@ def run_all(settings: Settings) -> Report:
         model_file,
         engine,
         memory,
+        graph,
         gpu,
         terminal,
     )
     for step in steps:
         step(report)
-    report.checks.append(Check("graph", None, "not in this version"))
     return report
 
 
@@ -296,6 +297,52 @@ def memory(report: Report) -> None:
         )
     else:
         report.add("memory", True, detail)
+
+
+def graph(report: Report) -> None:
+    """The memory's database, by starting it (or sharing the app's), and its two models."""
+    from agents.memory import models
+    from agents.memory.memory import FOLDER, Memory
+
+    config = report.config.memory
+    if not config.enabled:
+        report.graph = {"state": "off"}
+        report.add("graph", None, "off (memory.enabled)")
+        return
+    with tempfile.TemporaryDirectory(prefix="halo-doctor-") as scratch:
+        folder = report.settings.data_dir()
+        known = bool(config.url) or (folder / FOLDER).exists()
+        opened = Memory(config, folder if known else Path(scratch))
+        try:
+            began = time.monotonic()
+            opened.open(guest=True)
+            seconds = time.monotonic() - began
+            stats = opened.stats()
+        except HaloError as error:
+            report.graph = {"state": "down"}
+            report.fault("graph", error)
+            return
+        finally:
+            opened.close()
+    loaded = models.load(config)
+    report.graph = {
+        "state": "in use" if opened.guest else "ready",
+        "where": stats.where if known else str(folder / FOLDER),
+        "seconds": round(seconds, 3),
+        "version": stats.version,
+        "messages": stats.messages,
+        "entities": stats.entities,
+        "facts": stats.facts,
+        "extractor": loaded.extractor.name if loaded.extractor else "",
+        "embedder": loaded.embedder.name if loaded.embedder else "",
+    }
+    detail = (
+        f"FalkorDB in {seconds:.2f} s, {stats.messages} messages, {stats.entities} entities, "
+        f"{stats.facts} facts; {report.graph['extractor'] or 'no extractor'}, "
+        f"{report.graph['embedder'] or 'no embedder'}"
+    )
+    problems = [Problem(fault.what, fault.remedy) for fault in loaded.faults]
+    report.add("graph", not problems, detail, *problems)
 
 
 def gpu(report: Report) -> None:
