@@ -10,6 +10,7 @@ it is taken out, and what that person says is preferred.
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ class Weights:
     window: float = 0.25  # the vector of the message with the two before it
     graph: float = 0.10
     beside: float = 0.10  # share of a neighbouring message's score
+    answer: float = 0.15  # lift for who, where, when and how many, where a message says that
     others: float = 0.60  # factor for what others say than whom the question names
 
 
@@ -164,10 +166,13 @@ class Recaller:
                 mixed[id] = mixed.get(id, 0.0) + part / total * score
         lifted = {}
         asked = self._speakers_in(question)
+        wanted = _wanted(question)
         for id, score in mixed.items():
             before, after = self.walk.neighbours(id)
             beside = max(mixed.get(before, 0.0), mixed.get(after, 0.0))
             lifted[id] = score + self.weights.beside * beside
+            if wanted & self.walk.kinds.get(id, frozenset()):
+                lifted[id] *= 1 + self.weights.answer
             if asked and self.walk.said_by(id) not in asked:
                 lifted[id] *= self.weights.others
         return lifted
@@ -275,6 +280,25 @@ class Recaller:
                 scored.append((fact, round(score * fact.confidence, 4)))
         scored.sort(key=lambda pair: (-pair[1], -pair[0].valid_from))
         return scored[:FACTS]
+
+
+_ASKS = (
+    (re.compile(r"\bwho(?:m|se)?\b", re.I), frozenset(("person", "organisation"))),
+    (
+        re.compile(r"\bwhere\b|\b(?:what|which) (?:city|country|place|state|town)\b", re.I),
+        frozenset(("location", "organisation")),
+    ),
+    (
+        re.compile(r"\bwhen\b|\bhow long\b|\b(?:what|which) (?:date|day|month|year)\b", re.I),
+        frozenset(("date",)),
+    ),
+    (re.compile(r"\bhow (?:many|much|often|old)\b", re.I), frozenset(("quantity",))),
+)
+
+
+def _wanted(question: str) -> frozenset[str]:
+    """Types of entities that would answer a question; empty when it does not say."""
+    return frozenset().union(*(types for asks, types in _ASKS if asks.search(question)))
 
 
 def _scaled(found: dict[str, float]) -> dict[str, float]:

@@ -258,6 +258,7 @@ class Recorder:
                         "relations": json.dumps(read.relations),
                         "reltypes": sorted({r[2] for r in read.relations}),
                         "extractor": self.extractor.name if self.extractor else "",
+                        "kinds": kinds_of(read),
                         "done": False,
                     },
                 }
@@ -411,7 +412,9 @@ class Recorder:
             for item in part:
                 self._n += 1
                 keys = "text speaker listener agent conversation space time terms length".split()
-                values = {k: item[k] for k in (*keys, "relations", "reltypes", "extractor")}
+                values = {
+                    k: item[k] for k in (*keys, "relations", "reltypes", "extractor", "kinds")
+                }
                 rows.append(
                     {
                         "id": item["id"],
@@ -557,6 +560,16 @@ class Recorder:
             )
             done += len(rows)
         return done
+
+
+def kinds_of(read: Read) -> list[str]:
+    """What a message speaks of: types of its mentions, and whether it says when or how many."""
+    found = {mention.type for mention in read.entities}
+    if dates.find(read.note.text, read.note.time):
+        found.add("date")
+    if re.search(r"\d", read.note.text):
+        found.add("quantity")
+    return sorted(found)
 
 
 def spoken(speaker: str, said: str) -> str:

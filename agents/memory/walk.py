@@ -31,6 +31,7 @@ class Walk:
         self.ids: list[str] = []  # of all nodes
         self.speaker: list[str] = []
         self.speakers: set[str] = set()  # people and agents who talk
+        self.kinds: dict[str, frozenset[str]] = {}  # message -> what it speaks of
         self._space: list[str] = []
         self._time: list[float] = []
         self.before: dict[int, int] = {}
@@ -53,11 +54,12 @@ class Walk:
         rows = self.graph.read(
             "MATCH (m:Message) WHERE m.n > $n AND m.done "
             "OPTIONAL MATCH (m)-[r:MENTIONS]->(e:Entity) "
-            "RETURN m.id, m.n, m.space, m.time, m.speaker, m.kind, "
+            "RETURN m.id, m.n, m.space, m.time, m.speaker, m.kind, m.kinds, "
             "collect([e.id, r.confidence, r.i])",
             n=self._newest,
         )
-        for id, n, space, time, speaker, kind, mentions in rows:
+        for id, n, space, time, speaker, kind, kinds, mentions in rows:
+            self.kinds[id] = frozenset(kinds or ())
             if kind == "message" and speaker and names.key(speaker) not in names.PRONOUNS:
                 self.speakers.add(speaker)
             at = self._node(id, self.messages, space, float(time), speaker)
@@ -157,6 +159,7 @@ class Walk:
     def _clear(self) -> None:
         self._newest = 0
         self.speakers.clear()
+        self.kinds.clear()
         for part in (self.messages, self.entities, self.before, self.after):
             part.clear()
         for column in (self.ids, self.speaker, self._space, self._time, self._mentions):
