@@ -11,7 +11,9 @@ import json
 import os
 import time
 from collections import Counter
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
+from itertools import chain
 
 import numpy as np
 import torch
@@ -40,6 +42,10 @@ def _generate(job: tuple[int, int, str, dict]) -> list[Encoded]:
     seed, count, split, extra = job
     g = Generator(seed, split, extra)
     return _encode([g.example() for _ in range(count)])
+
+
+def flat(lists: Iterable[list]) -> list:
+    return list(chain.from_iterable(lists))
 
 
 def harvest(examples: list[public.Example]) -> dict[str, set[str]]:
@@ -103,10 +109,10 @@ def collate(
                     learn[i, h, tail] = 1
     return {
         k: torch.from_numpy(v)
-        for k, v in dict(
-            ids=ids, shapes=shapes, labels=labels, mask=mask, pool=pool, gold=gold, learn=learn,
-            hidden=hidden,
-        ).items()
+        for k, v in {
+            "ids": ids, "shapes": shapes, "labels": labels, "mask": mask, "pool": pool, "gold": gold, "learn": learn,
+            "hidden": hidden,
+        }.items()
     }  # fmt: skip
 
 
@@ -168,7 +174,7 @@ def measure(
     m.eval()
     rng = np.random.default_rng(0)
     order = sorted(range(len(data)), key=lambda i: len(data[i].ids))
-    ner, rel, both = Counter(), Counter(), Counter()
+    ner, rel = Counter(), Counter()
     by: dict[str, Counter] = {}
     for at in range(0, len(order), 128):
         batch = [data[i] for i in order[at : at + 128]]
@@ -247,15 +253,15 @@ def main() -> None:
     torch.manual_seed(a.seed)
     rng = np.random.default_rng(a.seed)
     root = public.folder(a.data)
-    train = [*sum(public.crossner(root, "train").values(), []), *public.wnut(root, "train")]
+    train = [*flat(public.crossner(root, "train").values()), *public.wnut(root, "train")]
     devs = {f"crossner-{d}": x for d, x in public.crossner(root, "dev").items()}
     devs["wnut"] = public.wnut(root, "dev")
     docs = public.redocred(root)
     kept = docs[::10] if a.hold_out else []
     docs = [d for i, d in enumerate(docs) if not a.hold_out or i % 10]
     if not a.hold_out:
-        train += sum(devs.values(), [])
-    extra = {k: v for k, v in harvest(train + docs).items()}
+        train += flat(devs.values())
+    extra = harvest(train + docs)
     chunk = 1000
     with ProcessPoolExecutor(a.processes, initializer=_start, initargs=(a.tokenizer,)) as pool:
         split = "train" if a.hold_out else "all"
@@ -263,11 +269,11 @@ def main() -> None:
         made = pool.map(_generate, jobs)
         exam = pool.map(_generate, [(7, 1500, "heldout", {})])
         parts = [train[i : i + 500] for i in range(0, len(train), 500)]
-        ner = sum(pool.map(_encode, parts), [])
-        rel = sum(pool.map(_encode, [docs[i : i + 500] for i in range(0, len(docs), 500)]), [])
+        ner = flat(pool.map(_encode, parts))
+        rel = flat(pool.map(_encode, [docs[i : i + 500] for i in range(0, len(docs), 500)]))
         dev = dict(zip(devs, pool.map(_encode, devs.values()), strict=True))
-        dev_docs = sum(pool.map(_encode, [kept] if kept else []), [])
-        made, exam = sum(made, []), sum(exam, [])
+        dev_docs = flat(pool.map(_encode, [kept] if kept else []))
+        made, exam = flat(made), flat(exam)
     print(
         json.dumps(
             {
