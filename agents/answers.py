@@ -131,7 +131,10 @@ class Answers:
     async def _recall(self, agent: Agent, run: Running) -> None:
         """What the memory knows about the prompt goes before it; the answer's turn keeps it."""
         memory = self.workspace.memory
-        if memory is not None and not run.turn.recalled:
+        ready = self.workspace.ready
+        if memory is None or ready is None or run.turn.recalled:
+            return
+        if remembering.automatic(self.workspace.config, ready.parameters):
             run.turn.recalled = await remembering.recalled(memory, agent, self.workspace.config)
             if run.turn.recalled:
                 self.workspace.changed(agent)

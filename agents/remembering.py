@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 RECALL_SECONDS = 1.0  # an answer does not wait longer for the memory
 HITS = 6
+READERS = 100_000_000  # parameters from which models make use of notes
 _log = logging.getLogger("halo.memory")
 
 
@@ -62,9 +63,15 @@ def note_of(agent: Agent, turn: Turn, config: Config) -> Note | None:
     )
 
 
+def automatic(config: Config, parameters: int) -> bool:
+    """Whether agents are given what is known, with a model of that many parameters."""
+    wanted = config.memory.auto_recall
+    return wanted == "on" or (wanted == "auto" and parameters >= READERS)
+
+
 async def recalled(memory: MemoryService, agent: Agent, config: Config) -> str:
     """The block for the agent's last prompt; "" when nothing is known or the memory is away."""
-    if not config.memory.auto_recall or agent.spec.memory == "off" or memory.state != "ready":
+    if agent.spec.memory == "off" or memory.state != "ready":
         return ""
     last = next((turn for turn in reversed(agent.turns) if turn.role == "user"), None)
     if last is None:

@@ -128,7 +128,7 @@ class MemoryConfig(msgspec.Struct, forbid_unknown_fields=True):
     embedder: str = ""
     threads: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2
     min_confidence: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
-    auto_recall: bool = True
+    auto_recall: Literal["auto", "on", "off"] = "auto"
     recall_tokens: Annotated[int, msgspec.Meta(ge=32, le=65536)] = 320
     query_seconds: Annotated[float, msgspec.Meta(gt=0, le=600)] = 5.0
     entity_types: list[TypeName] = msgspec.field(default_factory=lambda: list(ENTITY_TYPES))

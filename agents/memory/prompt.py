@@ -19,6 +19,8 @@ RULE = (
     "that stands in them."
 )
 LINE = 280  # characters of a quoted message
+NEAR = 0.35  # cosine under which a message has nothing to do with the prompt
+SURE = 0.45  # score of a fact from which it is worth its tokens
 LEAST = 0.35  # share of the best score under which a message is left out
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]+")
 _SIGNS = str.maketrans({"<": "‹", ">": "›", "|": "¦", "[": "(", "]": ")", "`": "'", '"': "'"})
@@ -48,14 +50,19 @@ def block(recall: Recall, budget: int, known: Collection[str] = ()) -> str:
     lines: list[str] = []
     left = budget - tokens(f"{OPEN}\n{RULE}\n{CLOSE}\n\n")
     said: set[str] = set()
-    for fact, _ in recall.facts:
+    for fact, score in recall.facts:
+        if score < SURE:
+            continue
         where = [s for s in fact.sources if s.message not in known]
         if where and fact.status != "rejected":
             left = _add(lines, _fact(fact), left)
             said.update(s.message for s in where)
     top = recall.hits[0].score if recall.hits else 0.0
     for hit in recall.hits:
-        if hit.source.message not in known and hit.score >= LEAST * top:
+        again = hit.source.text.strip() == recall.question.strip()  # asked before, no answer
+        if again or hit.source.message in known:
+            continue
+        if hit.score >= LEAST * top and hit.near >= NEAR:
             left = _add(lines, _hit(hit), left)
     return "\n".join((OPEN, RULE, *lines, CLOSE)) if lines else ""
 

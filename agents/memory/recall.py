@@ -44,6 +44,14 @@ class Weights:
     others: float = 0.60  # factor for what others say than whom the question names
 
 
+class Near(dict[str, float]):
+    """Scores from 0 to 1, with the cosines they were made of."""
+
+    def __init__(self, scores: dict[str, float], cosines: dict[str, float] | None = None) -> None:
+        super().__init__(scores)
+        self.cosines = cosines or {}
+
+
 class Recaller:
     """Answers questions from one graph. Safe to use from several threads."""
 
@@ -94,6 +102,7 @@ class Recaller:
                 sources[id],
                 round(hybrid[id], 4),
                 {name: rank[id] for name, rank in ranks.items() if id in rank},
+                self._cosines(scores).get(id, 0.0) if self.embedder else 1.0,
             )
             for id in best
             if id in sources
@@ -219,6 +228,11 @@ class Recaller:
                 found[id] = max(found.get(id, 0.0), 0.8 * part)
         return found
 
+    @staticmethod
+    def _cosines(scores: dict[str, dict[str, float]]) -> dict[str, float]:
+        found = scores.get("vector")
+        return found.cosines if isinstance(found, Near) else {}
+
     def _nearest(
         self,
         name: str,
@@ -239,8 +253,8 @@ class Recaller:
             spaces=list(spaces or ()),
             as_of=as_of,
         )
-        near = {str(id): 1.0 - float(distance) for id, distance in rows}
-        return _between(near)
+        near = Near({str(id): 1.0 - float(distance) for id, distance in rows})
+        return Near(_between(near), near)
 
     def _speakers_in(self, question: str) -> set[str]:
         """Names of speakers the question is about, if it is about some and not all of them."""

@@ -171,6 +171,7 @@ class Hit:
     source: Source
     score: float
     parts: dict[str, int] = field(default_factory=dict)  # bm25, vector, graph -> rank
+    near: float = 1.0  # cosine of its vector and the question's; 1 without an embedder
 
 
 @dataclass(frozen=True, slots=True)
