@@ -42,7 +42,7 @@ def write(m: Extractor, path: Path) -> None:
         str(path),
         input_names=list(names[:3]),
         output_names=list(names[3:]),
-        dynamic_axes={n: free for n in names},
+        dynamic_axes=dict.fromkeys(names, free),
         opset_version=17,
         dynamo=False,
     )
