@@ -102,6 +102,12 @@ def part_of_person(short: str, long: str) -> bool:
     return len(a) == 1 and len(b) > 1 and len(a[0]) > 1 and a[0] in (b[0], b[-1])
 
 
+def shortens(short: str, long: str) -> bool:
+    """Whether a name of one capitalised word is the first word of a longer one: Acme Robotics."""
+    a, b = key(short).split(), key(long).split()
+    return len(a) == 1 < len(b) and len(a[0]) > 2 and a[0] == b[0] and short[:1].isupper()
+
+
 def similar(a: str, b: str) -> bool:
     """Whether two keys are spellings of one name: close letters, and the same numbers."""
     if min(len(a), len(b)) < SHORT or _numbers(a) != _numbers(b):

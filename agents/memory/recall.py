@@ -14,6 +14,7 @@ import re
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 from agents.memory import names, text
@@ -280,20 +281,47 @@ class Recaller:
         strongest = sorted(seeds, key=lambda id: -seeds[id])[:8]
         best = sorted(hybrid, key=lambda id: -hybrid[id])[:10]
         also = [id for id in self.store.entities_in(best) if id not in seeds][:20] if best else []
-        stems = set(text.terms(question))
+        asked = set(text.terms(question))
+        asked -= {stem for id in strongest for stem in self.registry.stems(id)}
         top = max(hybrid.values(), default=1.0) or 1.0
         heaviest = max(seeds.values(), default=1.0) or 1.0
         scored: list[tuple[Fact, float]] = []
         for fact in self.store.about([*strongest, *also], spaces, as_of, limit=300):
-            words = set(text.terms(fact.words))
-            overlap = len(words & stems) / math.sqrt(len(words) or 1)
+            words = {*text.terms(fact.words), *_cues(fact.type)}
             source = max((hybrid.get(s.message, 0.0) for s in fact.sources), default=0.0) / top
             seed = max(seeds.get(fact.head, 0.0), seeds.get(fact.tail, 0.0)) / heaviest
-            score = 0.4 * source + 0.3 * min(1.0, overlap) + 0.3 * seed
+            score = 0.3 * source + 0.4 * bool(words & asked) + 0.3 * seed
             if score >= 0.25:
                 scored.append((fact, round(score * fact.confidence, 4)))
         scored.sort(key=lambda pair: (-pair[1], -pair[0].valid_from))
         return scored[:FACTS]
+
+
+# Other words for a relation than those in its name.
+_WORDS = {
+    "WORKS_AT": "job profession employer company office career colleague",
+    "LIVES_IN": "home reside address moved city country from",
+    "RELATED_TO": "family wife husband partner sister brother mother father parent son daughter "
+    "child cousin aunt uncle niece nephew grandmother grandfather",
+    "KNOWS": "friend met acquaintance",
+    "LIKES": "love enjoy favourite favorite hobby fond fan prefer",
+    "DISLIKES": "hate dislike avoid",
+    "OWNS": "have pet car possess bought",
+    "BORN_ON": "birthday born age old",
+    "HAPPENED_ON": "when date day",
+    "VISITED": "trip travel holiday vacation visit",
+    "STUDIES": "study school university course learn degree",
+    "PLANS": "plan intend going want future",
+    "MEMBER_OF": "team club band group member",
+    "LOCATED_IN": "where place",
+    "CREATED": "made wrote built author invented",
+}
+
+
+@lru_cache(256)
+def _cues(type: str) -> frozenset[str]:
+    """Stems by which people ask for a relation."""
+    return frozenset(text.terms(f"{type.replace('_', ' ')} {_WORDS.get(type, '')}"))
 
 
 _ASKS = (

@@ -191,7 +191,8 @@ class Recorder:
         index: dict[int, int] = {}
         least = self.config.min_confidence
         for i, e in enumerate(entities):
-            if e.confidence >= least and e.type in self._entity_types and e.text.strip():
+            says = any(map(str.isalpha, e.text)) or names.kind(e.type) in ("date", "quantity")
+            if e.confidence >= least and e.type in self._entity_types and says:
                 index[i] = len(read.entities)
                 read.entities.append(
                     Entity(e.text, e.type, e.start + offset, e.end + offset, e.confidence)

@@ -14,6 +14,8 @@ from agents.memory.types import Entity, Note
 
 RECENT = 64  # entities of a conversation that a first name can mean
 THIRD_PERSON_MESSAGES = 3  # how far back "he" and "she" reach
+# What models call a firm that is named by its first word only.
+_FIRMS = ("organisation", "product", "event", "misc", "software_framework")
 YOU = "You"  # the person at the keyboard, until they give a name
 
 _INTRODUCTION = re.compile(
@@ -140,7 +142,9 @@ class Resolver:
         exact = self._exact(name, kind)
         if exact is not None or kind == "quantity":
             return exact or Resolved(self._new(name, mention.type).id, "new")
-        return self._guess(name, kind, talk) or Resolved(self._new(name, mention.type).id, "new")
+        return self._guess(name, mention.type, talk) or Resolved(
+            self._new(name, mention.type).id, "new"
+        )
 
     def _pronoun(self, word: str, talk: Talk, speaker: str, listener: str) -> Resolved | None:
         if word in names.FIRST_PERSON or word in names.PLURAL:
@@ -179,7 +183,8 @@ class Resolver:
         best = max(same, key=lambda e: sum(e.votes.values()))
         return Resolved(best.id, "exact")
 
-    def _guess(self, name: str, kind: str, talk: Talk) -> Resolved | None:
+    def _guess(self, name: str, type: str, talk: Talk) -> Resolved | None:
+        kind = names.kind(type)
         here = [
             entity
             for id in reversed(talk.recent)
@@ -196,6 +201,13 @@ class Resolver:
         else:
             short = [e for e in self.registry.abbreviated(name) if e.kind == kind]
             short = [e for e in short if self._allowed(e, name)]
+            if not short and type in _FIRMS:
+                short = [
+                    e
+                    for e in here
+                    if e.type == "organisation"
+                    and any(names.shortens(name, n) for n in (e.name, *e.aliases))
+                ]
             if len(short) == 1:
                 return Resolved(short[0].id, "abbreviation", 0.9)
         spelt = self.registry.fuzzy(name, kind)
