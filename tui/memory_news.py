@@ -51,10 +51,11 @@ class MemoryNews:
     def _learnt(self, event: Learnt) -> None:
         from tui.widgets.memory.feed import Lesson
 
+        sources = (s for f in event.facts for s in f.sources if s.message == event.message)
+        said = next(sources, None)
+        moment = said.time if said is not None else time.time()
         for closed, facts in ((True, event.closed), (False, event.facts)):
             for fact in facts:
-                source = next((s for s in fact.sources if s.message == event.message), None)
-                moment = source.time if source else time.time()
                 self.lessons.appendleft(Lesson(fact, event.speaker, event.message, moment, closed))
 
     def ruled(self, fact: Fact) -> None:

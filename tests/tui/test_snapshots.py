@@ -11,16 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.widgets import Input
 
 from agents.saved import Saved
 from engine.config import Config
 from engine.protocol import Away, CacheMap, CellRun, Stats, Stretch
+from tests.support.memory import ListMemory
 from tests.support.scripted import ScriptedClient
 from tests.support.waiting import until
 from tui.app import HaloApp
 from tui.screens.sessions import FilterInput, SessionsScreen
 from tui.widgets.cache_pane import CachePane
 from tui.widgets.chat.prompt import Prompt
+from tui.widgets.memory.console import CypherArea
+from tui.widgets.memory.entities import EntityList
+from tui.widgets.memory.view import MemoryView
 
 ANSWER = "You work at **Halo Labs**.\n\n```python\nprint('halo')\n```\n\n- one\n- two\n"
 
@@ -37,6 +42,7 @@ def still(monkeypatch: pytest.MonkeyPatch) -> None:
 def app_of(folder: Path) -> HaloApp:
     config = Config()
     config.chat.default_agent = "alan"  # ada's chat is mounted when her turns are complete
+    config.ui.notify = False  # toasts come and go by the clock
     return HaloApp(config, folder, ScriptedClient(lambda _: ANSWER))
 
 
@@ -264,3 +270,96 @@ def test_dead_engine(snap_compare: Any, tmp_path: Path) -> None:
         await pilot.pause(0.6)
 
     assert snap_compare(app, terminal_size=(80, 24), run_before=play)
+
+
+# --- memory --------------------------------------------------------------------------------------
+
+
+def remembering(folder: Path, theme: str = "halo-dark") -> HaloApp:
+    """An app whose memory knows two people, and learnt three facts since the start."""
+    app = app_of(folder)
+    app.config.ui.theme = theme
+    app.animation_level = "none"
+    app.workspace.memory = ListMemory()
+    return app
+
+
+def with_memory(app: HaloApp, *keys: str) -> Callable[[Any], Any]:
+    """A short talk, the panel with Priya chosen, then keys."""
+    talk = scene(app)
+
+    async def play(pilot: Any) -> None:
+        await talk(pilot)
+        memory = app.workspace.memory
+        assert isinstance(memory, ListMemory)
+        for fact in ("f2", "f3", "f6"):
+            closed = (memory.known["f0"],) if fact == "f6" else ()
+            memory.learn(memory.known[fact], closed)
+        await pilot.press("ctrl+g")
+        await until(lambda: app.screen.query(MemoryView))
+        view = app.screen.query_one(MemoryView)
+        await until(lambda: len(view.query_one(EntityList).nodes) == 8)
+        view.query_one(CypherArea).cursor_blink = False
+        for field in view.query(Input):
+            field.cursor_blink = False
+        view.look("priya")
+        await until(lambda: view.node and view.node.id == "priya" and view.centre == "priya")
+        for key in keys:
+            await pilot.press(key)
+            await pilot.pause(0.1)
+        if any(screen.is_modal for screen in app.screen_stack):
+            for field in app.screen.query(Input):
+                field.cursor_blink = False
+        await pilot.pause(1.0)
+        app.clear_notifications()
+        await pilot.wait_for_scheduled_animations()
+
+    return play
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)], ids=lambda s: f"{s[0]}x{s[1]}")
+def test_memory(snap_compare: Any, tmp_path: Path, size: tuple[int, int]) -> None:
+    app = remembering(tmp_path)
+    assert snap_compare(app, terminal_size=size, run_before=with_memory(app))
+
+
+def test_memory_graph_on_a_narrow_screen(snap_compare: Any, tmp_path: Path) -> None:
+    app = remembering(tmp_path)
+    assert snap_compare(app, terminal_size=(80, 24), run_before=with_memory(app, "2"))
+
+
+def test_memory_on_the_whole_screen(snap_compare: Any, tmp_path: Path) -> None:
+    app = remembering(tmp_path)
+    assert snap_compare(app, terminal_size=(120, 40), run_before=with_memory(app, "z", "3"))
+
+
+def test_memory_further_around(snap_compare: Any, tmp_path: Path) -> None:
+    app = remembering(tmp_path)
+    assert snap_compare(
+        app, terminal_size=(200, 60), run_before=with_memory(app, "z", "2", "plus", "right")
+    )
+
+
+def test_memory_cypher(snap_compare: Any, tmp_path: Path) -> None:
+    app = remembering(tmp_path)
+    assert snap_compare(app, terminal_size=(120, 40), run_before=with_memory(app, "5", "enter"))
+
+
+def test_memory_answers_in_high_contrast(snap_compare: Any, tmp_path: Path) -> None:
+    app = remembering(tmp_path, "high-contrast")
+    keys = ("4", *"Priya", "enter")
+    assert snap_compare(app, terminal_size=(120, 40), run_before=with_memory(app, *keys))
+
+
+def test_memory_without_colour_in_the_past(
+    snap_compare: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    app = remembering(tmp_path)
+    keys = ("left_square_bracket",) * 20
+    assert snap_compare(app, terminal_size=(120, 40), run_before=with_memory(app, *keys))
+
+
+def test_memory_off(snap_compare: Any, tmp_path: Path) -> None:
+    app = app_of(tmp_path)
+    assert snap_compare(app, terminal_size=(80, 24), run_before=scene(app, "ctrl+g"))

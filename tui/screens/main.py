@@ -329,8 +329,9 @@ class MainScreen(Screen[None]):
 
     @on(MemoryZoomed)
     def _memory_zoomed(self) -> None:
-        view = self.memory.view
-        self.controller.begin(self.memory.whole(view.tab if view else "explore"))
+        if (view := self.memory.view) is not None:
+            entity = view.node.id if view.node else ""
+            self.controller.begin(self.memory.whole(view.tab, entity=entity))
 
     @on(WordRequested)
     def _word(self, event: WordRequested) -> None:

@@ -17,11 +17,11 @@ from tui.widgets.memory.view import MemoryView, Tab
 if TYPE_CHECKING:
     from tui.memory_news import MemoryNews
 
-BESIDE = "beside"  # the result when it should stand beside the chat again
+BESIDE = "beside "  # begins the result when it should stand beside the chat; then an entity's id
 
 
 class MemoryScreen(Screen[Source | Recall | str | None]):
-    """The result: a source to jump to, an answer the agent should word, BESIDE, or None."""
+    """The result: a source to jump to, an answer the agent should word, BESIDE and an id, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", "Back"),
@@ -74,4 +74,7 @@ class MemoryScreen(Screen[Source | Recall | str | None]):
 
     @on(MemoryZoomed)
     def _zoomed(self) -> None:
-        self.dismiss(BESIDE)
+        if self.has_class("-narrow"):
+            return
+        node = self.view.node
+        self.dismiss(f"{BESIDE}{node.id if node else ''}")

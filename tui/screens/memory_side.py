@@ -132,5 +132,5 @@ class MemorySide:
             await controller.go_to_source(result)
         elif isinstance(result, Recall):
             await controller.word(result)
-        elif result == BESIDE and not self.screen.has_class("-narrow"):
-            await self.open()
+        elif isinstance(result, str) and result.startswith(BESIDE):
+            await self.open(entity=result.removeprefix(BESIDE))

@@ -300,7 +300,7 @@ class MemoryView(Edits, Vertical):
         elif isinstance(focused, TimeSlider):
             hints = [("←→", "time", "time(-1)"), ("0", "now", "now")]
         elif isinstance(focused, RowList):
-            hints = [("Enter", "to message", "source")]
+            hints = [("Enter", "jumps", "source")]
             if focused.fact is not None:
                 hints += [
                     ("a", "accepts", "accept"),
@@ -308,7 +308,7 @@ class MemoryView(Edits, Vertical):
                     ("e", "edits", "edit"),
                 ]
             if self.tab == "ask" and focused is self.query_one(AskPane).list:
-                hints.append(("w", "agent words it", "word"))
+                hints.append(("w", "words", "word"))
             hints.append(("u", "undoes", "undo"))
         elif self.tab == "cypher":
             hints = [("x", "writes", "writes")]
@@ -318,7 +318,10 @@ class MemoryView(Edits, Vertical):
                      ("d", "forgets", "forget"), ("u", "undoes", "undo"), ("h", "history", "changes"),
                      ("p", "past", "past")]  # fmt: skip
         if not isinstance(focused, Input | TextArea):
-            hints.append(("z", "beside the chat" if self.whole else "whole screen", "zoom"))
+            if not self.whole:
+                hints.append(("z", "whole screen", "zoom"))
+            elif self.news.service is not None and not self.screen.has_class("-narrow"):
+                hints.append(("z", "beside the chat", "zoom"))
             hints.append(("Esc", "back" if self.whole else "chat", "leave"))
         for spare in ("past", "changes", "order", "depth", "split", "rename", "zoom"):
             if sum(len(key) + len(word) + 1 for key, word, _ in hints) <= self.size.width - 2:
