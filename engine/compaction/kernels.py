@@ -23,6 +23,7 @@ from engine.errors import HaloError
 
 ABI = 2
 METHODS = ("am-attention", "am-omp", "evict-attention", "evict-recent")
+VALUE_RATIO = 20.0  # of max|V|: real heads gain up to there (docs/compaction-kernels.md), f16 holds it
 F16_LIMIT = 32752.0  # half of the largest float16: attention adds values up
 
 _ALIASES = {"attention": "am-attention", "omp": "am-omp"}
@@ -115,7 +116,7 @@ class Params:
     omp_interval: int = 2
     fit_beta: bool | None = None
     fit_values: bool | None = None
-    value_ratio: float = 5.0
+    value_ratio: float = VALUE_RATIO
     value_limit: float = F16_LIMIT
     holdout: float = 0.2
     threads: int | None = None
@@ -421,7 +422,7 @@ def compact_head(
     omp_interval: int = 2,
     fit_beta: bool | None = None,
     fit_values: bool | None = None,
-    value_ratio: float = 5.0,
+    value_ratio: float = VALUE_RATIO,
     value_limit: float = F16_LIMIT,
     holdout: float = 0.2,
     threads: int | None = None,

@@ -10,6 +10,7 @@ import numpy as np
 
 from engine.compaction.kernels import (
     F16_LIMIT,
+    VALUE_RATIO,
     Cancel,
     Job,
     Params,
@@ -20,6 +21,8 @@ from engine.compaction.span import LayerCells, LayerData
 from engine.config import CompactionConfig
 from engine.seam import F32
 
+_FLOAT_TYPES = (0, 1, 30)  # GGML_TYPE_F32, GGML_TYPE_F16, GGML_TYPE_BF16
+QUANTISED_RATIO = 5.0  # of max|V|: one large value coarsens its whole block
 _WIDE_TYPES = (0, 30)  # GGML_TYPE_F32, GGML_TYPE_BF16: no small limit of magnitude
 
 
@@ -120,6 +123,7 @@ def _params(data: LayerData, settings: Settings) -> Params:
         method=settings.method,
         fit_beta=settings.fit_beta and fits,
         fit_values=settings.fit_values and fits,
+        value_ratio=VALUE_RATIO if data.info.type_v in _FLOAT_TYPES else QUANTISED_RATIO,
         value_limit=0.0 if data.info.type_v in _WIDE_TYPES else F16_LIMIT,
         threads=settings.threads,
         seed=settings.seed,

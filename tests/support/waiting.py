@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from typing import Any
 
 
 async def until(condition: Callable[[], object], seconds: float = 10.0, what: str = "") -> None:
@@ -22,3 +23,23 @@ def until_sync(condition: Callable[[], object], seconds: float = 10.0) -> None:
     while not condition():
         assert time.monotonic() < end, f"still waiting after {seconds} s"
         time.sleep(0.002)
+
+
+async def settled(
+    pilot: Any, at_least: float = 1.2, still: float = 0.4, most: float = 30.0
+) -> None:
+    """Wait until the timers of the screen came round and it stands still, however slow the machine.
+
+    Still means: for `still` seconds in a row the event loop was punctual and nothing that is drawn
+    changed. Fails after `most` seconds.
+    """
+    loop = asyncio.get_running_loop()
+    begin = since = loop.time()
+    last: object = None
+    while loop.time() - begin < at_least or loop.time() - since < still:
+        asked = loop.time()
+        await pilot.pause(0.05)
+        now = [strip.text for strip in pilot.app.screen._compositor.render_strips()]
+        if now != last or loop.time() - asked > 0.15:
+            last, since = now, loop.time()
+        assert loop.time() - begin < most, f"the screen still changes after {most} s"

@@ -33,6 +33,11 @@ def screen_text(app: HaloApp) -> str:
     )
 
 
+async def shown(app: HaloApp, text: str) -> None:
+    """Wait for `text` on the screen; fails when it does not come."""
+    await until(lambda: text in screen_text(app), what=f"for {text!r} on the screen")
+
+
 def session(app: HaloApp, name: str = "ada") -> str:
     return app.workspace.get(name).id
 
@@ -188,16 +193,14 @@ async def test_a_failure_is_told_once(tmp_path: Path, trigger: str, severity: st
 
 @pytest.mark.parametrize("size", SIZES)
 async def test_lists_show_who_is_being_compacted(tmp_path: Path, size: tuple[int, int]) -> None:
-    async with running(tmp_path, size) as (app, client, pilot):
+    async with running(tmp_path, size) as (app, client, _):
         client.compaction(session(app), "solve")
-        await pilot.pause(0.4)
-        assert "ada →←" in screen_text(app)
+        await shown(app, "ada →←")
         if app.main.query_one(AgentList).is_on_screen:
-            assert "compacting 75%" in screen_text(app)
+            await shown(app, "compacting 75%")
         client.compaction(session(app), "done")
-        await pilot.pause(0.4)
-        assert "→←" not in app.main.query_one(AgentTabs).render().plain
-        assert "→←" not in screen_text(app)
+        tabs = app.main.query_one(AgentTabs)
+        await until(lambda: "→←" not in screen_text(app) and "→←" not in tabs.render().plain)
 
 
 # --- the pane ------------------------------------------------------------------------------------
@@ -206,14 +209,11 @@ async def test_lists_show_who_is_being_compacted(tmp_path: Path, size: tuple[int
 async def test_the_pane_says_what_was_kept_and_how_far_one_is(tmp_path: Path) -> None:
     async with running(tmp_path) as (app, client, pilot):
         client.cells({session(app): 400}, folded={session(app): (3412, 341)})
-        await pilot.pause(0.4)
-        assert "kept 341 of 3,412 at 10.0×" in screen_text(app)
+        await shown(app, "kept 341 of 3,412 at 10.0×")
         client.compaction(session(app), "study")
-        await pilot.pause(0.4)
-        assert "compacting: studies 120/384" in screen_text(app)
+        await shown(app, "compacting: studies 120/384")
         client.compaction(session(app), "solve")
-        await pilot.pause(0.4)
-        assert "compacting: solves 5/8 heads" in screen_text(app)
+        await shown(app, "compacting: solves 5/8 heads")
         client.compaction(session(app), "done")
         pane = app.main.query_one(CachePane)
         pane.sample()

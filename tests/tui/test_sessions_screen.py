@@ -14,7 +14,7 @@ from agents.saved import Saved
 from engine.errors import EngineError
 from engine.protocol import Away
 from tests.support.scripted import ScriptedClient
-from tests.support.waiting import until
+from tests.support.waiting import settled, until
 from tests.tui.test_app import SIZES, running, toasts, write
 from tests.tui.test_compaction import asked, screen_text, session
 from tests.unit.test_saved_sessions import damage
@@ -429,7 +429,7 @@ async def test_who_is_aside_and_pinned_is_shown(tmp_path: Path, size: tuple[int,
         client.cells({ada: 400}, away=away, pinned=(ada,))
         if size[0] < 100:
             await pilot.press("f4")
-        await pilot.pause(0.6)
+        await settled(pilot, 0.6)
         text = screen_text(app)
         assert "ada ◆" in text
         if app.main.query_one(AgentList).is_on_screen:
@@ -441,8 +441,7 @@ async def test_who_is_aside_and_pinned_is_shown(tmp_path: Path, size: tuple[int,
             assert "aside: 1,240 in memory" in text or "aside: 1,240 cells in memory" in text
             assert "aside: 12,400 on disk" in text or "aside: 12,400 cells on disk" in text
         client.cells({ada: 400, grace: 1240, alan: 12})
-        await pilot.pause(0.6)
-        assert "aside" not in screen_text(app) and "◌" not in screen_text(app)
+        await until(lambda: "aside" not in screen_text(app) and "◌" not in screen_text(app))
 
 
 def test_words_for_cells_aside_fit() -> None:

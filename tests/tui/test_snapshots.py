@@ -18,7 +18,7 @@ from engine.config import Config
 from engine.protocol import Away, CacheMap, CellRun, Stats, Stretch
 from tests.support.memory import ListMemory
 from tests.support.scripted import ScriptedClient
-from tests.support.waiting import until
+from tests.support.waiting import settled, until
 from tui.app import HaloApp
 from tui.screens.sessions import FilterInput, SessionsScreen
 from tui.widgets.cache_pane import CachePane
@@ -74,7 +74,7 @@ def scene(app: HaloApp, *keys: str) -> Callable[[Any], Any]:
         app.main.query_one(Prompt).query("TextArea").first().cursor_blink = False  # type: ignore[attr-defined]
         for key in keys:
             await pilot.press(key)
-        await pilot.pause(1.2)  # the timers of list, cells, history and grid come round
+        await settled(pilot)  # the timers of list, cells, history and grid come round
         await pilot.wait_for_scheduled_animations()
 
     return play
@@ -151,7 +151,7 @@ def compacting(app: HaloApp, *keys: str) -> Callable[[Any], Any]:
             await pilot.press(key)
         app.clear_notifications()
         app.main.query_one(Prompt).query("TextArea").first().cursor_blink = False  # type: ignore[attr-defined]
-        await pilot.pause(1.2)
+        await settled(pilot)
         for timer in list(app.main._timers):
             timer.pause()  # the history must not move on
         pane.history.extend([used / 8192] * len(pane.history))
@@ -213,7 +213,7 @@ def sessions(app: HaloApp, *keys: str, saved: list[Saved] | None = None) -> Call
         for key in keys:
             await pilot.press(key)
         app.screen.query_one(FilterInput).cursor_blink = False
-        await pilot.pause(0.5)
+        await settled(pilot, 0.5)
 
     return play
 
@@ -243,7 +243,7 @@ def test_cells_aside(snap_compare: Any, tmp_path: Path) -> None:
         away = {grace: Away(12_400, 50_790_400, "disk"), alan: Away(1240, 5_079_040, "memory")}
         client.cells({ada: 3500}, away=away, pinned=(ada,))
         app.main.query_one(Prompt).query("TextArea").first().cursor_blink = False  # type: ignore[attr-defined]
-        await pilot.pause(1.2)
+        await settled(pilot)
         for timer in list(app.main._timers):
             timer.pause()
         pane = app.main.query_one(CachePane)
@@ -267,7 +267,7 @@ def test_dead_engine(snap_compare: Any, tmp_path: Path) -> None:
         await until(lambda: app.workspace.engine_state == "dead")
         app.main.query_one(Prompt).query("TextArea").first().cursor_blink = False  # type: ignore[attr-defined]
         app.clear_notifications()
-        await pilot.pause(0.6)
+        await settled(pilot, 0.6)
 
     assert snap_compare(app, terminal_size=(80, 24), run_before=play)
 
