@@ -28,6 +28,7 @@ KEEP_RECENT = 64
 CONTINUATION = 192  # tokens that perplexity and KL are measured on
 Row = dict[str, Any]
 Say = Callable[[str], None]
+Known = dict[bool, list[list[span.Asked]]]  # with a study or without: who asked, by layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +121,12 @@ def run_recall(plan: Plan, say: Say) -> list[Row]:
             tally.after.append(lab.used())
             tally.right += recall.correct(lab, 0, dialogue, base)
             tally.asked += len(dialogue.questions)
+            known: Known = {}
             for ratio in plan.ratios:
                 for name, settings in plan.variants():
                     _recall_once(
                         lab, plan, dialogue, ratio, settings,
-                        tallies.setdefault((name, ratio), _Tally()),
+                        tallies.setdefault((name, ratio), _Tally()), known,
                     )  # fmt: skip
     finally:
         lab.close()
@@ -138,7 +140,9 @@ def _recall_once(
     ratio: float,
     settings: solve.Settings,
     tally: _Tally,
+    known: Known,
 ) -> None:
+    """Compact and ask. `known` keeps who asked in a dialogue's first round, the same for all."""
     lab.clear()
     lab.context.track(0, KEEP_RECENT * 4)
     messages, fed = dialogue.messages, 0
@@ -152,12 +156,18 @@ def _recall_once(
         lab.feed(0, base[fed:])
         fed = len(base)
         last = fed - KEEP_RECENT
-        slots: list[int] = []
-        if settings.method != "evict-recent":
-            question = recall.recap_suffix(lab, upto, base)
-            slots = lab.study(0, question, plan.samples, plan.study_tokens, plan.seed + round_)
-        asked = lab.asked([0, *slots], KEEP_FIRST, last)
-        lab.forget(slots)
+        studies = settings.method != "evict-recent"
+        if round_ == 0 and studies in known:
+            asked = known[studies]
+        else:
+            slots: list[int] = []
+            if studies:
+                question = recall.recap_suffix(lab, upto, base)
+                slots = lab.study(0, question, plan.samples, plan.study_tokens, plan.seed + round_)
+            asked = lab.asked([0, *slots], KEEP_FIRST, last)
+            lab.forget(slots)
+            if round_ == 0:
+                known[studies] = asked
         before = lab.used()
         if before - KEEP_FIRST - KEEP_RECENT < 8:
             continue

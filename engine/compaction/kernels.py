@@ -23,7 +23,9 @@ from engine.errors import HaloError
 
 ABI = 2
 METHODS = ("am-attention", "am-omp", "evict-attention", "evict-recent")
-VALUE_RATIO = 20.0  # of max|V|: real heads gain up to there (docs/compaction-kernels.md), f16 holds it
+VALUE_RATIO = (
+    20.0  # of max|V|: real heads gain up to there (docs/compaction-kernels.md), f16 holds it
+)
 F16_LIMIT = 32752.0  # half of the largest float16: attention adds values up
 
 _ALIASES = {"attention": "am-attention", "omp": "am-omp"}

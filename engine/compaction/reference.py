@@ -283,7 +283,7 @@ def compact_head(
     omp_interval: int = 2,
     fit_beta: bool | None = None,
     fit_values: bool | None = None,
-    value_ratio: float = 5.0,
+    value_ratio: float = 20.0,
     value_limit: float = 32752.0,
     holdout: float = 0.2,
     seed: int = 0,
