@@ -20,7 +20,7 @@ from engine.config import MemoryConfig
 from engine.errors import HaloError
 
 SHIPPED = Path(__file__).parents[1] / "assets" / "embedder"
-BATCH = 2048  # padded word pieces in one run
+BATCH = 1024  # padded word pieces in one run
 MAX_LENGTH = 512  # word pieces where a folder does not say
 
 # Outputs of exports: a finished vector, or token states that are averaged here.
@@ -68,8 +68,10 @@ class OnnxEmbedder:
         """[n, dimension] float32, rows of length 1; texts past the model's window are cut."""
         ids = [encoding.ids or [0] for encoding in self._tokenizer.encode_batch_fast(texts)]
         out = np.zeros((len(texts), self._dimension), np.float32)
-        for batch in batches([len(row) for row in ids], BATCH):
-            out[batch] = self._run([ids[i] for i in batch])
+        parts = list(batches([len(row) for row in ids], BATCH, self._model.threads))
+        found = self._model.each(lambda batch: self._run([ids[i] for i in batch]), parts)
+        for batch, vectors in zip(parts, found, strict=True):
+            out[batch] = vectors
         return out
 
     def _run(self, ids: list[list[int]]) -> NDArray[np.float32]:

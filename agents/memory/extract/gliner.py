@@ -40,7 +40,12 @@ class GlinerExtractor:
     """Mentions by a GLiNER span model; windows as long as it was trained on."""
 
     def __init__(
-        self, folder: Path, threads: int, types: Sequence[str], threshold: float = 0.5
+        self,
+        folder: Path,
+        threads: int,
+        types: Sequence[str],
+        threshold: float = 0.5,
+        spin: bool = False,
     ) -> None:
         """`types` are asked for, written as words. Raises HaloError where something does not fit."""
         config = read_config(folder, "gliner_config.json")
@@ -57,7 +62,7 @@ class GlinerExtractor:
         self._name = str(config.get("name") or folder.resolve().name)
         self._tokenizer = read_tokenizer(folder)
         self._prompt = self._build_prompt(folder, config)
-        self._model = OnnxModel(find_model(folder), threads)
+        self._model = OnnxModel(find_model(folder), threads, wide=True, spin=spin)
         self._model.need(INPUTS, ["logits"], "a GLiNER span model")
         logits = self._logits([["a", "b"]])
         wanted = (1, 2, self._width, len(self._types))

@@ -12,7 +12,6 @@ mean(head over i)[r] · mean(tail over j) + bias[r], so all pairs of a text are 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from engine.errors import HaloError
 FORMAT = "halo-extractor"
 VERSION = 1
 OUTPUTS = ("tags", "head", "tail")
+_Part = tuple[Piece, list[Span], NDArray[np.float32]]  # a window, its mentions, their scores
 PRONOUNS = ("speaker", "addressee")  # types of "I" and "you": people, to those who resolve them
 
 
@@ -82,17 +82,16 @@ class HaloExtractor:
 
     def raw(self, texts: list[str]) -> list[Extraction]:
         """The same with the model's own types: "I" is a speaker, "you" an addressee."""
-        found: list[list[tuple[Piece, list[Span], NDArray[np.float32]]]] = [[] for _ in texts]
-        for batch in in_batches(self._reader.read(texts)):
-            for piece, (spans, scores) in zip(batch, self._run(texts, batch), strict=True):
+        found: list[list[_Part]] = [[] for _ in texts]
+        parts_of = in_batches(self._reader.read(texts), self._model.threads)
+        for part in self._model.each(lambda batch: self._run(texts, batch), parts_of):
+            for piece, spans, scores in part:
                 found[piece.text].append((piece, spans, scores))
         for parts in found:
             parts.sort(key=lambda part: part[0].window.first)
         return [self._joined(text, parts) for text, parts in zip(texts, found, strict=True)]
 
-    def _run(
-        self, texts: list[str], batch: list[Piece]
-    ) -> Iterator[tuple[list[Span], NDArray[np.float32]]]:
+    def _run(self, texts: list[str], batch: list[Piece]) -> list[_Part]:
         """For each window its mentions (in words of the text) and scores [i, j, relation]."""
         feeds = {
             "input_ids": padded([piece.ids for piece in batch]),
@@ -101,6 +100,7 @@ class HaloExtractor:
         if self._shapes:
             feeds["shapes"] = padded([_shapes(texts[piece.text], piece) for piece in batch])
         tags, heads, tails = self._model.run(OUTPUTS, feeds)
+        parts = []
         for k, piece in enumerate(batch):
             last = tags.shape[1] - 1
             firsts = [min(first, last) for first in piece.firsts]
@@ -111,7 +111,8 @@ class HaloExtractor:
                 for s in self.labels.decode(tags[k, firsts])
                 if s.confidence >= self._least
             ]
-            yield spans, self._scores(piece, spans, heads[k], tails[k])
+            parts.append((piece, spans, self._scores(piece, spans, heads[k], tails[k])))
+        return parts
 
     def _scores(
         self,
@@ -138,9 +139,7 @@ class HaloExtractor:
         scores[np.arange(len(spans)), np.arange(len(spans))] = 0
         return scores
 
-    def _joined(
-        self, text: str, parts: list[tuple[Piece, list[Span], NDArray[np.float32]]]
-    ) -> Extraction:
+    def _joined(self, text: str, parts: list[_Part]) -> Extraction:
         """Windows put together: a mention counts in the window whose own words it begins in."""
         mentions = owned(text, ((p.words, p.window, spans) for p, spans, _ in parts))
         index = {words: i for i, words in enumerate(mentions)}

@@ -14,7 +14,7 @@ from agents.memory.onnx_model import batches
 from agents.memory.types import Entity
 from engine.errors import HaloError
 
-BATCH = 1024  # padded word pieces in one run
+BATCH = 512  # padded word pieces in one run
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +87,10 @@ def owned(
     return found
 
 
-def in_batches(pieces: Sequence[Piece]) -> list[list[Piece]]:
+def in_batches(pieces: Sequence[Piece], threads: int) -> list[list[Piece]]:
     """Windows of like length together."""
-    return [[pieces[i] for i in batch] for batch in batches([len(p.ids) for p in pieces], BATCH)]
+    lengths = [len(piece.ids) for piece in pieces]
+    return [[pieces[i] for i in batch] for batch in batches(lengths, BATCH, threads)]
 
 
 def _special(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:

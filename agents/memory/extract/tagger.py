@@ -57,8 +57,9 @@ class TagExtractor:
     def extract(self, texts: list[str]) -> list[Extraction]:
         """One Extraction for each text, of any length; types as halo-tui spells them."""
         found: list[list[tuple[Piece, list[Span]]]] = [[] for _ in texts]
-        for batch in in_batches(self._reader.read(texts)):
-            logits = self._logits([piece.ids for piece in batch])
+        parts_of = in_batches(self._reader.read(texts), self._model.threads)
+        all_logits = self._model.each(lambda part: self._logits([p.ids for p in part]), parts_of)
+        for batch, logits in zip(parts_of, all_logits, strict=True):
             last = logits.shape[1] - 1
             for k, piece in enumerate(batch):
                 start = piece.window.first
