@@ -134,7 +134,8 @@ class HaloExtractor:
         ]
         heads = np.stack([head[a:b].mean(0) for a, b in bounds])
         tails = np.stack([tail[a:b].mean(0) for a, b in bounds])
-        logits = np.einsum("irk,jk->ijr", heads, tails, optimize=True) + self._bias
+        # One small product for each head: larger ones would wake the threads of BLAS.
+        logits = np.matmul(tails, heads.transpose(0, 2, 1)) + self._bias
         scores: NDArray[np.float32] = 1 / (1 + np.exp(-np.clip(logits, -60, 60)))
         scores[np.arange(len(spans)), np.arange(len(spans))] = 0
         return scores

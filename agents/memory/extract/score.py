@@ -111,9 +111,11 @@ def read_map(path: Path | None, sentences: Sequence[Sentence]) -> dict[str, str 
 def measure(
     model: Tags, sentences: Sequence[Sentence], types: Mapping[str, str | None]
 ) -> dict[str, Any]:
-    """`precision`, `recall`, `micro_f1` and `by_type`, over all sentences."""
+    """`precision`, `recall`, `micro_f1` and `by_type`, over all sentences; `left_out` counts found
+    mentions that the rules leave out."""
     counts: dict[str, Counter[str]] = {}
-    asked = {kind for kind in types.values() if kind}
+    marked = {types[kind] for sentence in sentences for _, _, kind in sentence.gold}
+    left_out = 0
     for at in range(0, len(sentences), BATCH):
         some = sentences[at : at + BATCH]
         found = model.raw([" ".join(sentence.tokens) for sentence in some])
@@ -121,11 +123,13 @@ def measure(
             gold = {(a, b, types[kind]) for a, b, kind in sentence.gold}
             ignored = {i for a, b, kind in gold if kind is None for i in range(a, b)}
             wanted = {(a, b, kind) for a, b, kind in gold if kind is not None}
+            found_spans = set(aligned(sentence.tokens, extraction))
             told = {
                 span
-                for span in aligned(sentence.tokens, extraction)
-                if span[2] in asked and not ignored.intersection(range(span[0], span[1]))
+                for span in found_spans
+                if span[2] in marked and not ignored.intersection(range(span[0], span[1]))
             }
+            left_out += len(found_spans - told)
             for span in wanted | told:
                 outcome = "right" if span in wanted and span in told else ""
                 outcome = outcome or ("missed" if span in wanted else "wrong")
@@ -146,6 +150,7 @@ def measure(
         "precision": precision,
         "recall": recall,
         "micro_f1": f1,
+        "left_out": left_out,
         "by_type": by_type,
     }
 
