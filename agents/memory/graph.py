@@ -77,6 +77,19 @@ class GraphDB:
         self._database = _connect(self._options)
         self._graph = self._database.select_graph(self.name)
 
+    def wait_indexes(self, seconds: float = 60.0) -> None:
+        """Wait until indexes can be asked; after a start they may still be in the making."""
+        deadline = time.monotonic() + seconds
+        while any(
+            str(row[0]) != "OPERATIONAL"
+            for row in self.read("CALL db.indexes() YIELD status RETURN status")
+        ):
+            if time.monotonic() > deadline:
+                raise MemoryDown(
+                    f"The graph's indexes were not ready within {seconds:.0f} s.", "Try again."
+                )
+            time.sleep(0.01)
+
     def ping(self) -> None:
         """Raises MemoryDown when the server does not answer."""
         try:

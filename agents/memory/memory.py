@@ -70,6 +70,7 @@ class Memory:
             anew = False
             if self.embedder is not None and not self.guest:
                 anew = schema.vectors(graph, self.embedder.name, self.embedder.dimension)
+            graph.wait_indexes()
             self.registry = Registry.load(graph)
             self.store = Store(graph)
             self.recorder = Recorder(

@@ -64,6 +64,7 @@ def test_an_app_that_is_killed_loses_nothing_and_leaves_no_server(tmp_path: Path
         time.sleep(0.05)
     with memory(tmp_path) as made:
         assert made.stats().messages == 20
+        assert made.recall("Who is at Initech7?", 1).hits[0].source.message == "t7"
         assert [f.tail_name for f in made.facts("Alice")] == ["Initech19"]
         assert made.verify() == []
 
