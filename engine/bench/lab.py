@@ -12,6 +12,7 @@ import numpy.typing as npt
 from engine import seam
 from engine.compaction import policy, solve, span
 from engine.config import EngineConfig
+from engine.core import llama
 from engine.core.language import Language
 from engine.core.model import Model
 from engine.core.runner import Context
@@ -50,6 +51,7 @@ class Lab:
             threads=threads,
             **engine,  # type: ignore[arg-type]
         )
+        llama.least = llama.ERROR  # the terminal is the bench's
         self.model = Model(model, config, lambda _: None)
         self.context = Context(self.model, config)
         self.language = Language(self.model)

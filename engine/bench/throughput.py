@@ -2,7 +2,9 @@
 
 All three decode the same number of tokens after prompts of the same length, greedily, with the
 same threads and batch sizes, each alone on the machine, in turns: engine, ceiling, sequential,
-engine, ... Rates count decoding only; figures are medians over the repeats.
+engine, ... Rates count decoding only; figures are medians over the repeats. Threads are as many as
+engine.threads says; where it leaves that open, as many as the bare loop is fastest with, found first:
+with more, a small model's steps measure how cores wait for each other, not who drives them.
 """
 
 from __future__ import annotations
@@ -51,7 +53,7 @@ def run(
         row for path in files for row in asyncio.run(_model(config, path, agents, tokens, repeats))
     ]
     return {"rows": rows, "machine": machine(), "settings": {
-        "tokens": tokens, "repeats": repeats, "threads": thread_count(config.engine.threads),
+        "tokens": tokens, "repeats": repeats, "threads": config.engine.threads,
         "n_batch": config.engine.n_batch, "n_ubatch": config.engine.n_ubatch,
     }}  # fmt: skip
 
@@ -147,19 +149,38 @@ def _peer(job: dict[str, Any], kind: str) -> dict[str, float]:
     return result
 
 
+def _job(config: Config, path: Path, count: int, tokens: int, length: int = 64) -> dict[str, Any]:
+    """What a contender is told."""
+    return {
+        "path": str(path), "texts": [prompt(i, False)[0].content for i in range(count)],
+        "prompt_tokens": length, "tokens": tokens, "n_ctx": config.engine.n_ctx,
+        "n_batch": config.engine.n_batch, "n_ubatch": config.engine.n_ubatch,
+        "n_seq_max": config.engine.max_sessions, "threads": thread_count(config.engine.threads),
+    }  # fmt: skip
+
+
+def _best_threads(job: dict[str, Any]) -> int:
+    """The number of threads with which the bare loop is fastest, of powers of two and all."""
+    most = thread_count(0)
+    job = {**job, "tokens": min(job["tokens"], 48)}
+    counts = sorted({most, *(2**i for i in range(10) if 2**i < most)})
+    return max(counts, key=lambda n: _peer({**job, "threads": n}, "ceiling")["tok_s"])
+
+
 async def _model(
     config: Config, path: Path, agents: tuple[int, ...], tokens: int, repeats: int
 ) -> list[dict[str, Any]]:
     own: Config = msgspec.convert(msgspec.to_builtins(config), Config)
     own.model.path = str(path)
     own.engine.n_ctx = 8192
-    own.engine.threads = thread_count(config.engine.threads)  # fixed: peers do not adapt theirs
     own.engine.keep_closed = False  # every prompt is computed
     rows = []
     for count in agents:
         found: dict[str, list[float]] = {
             k: [] for k in ("engine", "ceiling", "sequential", "ttft", "shared")
         }
+        tell(f"{path.stem}: {count} agents, how many threads")
+        own.engine.threads = config.engine.threads or _best_threads(_job(own, path, count, tokens))
         for repeat in range(repeats):
             tell(f"{path.stem}: {count} agents, {repeat + 1}/{repeats}")
             length = 0
@@ -178,16 +199,10 @@ async def _model(
                     found["shared"].append(await _shared_ttft(client))
                 finally:
                     await client.stop()
-            job = {
-                "path": str(path), "texts": [prompt(i, False)[0].content for i in range(count)],
-                "prompt_tokens": length, "tokens": tokens, "n_ctx": own.engine.n_ctx,
-                "n_batch": own.engine.n_batch, "n_ubatch": own.engine.n_ubatch,
-                "n_seq_max": own.engine.max_sessions,
-                "threads": thread_count(own.engine.threads),
-            }  # fmt: skip
+            job = _job(own, path, count, tokens, length)
             for kind in ("ceiling", "sequential"):
                 found[kind].append(_peer(job, kind)["tok_s"])
-        rows.append(_row(path, count, found))
+        rows.append({**_row(path, count, found), "threads": own.engine.threads})
     return rows
 
 

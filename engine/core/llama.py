@@ -10,10 +10,11 @@ from typing import Any
 
 from engine import native
 
-_WARN, _ERROR, _CONT = 3, 4, 5
+ERROR, _CONT = 4, 5
 _loaded: ModuleType | None = None
 _callback: Any = None
 _level = 0
+least = 2  # GGML_LOG_LEVEL_INFO: what is passed on; a bench that has the terminal asks for less
 complaints: deque[str] = deque(maxlen=8)  # the newest error lines of llama.cpp
 
 
@@ -36,10 +37,10 @@ def _redirect_log(llama: Any) -> None:
     def log(level: int, text: bytes, _data: object) -> None:
         global _level
         _level = _level if level == _CONT else level
-        if _level >= _WARN or _level == 2:
+        if _level >= least:
             line = text.decode("utf-8", "replace")
             sys.stderr.write(line)
-            if _level == _ERROR and line.strip():
+            if _level == ERROR and line.strip():
                 complaints.append(line.strip())
 
     _callback = llama.llama_log_callback(log)  # llama.cpp keeps the pointer: it must not die

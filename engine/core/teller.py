@@ -14,7 +14,7 @@ from engine.core.scheduler import Happening, Scheduler
 from engine.core.sequence import Phase, Sequence
 from engine.protocol import Deltas, Done, Event, Note, State
 
-FLUSH_SECONDS = 0.004  # steps shorter than this share a Deltas event
+FLUSH_SECONDS = 0.010  # steps shorter than this share a Deltas event: reading each costs a core
 STATS_SECONDS = 0.5
 
 
