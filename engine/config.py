@@ -102,6 +102,16 @@ class SessionsConfig(msgspec.Struct, forbid_unknown_fields=True):
     swap_disk_mib: Whole = 8192
 
 
+class TelemetryConfig(msgspec.Struct, forbid_unknown_fields=True):
+    """[telemetry]: how often the machine is looked at, and when to warn."""
+
+    enabled: bool = True
+    hz: Annotated[float, msgspec.Meta(ge=0.1, le=10)] = 1.0
+    history: Annotated[int, msgspec.Meta(ge=30, le=86400)] = 300  # seconds
+    warn_free: Annotated[float, msgspec.Meta(ge=0, le=0.5)] = 0.05  # share of the memory
+    root: str = ""  # a recorded tree to read instead of /
+
+
 ENTITY_TYPES = (
     "person organisation location product event date quantity topic creative_work misc "
     "hardware gpu_feature optimization_technique algorithm software_framework performance_metric "
@@ -187,6 +197,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True):
     sampling: Sampling = msgspec.field(default_factory=Sampling)
     compaction: CompactionConfig = msgspec.field(default_factory=CompactionConfig)
     sessions: SessionsConfig = msgspec.field(default_factory=SessionsConfig)
+    telemetry: TelemetryConfig = msgspec.field(default_factory=TelemetryConfig)
     memory: MemoryConfig = msgspec.field(default_factory=MemoryConfig)
     chat: ChatConfig = msgspec.field(default_factory=ChatConfig)
     agents: list[AgentConfig] = msgspec.field(default_factory=_default_agents)
@@ -209,6 +220,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "sampling": Sampling,
     "compaction": CompactionConfig,
     "sessions": SessionsConfig,
+    "telemetry": TelemetryConfig,
     "memory": MemoryConfig,
     "chat": ChatConfig,
     "ui": UiConfig,

@@ -1,0 +1,1 @@
+"""What the machine does: GPUs, host memory, NPU, and who holds the memory."""
