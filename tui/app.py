@@ -16,7 +16,6 @@ from textual.app import App, SystemCommand
 from textual.screen import Screen
 from textual.worker import WorkerFailed
 
-from agents import remembering
 from agents.client import new_client
 from agents.events import WorkspaceEvent
 from agents.workspace import Client, Workspace
@@ -49,13 +48,12 @@ class HaloApp(App[int]):
         remember: bool = False,
     ) -> None:
         """`make_client` makes the clients of restarts; `first_start` opens the model picker;
-        `remember` starts the memory."""
+        `remember` starts the memory, behind the first frame."""
         super().__init__()
         self.config = config
         self.first_start = first_start
         self.farewell = ""  # one sentence for the terminal, when the app could not go on
         self.workspace = Workspace(config, client, data_dir, make_client)
-        remembering.attach(self.workspace)
         self.main = MainScreen(self.workspace, remember)
         self._stopped = False
         for theme in THEMES:

@@ -163,8 +163,9 @@ def _best_threads(job: dict[str, Any]) -> int:
     """The number of threads with which the bare loop is fastest, of powers of two and all."""
     most = thread_count(0)
     job = {**job, "tokens": min(job["tokens"], 48)}
-    counts = sorted({most, *(2**i for i in range(10) if 2**i < most)})
-    return max(counts, key=lambda n: _peer({**job, "threads": n}, "ceiling")["tok_s"])
+    counts = sorted({most, *(1 << i for i in range(10) if 1 << i < most)})
+    rates = {n: _peer({**job, "threads": n}, "ceiling")["tok_s"] for n in counts}
+    return max(counts, key=lambda n: rates[n])
 
 
 async def _model(
