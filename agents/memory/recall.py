@@ -9,6 +9,7 @@ it is taken out, and what that person says is preferred.
 
 from __future__ import annotations
 
+import heapq
 import math
 import re
 import time
@@ -35,7 +36,7 @@ LONGEST_NAME = 6  # words
 class Weights:
     """How the retrievers are put together; tuned on a generated set (docs/benchmarks.md)."""
 
-    bm25: float = 0.25
+    bm25: float = 0.30
     around: float = 0.15  # words of the message and the two before it
     vector: float = 0.35
     window: float = 0.25  # the vector of the message with the two before it
@@ -163,7 +164,7 @@ class Recaller:
         if only in ("graph", "hybrid"):
             # Everything hangs on who is spoken of all the time, so that says little.
             start = {id: w / math.log2(1 + self.walk.degree(id)) for id, w in seeds.items()}
-            scores["graph"] = _scaled(self.walk.rank(start, spaces, as_of))
+            scores["graph"] = _scaled(_best(self.walk.rank(start, spaces, as_of), NEAREST))
         return scores
 
     def fuse(self, question: str, scores: dict[str, dict[str, float]]) -> dict[str, float]:
@@ -285,16 +286,17 @@ class Recaller:
         asked -= {stem for id in strongest for stem in self.registry.stems(id)}
         top = max(hybrid.values(), default=1.0) or 1.0
         heaviest = max(seeds.values(), default=1.0) or 1.0
-        scored: list[tuple[Fact, float]] = []
-        for fact in self.store.about([*strongest, *also], spaces, as_of, limit=300):
-            words = {*text.terms(fact.words), *_cues(fact.type)}
-            source = max((hybrid.get(s.message, 0.0) for s in fact.sources), default=0.0) / top
-            seed = max(seeds.get(fact.head, 0.0), seeds.get(fact.tail, 0.0)) / heaviest
+        scored: list[tuple[float, float, str]] = []
+        for row in self.store.rows_about([*strongest, *also], spaces, as_of, limit=300):
+            id, head, tail, head_name, tail_name, type, confidence, since = row[:8]
+            words = {*text.terms(f"{head_name} {tail_name}"), *_cues(type)}
+            source = max((hybrid.get(m, 0.0) for m in row[12] or ()), default=0.0) / top
+            seed = max(seeds.get(head, 0.0), seeds.get(tail, 0.0)) / heaviest
             score = 0.3 * source + 0.4 * bool(words & asked) + 0.3 * seed
             if score >= 0.25:
-                scored.append((fact, round(score * fact.confidence, 4)))
-        scored.sort(key=lambda pair: (-pair[1], -pair[0].valid_from))
-        return scored[:FACTS]
+                scored.append((round(score * confidence, 4), since, id))
+        best_facts = {id: score for score, _, id in sorted(scored, reverse=True)[:FACTS]}
+        return [(fact, best_facts[fact.id]) for fact in self.store.facts(list(best_facts))]
 
 
 # Other words for a relation than those in its name.
@@ -341,6 +343,13 @@ _ASKS = (
 def _wanted(question: str) -> frozenset[str]:
     """Types of entities that would answer a question; empty when it does not say."""
     return frozenset().union(*(types for asks, types in _ASKS if asks.search(question)))
+
+
+def _best(found: dict[str, float], count: int) -> dict[str, float]:
+    """The best few."""
+    if len(found) <= count:
+        return found
+    return dict(heapq.nlargest(count, found.items(), key=lambda item: item[1]))
 
 
 def _scaled(found: dict[str, float]) -> dict[str, float]:

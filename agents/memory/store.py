@@ -115,8 +115,19 @@ class Store:
         limit: int = 500,
     ) -> list[Fact]:
         """Facts in which some entities take part, newest first; rejected ones only with `past`."""
+        return self._facts(self.rows_about(entities, spaces, as_of, past, limit))
+
+    def rows_about(
+        self,
+        entities: Sequence[str],
+        spaces: Sequence[str] | None = None,
+        as_of: float | None = None,
+        past: bool = False,
+        limit: int = 500,
+    ) -> list[list[Any]]:
+        """The same without reading the sources: rows of _FACT, the last column their ids."""
         held = _held(as_of, past)
-        rows = self.graph.read(
+        return self.graph.read(
             "MATCH (x:Entity) WHERE x.id IN $ids MATCH (x)-[f]-(:Entity) "
             "WITH DISTINCT f, startNode(f) AS h, endNode(f) AS t "
             f"WHERE f.id IS NOT NULL {_in(spaces)} {held} "
@@ -126,7 +137,6 @@ class Store:
             as_of=as_of,
             limit=limit,
         )
-        return self._facts(rows)
 
     def neighbourhood(
         self, centre: str, depth: int, limit: int, spaces: Sequence[str] | None, as_of: float | None
