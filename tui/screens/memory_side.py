@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 from typing import TYPE_CHECKING
 
@@ -10,13 +11,14 @@ from textual.css.query import NoMatches
 
 from agents.memory.events import StateChanged
 from agents.memory.types import Recall, Source
+from engine.errors import HaloError
 from tui.memory_news import MemoryNews
 
 if TYPE_CHECKING:
     from tui.screens.main import MainScreen
     from tui.widgets.memory.view import MemoryView, Tab
 
-DELAY = 0.3  # seconds after the first frame
+LONGEST, DELAY = 4.0, 0.3  # seconds to wait for the model, and after it
 
 
 class MemorySide:
@@ -33,15 +35,18 @@ class MemorySide:
             self.news.attend(workspace.memory)
         elif load and workspace.config.memory.enabled:
             self.news.apply(StateChanged("starting"))
-            self.screen.set_timer(
-                DELAY, lambda: self.screen.run_worker(self._load(), group="memory")
-            )
+            self.screen.run_worker(self._load(), group="memory")
 
     async def _load(self) -> None:
-        """The memory's libraries take a quarter of a second that nobody should wait for."""
+        """The memory's libraries take a quarter of a second that nobody should wait for: first the
+        chat is there and the model loaded. What is said meanwhile is taken in afterwards."""
         from agents import remembering
 
         workspace = self.screen.workspace
+        with contextlib.suppress(HaloError, TimeoutError):
+            async with asyncio.timeout(LONGEST):
+                await workspace.wait_ready()
+        await asyncio.sleep(DELAY)
         try:
             await asyncio.to_thread(importlib.import_module, "agents.memory.service")
             remembering.attach(workspace)

@@ -400,6 +400,8 @@ class MemoryView(Edits, Vertical):
         except HaloError as error:
             self._fail(error)
             return
+        if not keep and entities.chosen is None and not entities.search:
+            keep = next((node.id for node in found if node.degree), "")  # rather than a mere name
         entities.show(found, keep)
         if not found:
             self.node, self.centre = None, ""
