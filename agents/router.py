@@ -17,6 +17,7 @@ from engine.protocol import (
     Deltas,
     Done,
     Event,
+    Holdings,
     Loading,
     Note,
     Ready,
@@ -51,6 +52,8 @@ def route(workspace: Workspace, event: Event) -> None:
             _cache(workspace, event)
         case Stats():
             _stats(workspace, event)
+        case Holdings():
+            workspace.holdings = event
         case Loading(fraction, what):
             workspace.engine_loading(fraction, what)
         case Ready():

@@ -405,6 +405,36 @@ class Compaction(Event, tag="compaction", omit_defaults=True, frozen=True):
     remedy: str = ""
 
 
+class Held(msgspec.Struct, frozen=True):
+    """Bytes of one ggml buffer type, by llama.cpp's own accounting."""
+
+    buffer: str  # CPU, CPU_Mapped, Vulkan0, ROCm0, ...
+    device: str
+    kind: str  # of the device: cpu | gpu | igpu | accel | meta
+    host: bool  # the CPU can address it; of a GPU's device: pinned memory of the host
+    mapped: bool  # pages of the model's file, which the system can drop and read again
+    model: int
+    cells: int  # KV cells, recurrent states, output rows
+    compute: int
+
+
+class Holdings(Event, tag="holdings", frozen=True):
+    """What llama.cpp holds on each device. Sent when it changed, and with `GetStats`."""
+
+    held: tuple[Held, ...]
+
+
 AnyEvent = (
-    Loading | Ready | Failed | Reply | State | Deltas | Done | CacheMap | Stats | Note | Compaction
+    Loading
+    | Ready
+    | Failed
+    | Reply
+    | State
+    | Deltas
+    | Done
+    | CacheMap
+    | Stats
+    | Note
+    | Compaction
+    | Holdings
 )

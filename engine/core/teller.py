@@ -8,14 +8,16 @@ from collections.abc import Mapping
 from engine.core import report
 from engine.core.compactor import Compactor
 from engine.core.generation import Generation
+from engine.core.holdings import Accountant
 from engine.core.port import Port
 from engine.core.runner import Context
 from engine.core.scheduler import Happening, Scheduler
 from engine.core.sequence import Phase, Sequence
-from engine.protocol import Deltas, Done, Event, Note, State
+from engine.protocol import Deltas, Done, Event, Holdings, Note, State
 
 FLUSH_SECONDS = 0.010  # steps shorter than this share a Deltas event: reading each costs a core
 STATS_SECONDS = 0.5
+HOLDINGS_SECONDS = 5.0
 
 
 class Teller:
@@ -37,8 +39,10 @@ class Teller:
         self._ended: list[Event] = []  # Done events, to follow that text
         self.speed = report.Speedometer()
         self.map_seconds = 0.25  # between two maps of the cells
-        self._flushed_at = self._mapped_at = self._stats_at = 0.0
+        self._flushed_at = self._mapped_at = self._stats_at = self._held_at = 0.0
         self._map_key: object = None
+        self._accountant = Accountant(context.llama, context.pointer)
+        self._holdings: Holdings | None = None  # as they were sent last
         self.wants_report = False  # somebody asked for a map and figures
         self.wants_map = False  # what is drawn on the map changed, if not the cells
 
@@ -92,6 +96,8 @@ class Teller:
             self._send_map(now)
         if now - self._stats_at >= STATS_SECONDS or self.wants_report:
             self._send_stats(now)
+        if now - self._held_at >= HOLDINGS_SECONDS or self.wants_report:
+            self._send_holdings(now)
         self.wants_report = False
 
     def _flush(self, now: float, idle: bool) -> None:
@@ -162,6 +168,14 @@ class Teller:
             return
         self._stats_at = now
         self._port.send(self.speed.read(self._scheduler))
+
+    def _send_holdings(self, now: float) -> None:
+        """Buffers grow when a larger graph is computed; else this says the same for hours."""
+        self._held_at = now
+        holdings = self._accountant.holdings()
+        if holdings is not None and (holdings != self._holdings or self.wants_report):
+            self._holdings = holdings
+            self._port.send(holdings)
 
 
 def _told(happening: Happening) -> Note:
