@@ -71,6 +71,19 @@ def test_mentions_and_relations(own: HaloExtractor) -> None:
     assert [e.type for e in own.raw([text])[0].entities][2] == "speaker"
 
 
+def test_articles_and_signs_are_no_mentions(tmp_path: Path) -> None:
+    tags = {
+        "a": "B-misc",
+        "the": "B-misc",
+        "!": "B-misc",
+        "5": "B-quantity",
+        "vitamin": "B-product",
+    }
+    own = open_folder(tiny.halo(tmp_path / "m", tags | {"+": "I-product"}, {}))
+    (found,) = own.extract(["a vitamin + the 5!"])
+    assert names(found) == [("vitamin +", "product"), ("5", "quantity")]
+
+
 def test_texts_keep_their_order_and_batches_do_not_matter(own: HaloExtractor) -> None:
     texts = ["I like Oslo", "", "hm", "Ada " * 150, "the bank", "Oslo " * 3, "\n\t "]
     together = own.extract(texts)

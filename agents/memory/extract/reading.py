@@ -14,6 +14,7 @@ from agents.memory.onnx_model import batches
 from agents.memory.types import Entity
 from engine.errors import HaloError
 
+_ARTICLES = frozenset(("a", "an", "the"))
 BATCH = 512  # padded word pieces in one run
 
 
@@ -79,12 +80,18 @@ def owned(
     for words, window, spans in parts:
         for span in spans:
             start, end = words.starts[span.first], words.ends[span.last - 1]
-            if window.own <= span.first < window.own_end and span.first >= taken and start < end:
+            mine = window.own <= span.first < window.own_end and span.first >= taken
+            if mine and names_something(text[start:end]):
                 taken = span.last
                 found[span.first, span.last] = Entity(
                     text[start:end], span.type, start, end, span.confidence
                 )
     return found
+
+
+def names_something(mention: str) -> bool:
+    """Whether a mention has a letter or digit, and is more than an article."""
+    return mention not in _ARTICLES and any(c.isalnum() for c in mention)
 
 
 def in_batches(pieces: Sequence[Piece], threads: int) -> list[list[Piece]]:
