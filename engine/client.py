@@ -61,6 +61,7 @@ LOG_BYTES = 5_000_000  # a log that has grown larger is put aside when the core 
 RESTART_WINDOW = 60.0  # seconds in which config.engine.restarts are allowed
 STOP_SECONDS = 3.0
 SPIN_COUNT = "300"
+ONCE = ("experts.ab", "experts.record")  # asked once; a new core is not asked again
 
 ClientState = Literal["new", "starting", "ready", "restarting", "dead", "stopped"]
 Value = bool | int | float | str | None
@@ -205,6 +206,7 @@ class EngineClient:
             "engine": msgspec.to_builtins(self._config.engine),
             "compaction": msgspec.to_builtins(self._config.compaction),
             "sessions": msgspec.to_builtins(self._config.sessions),
+            "experts": msgspec.to_builtins(self._config.experts),
             "folder": str(self._swap_folder) if self._swap_folder is not None else "",
         }
         package_parent = str(Path(__file__).parent.parent)
@@ -541,7 +543,8 @@ class EngineClient:
         elif isinstance(request, Focus):
             self._focused = request.session
         elif isinstance(request, Configure):
-            self._settings[request.key] = request.value
+            if request.key not in ONCE:
+                self._settings[request.key] = request.value
         elif isinstance(request, Generate) and request.session not in self._answers:
             self._answers[request.session] = _Answer(request)
 

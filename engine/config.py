@@ -112,6 +112,28 @@ class TelemetryConfig(msgspec.Struct, forbid_unknown_fields=True):
     root: str = ""  # a recorded tree to read instead of /
 
 
+class ExpertsModel(msgspec.Struct, forbid_unknown_fields=True):
+    """One of [experts.models]: what differs for models whose architecture or name fits."""
+
+    bonus: Annotated[float, msgspec.Meta(ge=-1, le=10)] = -1.0
+    keep_top: Whole = 0
+
+
+class ExpertsConfig(msgspec.Struct, forbid_unknown_fields=True):
+    """[experts]: which experts of a mixture-of-experts model agents share while they decode."""
+
+    policy: Literal["off", "static", "cache"] = "off"
+    bonus: Annotated[float, msgspec.Meta(ge=-1, le=10)] = -1.0  # -1 = the model's own
+    keep_top: Whole = 0  # 0 = the model's own
+    recency: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.25
+    min_agents: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2
+    guard: bool = True
+    max_mass: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.15
+    max_kl: Annotated[float, msgspec.Meta(gt=0, le=100)] = 0.02
+    sample_every: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 64
+    models: dict[str, ExpertsModel] = msgspec.field(default_factory=dict)
+
+
 ENTITY_TYPES = (
     "person organisation location product event date quantity topic creative_work misc "
     "hardware gpu_feature optimization_technique algorithm software_framework performance_metric "
@@ -196,6 +218,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True):
     engine: EngineConfig = msgspec.field(default_factory=EngineConfig)
     sampling: Sampling = msgspec.field(default_factory=Sampling)
     compaction: CompactionConfig = msgspec.field(default_factory=CompactionConfig)
+    experts: ExpertsConfig = msgspec.field(default_factory=ExpertsConfig)
     sessions: SessionsConfig = msgspec.field(default_factory=SessionsConfig)
     telemetry: TelemetryConfig = msgspec.field(default_factory=TelemetryConfig)
     memory: MemoryConfig = msgspec.field(default_factory=MemoryConfig)
@@ -219,6 +242,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "engine": EngineConfig,
     "sampling": Sampling,
     "compaction": CompactionConfig,
+    "experts": ExpertsConfig,
     "sessions": SessionsConfig,
     "telemetry": TelemetryConfig,
     "memory": MemoryConfig,

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from engine.errors import HaloError
 
-ABI = 2
+ABI = 3
 FREE = -1
 SHARED = -2
 
@@ -151,9 +151,10 @@ def _declare(lib: Any) -> None:
     for name, (result, arguments) in signatures.items():
         function = getattr(lib, name)
         function.restype, function.argtypes = result, arguments
-    from engine import seam  # it needs this module's helpers
+    from engine import routing, seam  # they need this module's helpers
 
     seam.declare(lib)
+    routing.declare(lib)
 
 
 def _lib() -> Any:
@@ -180,16 +181,19 @@ def build_info() -> dict[str, Any]:
     return dict(json.loads(_lib().halo_build_info().decode()))
 
 
-def hooks() -> dict[str, bool]:
+def hooks(*, experts: bool = True) -> dict[str, bool]:
     """For each wrapped upstream symbol, whether a call has come through it yet.
 
     Creating a context builds a graph, so after that every hook must be True; a False one means
-    that upstream renamed the symbol.
+    that upstream renamed the symbol. Models without `experts` never come by that one.
     """
     count = int(_lib().halo_hooks(None, 0))
     table = (_Hook * count)()
     _lib().halo_hooks(table, count)
-    return {hook.name.decode(): hook.reached > 0 for hook in table}
+    found = {hook.name.decode(): hook.reached > 0 for hook in table}
+    if not experts:
+        del found["experts"]
+    return found
 
 
 def attach(ctx: Any) -> None:

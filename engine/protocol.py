@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import msgspec
 
-PROTOCOL_VERSION = 3
+PROTOCOL_VERSION = 4
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 
 
@@ -424,17 +424,40 @@ class Holdings(Event, tag="holdings", frozen=True):
     held: tuple[Held, ...]
 
 
+class Experts(Event, tag="experts", omit_defaults=True, frozen=True):
+    """Expert routing over the last window (half a second), while it acts or somebody looks.
+
+    Sent for models with experts only. `heat` holds one byte for each layer of `layers` and expert:
+    how often decoding steps used it lately, 255 = every step.
+    """
+
+    policy: str
+    bonus: float  # share of the scores' range, before the guard
+    keep: int
+    active: bool  # the last step had a bonus
+    layers: tuple[int, ...]  # indices of the layers with experts
+    n_expert: int
+    n_used: int
+    heat: bytes
+    guard: str  # off | waiting | ok | lowered | stopped
+    scale: float  # share of the bonus that the guard allows
+    mass: float = 0.0  # replaced router mass, mean of the samples
+    kl: float = 0.0  # nats
+    samples: int = 0
+    steps: float = 0.0
+    agents: float = 0.0  # decoding together, mean
+    distinct: float = 0.0  # experts a layer reads in a step, mean
+    distinct_without: float = 0.0  # what it would have read without a bonus; 0 = not sampled
+    reuse: float = 0.0  # share of a step's experts that the step before had read too
+    bytes_per_token: float = 0.0  # of expert weights
+    bytes_per_token_without: float = 0.0
+    ab: str = ""  # "" | runs | done: a comparison with and without, in turns
+    ab_share: float = 0.0
+    ab_factor: float = 0.0  # tokens a second with the policy over those without
+    recording: str = ""  # file
+
+
 AnyEvent = (
-    Loading
-    | Ready
-    | Failed
-    | Reply
-    | State
-    | Deltas
-    | Done
-    | CacheMap
-    | Stats
-    | Note
-    | Compaction
-    | Holdings
-)
+    Loading | Ready | Failed | Reply | State | Deltas | Done | CacheMap | Stats | Note | Compaction
+    | Holdings | Experts
+)  # fmt: skip

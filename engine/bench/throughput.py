@@ -97,7 +97,10 @@ class _Session:
 
 
 async def _generate(
-    client: EngineClient, prompts: dict[str, tuple[Message, ...]], tokens: int
+    client: EngineClient,
+    prompts: dict[str, tuple[Message, ...]],
+    tokens: int,
+    sampling: Sampling | None = None,
 ) -> dict[str, _Session]:
     """Run all prompts at once; returns when all are done."""
     sessions = {name: _Session() for name in prompts}
@@ -115,7 +118,8 @@ async def _generate(
                 finished.set()
 
     stop = client.subscribe(handle)
-    sampling = Sampling(temperature=0.0, max_tokens=tokens, ignore_eos=True, seed=1)
+    if sampling is None:
+        sampling = Sampling(temperature=0.0, max_tokens=tokens, ignore_eos=True, seed=1)
     try:
         for name, messages in prompts.items():
             await client.open(name)

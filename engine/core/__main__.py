@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from engine.config import CompactionConfig, EngineConfig, SessionsConfig
+from engine.config import CompactionConfig, EngineConfig, ExpertsConfig, SessionsConfig
 from engine.core.loop import EngineCore
 
 _PR_SET_PDEATHSIG = 1
@@ -26,6 +26,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
     engine: EngineConfig
     compaction: CompactionConfig = msgspec.field(default_factory=CompactionConfig)
     sessions: SessionsConfig = msgspec.field(default_factory=SessionsConfig)
+    experts: ExpertsConfig = msgspec.field(default_factory=ExpertsConfig)
     folder: str = ""  # for cells put aside on disk; "" = nowhere
 
 
@@ -44,6 +45,7 @@ def main() -> int:
         settings.compaction,
         settings.sessions,
         Path(settings.folder) if settings.folder else None,
+        settings.experts,
     )
     return core.run()
 

@@ -40,7 +40,7 @@ def ready_event(model: Model, context: Context, config: EngineConfig, load_secon
         flash_attention=config.flash_attention != "off",
         threads=context.threads,
         build=f"halo-native {build['version']}, llama-cpp-python {build['llama_cpp']}",
-        hooks=native.hooks(),
+        hooks=native.hooks(experts=model.n_expert > 0),
         load_seconds=load_seconds,
     )
 

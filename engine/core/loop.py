@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from engine.compaction import METHODS
-from engine.config import CompactionConfig, EngineConfig, SessionsConfig
+from engine.config import CompactionConfig, EngineConfig, ExpertsConfig, SessionsConfig
 from engine.core.archive import Archive
 from engine.core.cells import Cells
 from engine.core.compactor import Compactor
@@ -22,6 +22,7 @@ from engine.core.generation import Generation
 from engine.core.language import Language
 from engine.core.model import Model
 from engine.core.port import Gone, Port
+from engine.core.router import Router
 from engine.core.runner import NO_SLOT, Context
 from engine.core.sampling import Sampler, draw_seed, logprobs
 from engine.core.scheduler import Scheduler, Step
@@ -82,6 +83,7 @@ class EngineCore:
         compaction: CompactionConfig | None = None,
         sessions: SessionsConfig | None = None,
         folder: Path | None = None,
+        experts: ExpertsConfig | None = None,
     ) -> None:
         """`folder` is where cells may be put aside on disk; None = nowhere."""
         self._port = Port(connection)
@@ -92,6 +94,7 @@ class EngineCore:
         if folder is None:
             self._kept = msgspec.structs.replace(self._kept, swap_disk_mib=0)
         self._folder = folder or Path()
+        self._routing = experts or ExpertsConfig()
         self._sessions: dict[str, Sequence] = {}
         self._stopping = False
         self._fatal_steps = 0
@@ -185,6 +188,13 @@ class EngineCore:
         self._teller = Teller(
             self._port, self._context, self._scheduler, self._compactor, self._sessions
         )
+        self._router = Router(
+            self._context,
+            self._routing,
+            self._model.header.architecture,
+            self._model.name,
+            lambda level, text: self._teller.note(level, "experts", text),
+        )
         self._port.send(
             ready_event(self._model, self._context, self._config, time.monotonic() - started)
         )
@@ -194,6 +204,7 @@ class EngineCore:
             generation = sequence.payload
             if isinstance(generation, Generation):
                 generation.sampler.close()
+        self._router.close()
         self._archive.close()
         self._vault.close()
         self._compactor.close()
@@ -258,14 +269,19 @@ class EngineCore:
             generation = chunk.sequence.payload
             if isinstance(generation, Generation) and not generation.prefill_at:
                 generation.prefill_at = started
+        self._router.prepare(step)
         code = self._context.compute(step)
         if code != 0:
+            self._recover(step, code)
+            return
+        if (code := self._router.observe(step)) != 0:
             self._recover(step, code)
             return
         self._fatal_steps = 0
         scheduler.commit(step)
         self._take_outputs(step)
         seconds = time.monotonic() - started
+        self._router.timed(step, seconds)
         if threads is not None and not step.prefill:
             threads.record(len(step.decode), seconds)
         self._teller.speed.step(step.decode, step.tokens - len(step.decode), seconds)
@@ -374,6 +390,8 @@ class EngineCore:
     def _tell(self) -> None:
         now = time.monotonic()
         self._teller.tell(now)
+        if (routed := self._router.event(now)) is not None:
+            self._port.send(routed)
         if self._scheduler.busy and now - self._collected_at > COLLECT_SECONDS:
             self._collected_at = now
             gc.collect(0)
@@ -561,6 +579,8 @@ class EngineCore:
             if not isinstance(value, bool):
                 raise EngineError(f"{key} must be true or false.", "", "bad_request")
             self._scheduler.keep_closed = value
+        elif key.startswith("experts."):
+            self._router.configure(key.removeprefix("experts."), value)
         elif key.startswith("compaction."):
             self._compactor.configure(key.removeprefix("compaction."), value)
         else:

@@ -110,6 +110,11 @@ class Model:
         )
 
     @property
+    def n_expert(self) -> int:
+        """Experts of a layer, 0 for dense models."""
+        return int(self.header.number("expert_count"))
+
+    @property
     def n_swa(self) -> int:
         """Width of sliding-window attention, 0 without."""
         return int(self._llama.llama_model_n_swa(self.pointer))

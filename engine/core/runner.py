@@ -45,7 +45,7 @@ class Context:
         self.n_ctx = int(self.llama.llama_n_ctx(self.pointer))
         self.n_seq_max = int(self.llama.llama_n_seq_max(self.pointer))
         self.n_batch = int(self.llama.llama_n_batch(self.pointer))
-        self._attached = self._attach()
+        self.attached = self._attach()
         self.tracked: set[int] = set()  # slots whose queries are kept
         self._unsettled = False  # positions were lowered; the next decode rotates the keys
         self._fill_batch()
@@ -112,9 +112,9 @@ class Context:
 
     def close(self) -> None:
         if self.pointer:
-            if self._attached:
+            if self.attached:
                 native.detach(self.pointer)
-                self._attached = False
+                self.attached = False
             self.llama.llama_free(self.pointer)
             self.pointer = None
 
@@ -144,6 +144,17 @@ class Context:
             n = end
         self._batch.n_tokens = n
         self._unsettled = False
+        return int(self._decode(self.pointer, self._batch))
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether a step of decoding sequences can be taken back and computed again."""
+        return self.partial and not self._n_swa
+
+    def redo(self, step: Step) -> int:
+        """Compute the last step, of decoding sequences only, once more; the code of llama_decode."""
+        for sequence in step.decode:
+            self.remove(sequence.slot, sequence.position(sequence.held))
         return int(self._decode(self.pointer, self._batch))
 
     def use_threads(self, count: int) -> None:
@@ -196,11 +207,11 @@ class Context:
 
     def cell_map(self) -> native.CellMap | None:
         """The real cells; None for memories that have no attention cells."""
-        return native.cell_map(self.pointer) if self._attached else None
+        return native.cell_map(self.pointer) if self.attached else None
 
     def cannot_compact(self) -> str:
         """Why this model's cells cannot be compacted, "" if they can."""
-        if not self._attached:
+        if not self.attached:
             return "This model's memory has no attention cells."
         try:
             seam.set_bias(self.pointer, 0, [], np.zeros((1, 0), np.float32))
@@ -210,7 +221,7 @@ class Context:
 
     def layers(self) -> list[seam.LayerInfo]:
         """The attention layers whose cells grow with the conversation (those without a window)."""
-        if not self._attached:
+        if not self.attached:
             return []
         return seam.layers(self.pointer, native.caches(self.pointer)[0].n_layers)
 

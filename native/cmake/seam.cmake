@@ -1,14 +1,14 @@
 # Attaches halo's sources and symbol wraps to llama.cpp's own target, without touching its files.
-set(HALO_SOURCES context cells cell_data attention bias queries hooks info bench)
+set(HALO_SOURCES context cells cell_data attention bias queries experts hooks info bench)
 list(TRANSFORM HALO_SOURCES PREPEND "${CMAKE_CURRENT_SOURCE_DIR}/src/")
 list(TRANSFORM HALO_SOURCES APPEND ".cpp")
 set(HALO_INCLUDE "${CMAKE_CURRENT_SOURCE_DIR}/include")
 
-# Upstream functions whose calls from other translation units come to us first (see src/hooks.cpp, src/attention.cpp).
+# Upstream functions whose calls from other translation units come to us first (see src/hooks.cpp, src/attention.cpp, src/experts.cpp).
 set(HALO_WRAPPED
     _ZNK11llama_model11build_graphERK16llm_graph_params
     ggml_flash_attn_ext ggml_flash_attn_ext_add_sinks ggml_flash_attn_ext_set_n_kv_max ggml_prec_set_acc
-    ggml_soft_max_ext)
+    ggml_soft_max_ext ggml_argsort_top_k)
 
 function(halo_attach)
     # Private members are read where llama.cpp has no accessor; unity builds would mix our files

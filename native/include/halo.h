@@ -30,7 +30,7 @@ extern "C" {
 
 struct llama_context;
 
-#define HALO_ABI 2
+#define HALO_ABI 3
 
 typedef enum halo_status {
     HALO_OK                =  0,
@@ -64,7 +64,7 @@ HALO_API const char * halo_build_info(void);
 typedef struct halo_hook {
     const char * name;    /* static storage */
     const char * symbol;  /* the linker symbol, static storage */
-    int64_t      reached; /* calls since the library was loaded */
+    int64_t      reached; /* calls since the library was loaded; `experts` only by models that have some */
 } halo_hook;
 
 /* Fills up to `capacity` entries and returns how many hooks there are. `out` may be NULL. */
@@ -209,6 +209,55 @@ HALO_API int32_t halo_queries_read(
 /* Tells the kept queries that their sequence's positions were shifted (llama_memory_seq_add): those with
  * position >= p0 are forgotten, since their rotation is stale. */
 HALO_API halo_status halo_queries_forget(struct llama_context * ctx, int32_t seq, int32_t p0);
+
+/* --- experts -------------------------------------------------------------------------------- */
+
+/* Models whose layers choose among experts (mixture of experts) through llama.cpp's common path. A bias
+ * is added to the scores that experts are *selected* by: probabilities of softmax and sigmoid routers,
+ * logits of llama4 and of routers that take the softmax of the chosen ones. Weights of the chosen stay
+ * those of the unbiased router. Where experts come in groups (DeepSeek, GLM, Ling) the groups are chosen
+ * unbiased and the bias acts within them. One bias holds for all tokens of a ubatch; ubatches of more than
+ * HALO_EXPERT_ROWS tokens are never biased: they read nearly all experts anyway. While neither bias nor
+ * capture is on, the graph is that of unmodified llama.cpp. */
+
+#define HALO_EXPERT_ROWS 64 /* also the tokens of a ubatch, the first ones, whose scores can be read */
+
+typedef struct halo_experts_info {
+    int32_t n_layers;      /* layers of the model; arrays below have one entry for each */
+    int32_t n_expert;      /* experts of a layer, 0 = a dense model */
+    int32_t n_used;        /* most experts a layer takes for a token */
+    int32_t n_groups;      /* 0 or 1 = none */
+    int32_t n_groups_used;
+    int32_t gating;        /* 1 softmax, 2 sigmoid, 3 softmax of the chosen, 4 sqrt(softplus), 0 unset */
+} halo_experts_info;
+
+HALO_API halo_status halo_experts_describe(const struct llama_context * ctx, halo_experts_info * out);
+
+/* For each layer how many experts a token takes (0 = a dense layer), and the bytes of one expert's weights:
+ * used [n_layers], bytes [n_layers]; capacity is at least n_layers. */
+HALO_API halo_status halo_experts_layers(const struct llama_context * ctx, int32_t * used, int64_t * bytes, int32_t capacity);
+
+/* What graphs do from the next ubatch on; a change rebuilds the graph, a new bias does not.
+ *   bias     whether the biases act
+ *   keep     that many best experts of each token are never displaced, and get the other tokens of the ubatch
+ *            a bonus for them (`shared` below): who is read for one may serve all
+ *   capture  0 = nothing, 1 = ids of the chosen, 2 = ids and scores
+ * HALO_ERR_UNSUPPORTED for dense models. */
+HALO_API halo_status halo_experts_mode(struct llama_context * ctx, bool bias, int32_t keep, int32_t capture);
+
+/* The biases of all layers: bias [n_layers, n_expert], finite or -INFINITY (never chosen while others are
+ * left); shared [n_layers], >= 0, the bonus of experts that are among the `keep` best of any token of the
+ * ubatch. Copied; takes effect at the next ubatch. All 0 is bit-exact with no bias. */
+HALO_API halo_status halo_experts_set_bias(struct llama_context * ctx, const float * bias, const float * shared);
+
+/* Ids chosen since the last call, in the order computed: rows [n_layers] tokens of each layer (the last one
+ * routes only tokens that have outputs), ids [n_layers, capacity, n_used]. Returns the largest of `rows`;
+ * with NULLs that alone, and nothing is taken. What nobody reads is dropped after 4 * n_batch tokens. */
+HALO_API int32_t halo_experts_read(struct llama_context * ctx, int32_t * rows, int32_t * ids, int32_t capacity);
+
+/* Of the first n tokens of the last ubatch: scores [n_layers, n, n_expert] that select (unbiased; -INFINITY
+ * outside the chosen groups) and probs of the same shape that weigh. Returns for how many tokens. */
+HALO_API int32_t halo_experts_scores(struct llama_context * ctx, int32_t n, float * scores, float * probs);
 
 /* --- bench --------------------------------------------------------------------------------- */
 

@@ -45,6 +45,8 @@ struct halo_input : public llm_graph_input_i {
 
     void set_input(const llama_ubatch * ubatch) override {
         halo::fetch_queries(*state);
+        halo::fetch_experts(*state);
+        halo::plan_experts(*state);
         if (!state->rings.empty()) {
             halo::plan_queries(*state, *ubatch);
         }
@@ -168,11 +170,20 @@ building::building(context_state * state, const llm_graph_params * params)
     : saved_state(t_state), saved_params(t_params) {
     t_state  = state;
     t_params = params;
+    begin_experts(*state);
     for (auto & cache : state->caches) {
         for (auto & layer : cache->layers) {
             layer.captured = false;
         }
     }
+}
+
+context_state * building_state() {
+    return t_state;
+}
+
+const llm_graph_params * building_params() {
+    return t_params;
 }
 
 building::~building() {

@@ -23,6 +23,7 @@ constexpr const char * BUILD_GRAPH = "_ZNK11llama_model11build_graphERK16llm_gra
 const entry ENTRIES[] = {
     { "build_graph", BUILD_GRAPH, { halo::HOOK_BUILD_GRAPH, halo::HOOK_BUILD_GRAPH } },
     { "attention", "ggml_flash_attn_ext, ggml_soft_max_ext", { halo::HOOK_FLASH_ATTENTION, halo::HOOK_SOFT_MAX } },
+    { "experts", "ggml_argsort_top_k", { halo::HOOK_EXPERTS, halo::HOOK_EXPERTS } },
 };
 
 // The linker compares names, not types: a changed signature must fail here, at compile time.
@@ -36,6 +37,8 @@ static_assert(std::is_same_v<decltype(&ggml_flash_attn_ext),
 static_assert(std::is_same_v<decltype(&ggml_soft_max_ext),
                              ggml_tensor * (*) (ggml_context *, ggml_tensor *, ggml_tensor *, float, float)>,
               "ggml_soft_max_ext changed its signature: adapt the wrapper");
+static_assert(std::is_same_v<decltype(&ggml_argsort_top_k), ggml_tensor * (*) (ggml_context *, ggml_tensor *, int)>,
+              "ggml_argsort_top_k changed its signature: adapt the wrapper");
 
 } // namespace
 

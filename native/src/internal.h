@@ -67,8 +67,31 @@ struct query_ring {
     std::vector<std::vector<float>> rows; // per layer [capacity * n_head * d_k]
 };
 
+// Leaves of the experts of all layers that live in buffers of one type.
+struct expert_store {
+    ggml_backend_buffer_type_t type = nullptr;
+    ggml_tensor * bias   = nullptr; // F32 [n_expert + 2, n_layers]: biases, shared bonus, highest sum
+    ggml_tensor * ids    = nullptr; // I32 [n_used, n_ubatch, n_layers]
+    ggml_tensor * scores = nullptr; // F32 [n_expert, HALO_EXPERT_ROWS, n_layers], what selects, unbiased
+    ggml_tensor * probs  = nullptr; // the same, what weighs
+};
+
+// Expert routing of one context.
+struct expert_state {
+    bool    bias_on = false;
+    int32_t keep    = 0;
+    int32_t capture = 0;             // 0 = nothing, 1 = ids, 2 = ids and scores
+    bool    pending = false;         // the leaves hold ids that were not fetched
+    std::vector<float>   bias;       // [n_layers, n_expert + 2] as set
+    std::vector<int32_t> rows;       // [n_layers] tokens the last graph built routes, 0 = none
+    std::vector<ggml_backend_buffer_type_t> where; // [n_layers] the store of each
+    std::vector<std::vector<int32_t>> read;        // [n_layers] ids fetched and not read
+    std::vector<expert_store> stores;
+};
+
 struct context_state {
     llama_context * ctx = nullptr;
+    expert_state    experts;
     std::vector<std::unique_ptr<cache_state>> caches;
     std::unordered_map<const ggml_tensor *, layer_state *> by_k;
     std::vector<std::pair<ggml_context_ptr, ggml_backend_buffer_ptr>> buffers; // of the leaves
@@ -101,6 +124,11 @@ void move_bias(cache_state & cache, uint32_t from, uint32_t to);
 void plan_queries(context_state & state, const llama_ubatch & ubatch);
 void fetch_queries(context_state & state);
 
+// experts.cpp: a graph is about to be built, is about to be computed; fetches the ids of the last one.
+void begin_experts(context_state & state);
+void plan_experts(context_state & state);
+void fetch_experts(context_state & state);
+
 // attention.cpp: the context whose graph is being built on this thread.
 struct building {
     building(context_state * state, const llm_graph_params * params);
@@ -109,8 +137,12 @@ struct building {
     const llm_graph_params * saved_params;
 };
 
+// The context and the parameters of the graph being built on this thread; nullptr outside.
+context_state *          building_state();
+const llm_graph_params * building_params();
+
 void count_hook(int which); // hooks.cpp
 
-enum hook_id { HOOK_BUILD_GRAPH, HOOK_FLASH_ATTENTION, HOOK_SOFT_MAX, HOOK_SINKS, HOOK_N_KV_MAX, HOOK_PRECISION, HOOK_COUNT };
+enum hook_id { HOOK_BUILD_GRAPH, HOOK_FLASH_ATTENTION, HOOK_SOFT_MAX, HOOK_SINKS, HOOK_N_KV_MAX, HOOK_PRECISION, HOOK_EXPERTS, HOOK_COUNT };
 
 } // namespace halo

@@ -17,8 +17,13 @@ import gguf
 import numpy as np
 from numpy.typing import DTypeLike
 
-# llama, qwen3: plain; qwen3moe: experts; gemma3: sliding window; lfm2: hybrid (recurrent layers).
-ARCHITECTURES = ("llama", "qwen3", "qwen3moe", "gemma3", "lfm2")
+# llama, qwen3: plain; gemma3: sliding window; lfm2: hybrid (recurrent layers). With experts:
+# qwen3moe: softmax router; glm4moe: sigmoid, a trained selection bias, the first layer dense;
+# bailingmoe2: the same with expert groups, as DeepSeek has them; llama4: selects by logits.
+ARCHITECTURES = (
+    "llama", "qwen3", "qwen3moe", "glm4moe", "bailingmoe2", "llama4", "gemma3", "lfm2",
+)  # fmt: skip
+MOE = ("qwen3moe", "glm4moe", "bailingmoe2", "llama4")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,10 @@ class Shape:
     experts: int = 0
     experts_used: int = 0
     expert_feed_forward: int = 64
+    shared_experts: int = 0
+    dense_layers: int = 0  # the first ones
+    groups: int = 0
+    groups_used: int = 0
     window: int = 0
     context: int = 8192
 
@@ -46,6 +55,14 @@ def shape_of(arch: str) -> Shape:
             return Shape()
         case "qwen3moe":
             return Shape(experts=16, experts_used=4)
+        case "llama4":
+            # Every fourth layer has no RoPE; llama.cpp crashes on a model without one.
+            return Shape(layers=4, experts=16, experts_used=2, shared_experts=1)
+        case "glm4moe":
+            return Shape(layers=3, experts=16, experts_used=4, shared_experts=1, dense_layers=1)
+        case "bailingmoe2":
+            return Shape(layers=3, experts=16, experts_used=4, shared_experts=1, dense_layers=1,
+                         groups=4, groups_used=2)  # fmt: skip
         case "gemma3":  # every sixth layer looks at the whole context
             return Shape(layers=7, window=64)
         case "lfm2":  # every other layer is a short convolution
@@ -111,6 +128,17 @@ class _Model:
             w.add_expert_count(s.experts)
             w.add_expert_used_count(s.experts_used)
             w.add_expert_feed_forward_length(s.expert_feed_forward)
+        if self.arch in ("glm4moe", "bailingmoe2"):
+            w.add_expert_shared_count(s.shared_experts)
+            w.add_leading_dense_block_count(s.dense_layers)
+            w.add_expert_weights_scale(1.5)
+            w.add_expert_weights_norm(True)
+            w.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
+        if s.groups:
+            w.add_expert_group_count(s.groups)
+            w.add_expert_group_used_count(s.groups_used)
+        if self.arch == "llama4":
+            w.add_interleave_moe_layer_step(1)
         if s.window:
             w.add_sliding_window(s.window)
         self._tokenizer()
@@ -141,7 +169,10 @@ class _Model:
     def block(self, layer: int) -> None:
         s, p = self.shape, f"blk.{layer}."
         self._ones(p + "attn_norm.weight", s.embedding)
-        self._ones(p + "ffn_norm.weight", s.embedding)
+        if self.arch == "glm4moe":
+            self._ones(p + "post_attention_norm.weight", s.embedding)
+        else:
+            self._ones(p + "ffn_norm.weight", s.embedding)
         if self._attends(layer):
             self._attention(p)
         else:
@@ -151,8 +182,15 @@ class _Model:
         if self.arch == "gemma3":
             self._ones(p + "post_attention_norm.weight", s.embedding)
             self._ones(p + "post_ffw_norm.weight", s.embedding)
-        if s.experts:
+        if s.experts and layer >= s.dense_layers:
             inner = s.expert_feed_forward
+            if self.arch in ("glm4moe", "bailingmoe2"):
+                bias = 0.05 * self.random.standard_normal(s.experts, dtype=np.float32)
+                self.writer.add_tensor(p + "exp_probs_b.bias", bias.astype(np.float32))
+            if s.shared_experts:
+                self._matrix(p + "ffn_gate_shexp.weight", inner, s.embedding)
+                self._matrix(p + "ffn_up_shexp.weight", inner, s.embedding)
+                self._matrix(p + "ffn_down_shexp.weight", s.embedding, inner)
             self._matrix(p + "ffn_gate_inp.weight", s.experts, s.embedding, dtype=np.float32)
             self._matrix(p + "ffn_gate_exps.weight", s.experts, inner, s.embedding)
             self._matrix(p + "ffn_up_exps.weight", s.experts, inner, s.embedding)
@@ -164,12 +202,15 @@ class _Model:
 
     def _attention(self, p: str) -> None:
         s = self.shape
-        if self.arch != "llama":
+        if self.arch not in ("llama", "llama4"):
             self._ones(p + "attn_q_norm.weight", s.head_dim)
             self._ones(p + "attn_k_norm.weight", s.head_dim)
-        self._matrix(p + "attn_q.weight", s.heads * s.head_dim, s.embedding)
-        self._matrix(p + "attn_k.weight", s.kv_heads * s.head_dim, s.embedding)
-        self._matrix(p + "attn_v.weight", s.kv_heads * s.head_dim, s.embedding)
+        rows = [s.heads * s.head_dim, s.kv_heads * s.head_dim, s.kv_heads * s.head_dim]
+        if self.arch == "bailingmoe2":
+            self._matrix(p + "attn_qkv.weight", sum(rows), s.embedding)
+        else:
+            for name, count in zip("qkv", rows, strict=True):
+                self._matrix(p + f"attn_{name}.weight", count, s.embedding)
         self._matrix(p + "attn_output.weight", s.embedding, s.heads * s.head_dim)
 
     def _attends(self, layer: int) -> bool:

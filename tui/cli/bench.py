@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from tui.cli.bench_compaction import compaction
+from tui.cli.bench_experts import experts
 from tui.cli.settings import Settings, settings_options
 
 
@@ -209,6 +210,7 @@ def extract(
 
 
 command.add_command(compaction)
+command.add_command(experts)
 
 
 def _print(result: dict[str, Any], as_json: bool) -> None:

@@ -1,0 +1,96 @@
+"""`halo-tui bench experts`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import click
+
+from tui.cli.settings import Settings, settings_options
+
+
+class Shares(click.ParamType):
+    """Bonuses, e.g. 0.1,0.2."""
+
+    name = "shares"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            shares = tuple(float(part) for part in value.split(","))
+        except ValueError:
+            shares = ()
+        if not shares or min(shares) < 0 or max(shares) > 10:
+            self.fail(f"'{value}' is no list of numbers from 0 to 10, such as 0.1,0.2.", param, ctx)
+        return shares
+
+
+class Counts(click.ParamType):
+    """Numbers of agents, e.g. 1,8."""
+
+    name = "counts"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            counts = tuple(int(part) for part in value.split(","))
+        except ValueError:
+            counts = ()
+        if not counts or min(counts) < 1 or max(counts) > 32:
+            self.fail(f"'{value}' is no list of numbers from 1 to 32, such as 1,8.", param, ctx)
+        return counts
+
+
+@click.command("experts")
+@settings_options
+@click.option("--agents", type=Counts(), default="1,4,8,10", show_default=True,
+              help="Numbers of agents that decode together.")  # fmt: skip
+@click.option("--bonus", type=Shares(), default="0.1,0.2,0.4", show_default=True,
+              help="Bonuses, as shares of the range of the router's scores.")  # fmt: skip
+@click.option("--policies", default="static,cache", show_default=True, help="static, cache.")
+@click.option("--tokens", type=click.IntRange(16, 4096), default=96, show_default=True,
+              help="Tokens of an answer, for speed.")  # fmt: skip
+@click.option("--repeats", type=click.IntRange(1, 20), default=3, show_default=True)
+@click.option("--questions", type=click.IntRange(8, 1000), default=80, show_default=True,
+              help="Questions of the recall task.")  # fmt: skip
+@click.option("--speed/--no-speed", default=True, help="On the memory-bound random model.")
+@click.option("--quality/--no-quality", default=True, help="On halo-mini.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def experts(
+    settings: Settings, agents: tuple[int, ...], bonus: tuple[float, ...], policies: str,
+    tokens: int, repeats: int, questions: int, speed: bool, quality: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Expert routing: speed on a random model bound by memory, quality on halo-mini.
+
+    Policies and bonuses against off, in turns. --model measures speed on another mixture of
+    experts. The random model (3.3 GB) is made once, in the cache folder.
+    """
+    from engine.bench import experts as bench
+    from engine.models import resolve
+
+    chosen = tuple(part.strip() for part in policies.split(","))
+    for policy in chosen:
+        if policy not in ("static", "cache"):
+            raise click.BadParameter(
+                f"'{policy}' is none of static, cache.", param_hint="--policies"
+            )
+    config = replace(settings, model=None).load()
+    plan = bench.Plan(
+        agents, chosen, bonus, tokens, repeats, questions, speed, quality,
+        resolve(settings.model, config) if settings.model else None,
+    )  # fmt: skip
+    result = bench.run(config, plan, lambda line: click.echo(f"bench: {line}", err=True))
+    if as_json:
+        click.echo(json.dumps(result, ensure_ascii=False))
+        return
+    from tui.cli.bench import _print
+
+    _print(result, False)
