@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from engine.errors import HaloError
 
-ABI = 3
+ABI = 2
 FREE = -1
 SHARED = -2
 
@@ -192,7 +192,7 @@ def hooks(*, experts: bool = True) -> dict[str, bool]:
     _lib().halo_hooks(table, count)
     found = {hook.name.decode(): hook.reached > 0 for hook in table}
     if not experts:
-        del found["experts"]
+        found.pop("experts", None)
     return found
 
 

@@ -62,8 +62,14 @@ def declare(lib: Any) -> None:
         "halo_experts_read": [ptr, ptr, ptr, i32],
         "halo_experts_scores": [ptr, i32, ptr, ptr],
     }.items():
-        function = getattr(lib, name)
-        function.restype, function.argtypes = i32, arguments
+        function = getattr(lib, name, None)
+        if function is not None:
+            function.restype, function.argtypes = i32, arguments
+
+
+def available() -> bool:
+    """Whether the library has these functions; one built by an earlier version has not."""
+    return hasattr(_lib(), "halo_experts_describe")
 
 
 def describe(ctx: Any) -> Experts:

@@ -48,7 +48,8 @@ class Router:
         self._context, self._say = context, say
         self._names = (architecture, name)
         self.config = config
-        self.experts = routing.describe(context.pointer) if context.attached else None
+        able = context.attached and routing.available()
+        self.experts = routing.describe(context.pointer) if able else None
         if self.experts is not None and not self.experts.n_expert:
             self.experts = None
         self.watch = False  # somebody looks: count also while the policy is off
@@ -92,10 +93,7 @@ class Router:
             self._start_ab(bool(value))
             return
         if self.experts is None and key == "policy" and value != "off":
-            raise EngineError(
-                "This model has no experts.", "Expert routing needs a mixture of experts.",
-                "unsupported",
-            )  # fmt: skip
+            raise EngineError(*self._why_not(), "unsupported")
         if isinstance(value, int) and not isinstance(value, bool) and key in FLOATS:
             value = float(value)
         try:
@@ -111,6 +109,14 @@ class Router:
             self._apply()
         self._sent = 0.0
 
+    def _why_not(self) -> tuple[str, str]:
+        if not routing.available():
+            return (
+                "The native library is older than expert routing.",
+                "Build it again: make run, or make setup.",
+            )
+        return "This model has no experts to route.", "Load a mixture of experts."
+
     def record(self, path: str) -> None:
         """Write what is chosen to a file from now on; "" ends it."""
         if self._recorder is not None:
@@ -121,7 +127,7 @@ class Router:
         if not path:
             return
         if self.experts is None:
-            raise EngineError("This model has no experts.", "Load a mixture of experts.", "nothing")
+            raise EngineError(*self._why_not(), "unsupported")
         try:
             self._recorder = Recorder(Path(path), self.experts, self._names[1])
         except OSError as error:

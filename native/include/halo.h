@@ -30,7 +30,7 @@ extern "C" {
 
 struct llama_context;
 
-#define HALO_ABI 3
+#define HALO_ABI 2
 
 typedef enum halo_status {
     HALO_OK                =  0,
