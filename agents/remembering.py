@@ -59,7 +59,15 @@ def note_of(agent: Agent, turn: Turn, config: Config) -> Note | None:
     else:
         speaker, listener = you if turn.author in ("", YOU) else turn.author, agent.name
     return Note(
-        turn.id, turn.text, speaker, agent.id, turn.time, listener, space, agent.id, "message"
+        turn.id,
+        turn.text,
+        speaker,
+        agent.id,
+        turn.time,
+        listener,
+        space,
+        agent.id,
+        voice="person" if speaker == you else "agent",
     )
 
 

@@ -29,7 +29,7 @@ CONTEXT = {
 }
 _MESSAGE = (
     "id text speaker listener agent conversation space kind time terms length relations reltypes "
-    "extractor kinds"
+    "extractor kinds voice"
 ).split()
 _MENTION = "i surface start end type confidence how".split()
 

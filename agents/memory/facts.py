@@ -27,6 +27,7 @@ class Evidence:
     tail: str
     confidence: float
     ends: bool = False
+    weak: bool = False  # an agent says so
 
 
 @dataclass(slots=True)
@@ -86,8 +87,12 @@ def episodes(
     """When each relation of a group held. `rejected`: (type, tail) that a person called wrong.
 
     Of an exclusive group a later relation ends the earlier ones; two of the same moment both stay.
-    Rejected ones end nothing.
+    Rejected ones end nothing, and what agents say does not contradict what people said.
     """
+    evidence = list(evidence)
+    if exclusive:
+        strong = {(e.type, e.tail) for e in evidence if not e.weak}
+        evidence = [e for e in evidence if not strong or (e.type, e.tail) in strong]
     made: list[Episode] = []
     opened: dict[tuple[str, str], Episode] = {}
     for item in sorted(evidence, key=lambda e: (e.time, e.source, e.ends, e.type, e.tail)):
@@ -146,13 +151,13 @@ def gather(graph: GraphDB, group: Group) -> tuple[list[Evidence], dict[tuple[str
         "MATCH (h:Entity {id: $head})<-[:MENTIONS]-(m:Message) "
         "WHERE m.space = $space AND any(t IN m.reltypes WHERE t IN $types) "
         "WITH DISTINCT m MATCH (m)-[r:MENTIONS]->(e:Entity) "
-        "RETURN m.id, m.time, m.relations, collect([r.i, e.id])",
+        "RETURN m.id, m.time, m.relations, m.voice, collect([r.i, e.id])",
         head=group.head,
         space=group.space,
         types=list(group.types),
     )
     found: list[Evidence] = []
-    for source, time, relations, pairs in rows:
+    for source, time, relations, voice, pairs in rows:
         entity = {int(i): str(e) for i, e in pairs}
         for head, tail, type, confidence, ends in json.loads(relations):
             h, t = entity.get(head), entity.get(tail)
@@ -160,7 +165,8 @@ def gather(graph: GraphDB, group: Group) -> tuple[list[Evidence], dict[tuple[str
                 continue
             if group.tail and t != group.tail:
                 continue
-            found.append(Evidence(source, time, type, t, confidence, bool(ends)))
+            weak = voice == "agent"
+            found.append(Evidence(source, time, type, t, confidence, bool(ends), weak))
     ruled: dict[tuple[str, str], str] = {}
     for type, tail, status, sources, time in graph.read(
         "MATCH (x:Ruling) WHERE x.space = $space AND x.head = $head AND x.type IN $types "

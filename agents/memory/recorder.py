@@ -25,6 +25,7 @@ from agents.memory.types import Embedder, Entity, Extractor, Fact, Note
 from engine.config import MemoryConfig
 
 BATCH = 16
+HEARSAY = 0.8  # how much of a relation's confidence is left when an agent says it
 WINDOW = 3  # messages in a window
 MEANING = 0.12  # cosine distance up to which two names may mean the same
 _ENDS = re.compile(
@@ -108,11 +109,11 @@ class Recorder:
     def _batch(self, notes: list[Note]) -> list[Learnt]:
         began = time.monotonic()
         reads = self.read(notes)
-        self._write_messages(reads)
         before = set(self.registry.by_id)
         mentions: dict[str, list[tuple[int, Entity, Resolved]]] = {}
         for read in reads:
             mentions[read.note.id] = self._resolve(read)
+        self._write_messages(reads)
         self._embed_names()
         self._write_entities()
         self._write_mentions(reads, mentions)
@@ -216,10 +217,22 @@ class Recorder:
             if resolved is not None:
                 found.append((i, mention, resolved))
         # Who said it is a mention as well: whom a message is about is often who says it.
+        if note.voice == "agent":
+            self._doubt(read, {i: resolved.id for i, _, resolved in found}, listener)
         if speaker:
             own = Entity(note.speaker, "person", 0, 0, 1.0)
             found.append((-1, own, Resolved(speaker, "speaker")))
         return found
+
+    @staticmethod
+    def _doubt(read: Read, entity: dict[int, str], listener: str) -> None:
+        """What an agent says of the person it talks to is an echo, right or wrong, and no evidence;
+        of others it is less sure than what people say."""
+        read.relations = [
+            (head, tail, type, round(confidence * HEARSAY, 4), ends)
+            for head, tail, type, confidence, ends in read.relations
+            if listener not in (entity.get(head), entity.get(tail))
+        ]
 
     def _groups(self, read: Read, mentions: list[tuple[int, Entity, Resolved]]) -> set[Group]:
         entity = {i: resolved.id for i, _, resolved in mentions}
@@ -260,6 +273,7 @@ class Recorder:
                         "reltypes": sorted({r[2] for r in read.relations}),
                         "extractor": self.extractor.name if self.extractor else "",
                         "kinds": kinds_of(read),
+                        "voice": note.voice,
                         "done": False,
                     },
                 }
@@ -414,7 +428,8 @@ class Recorder:
                 self._n += 1
                 keys = "text speaker listener agent conversation space time terms length".split()
                 values = {
-                    k: item[k] for k in (*keys, "relations", "reltypes", "extractor", "kinds")
+                    k: item[k]
+                    for k in (*keys, "relations", "reltypes", "extractor", "kinds", "voice")
                 }
                 rows.append(
                     {

@@ -1,7 +1,8 @@
 """The graph's schema: what nodes and edges hold, its indexes, and migrations by version.
 
     (:Message {id, text, speaker, listener, agent, conversation, space, kind, time, n, terms, length,
-               relations, reltypes, kinds, extractor, embedding, window, done})
+               relations, reltypes, kinds, voice, extractor, embedding, window,
+               done})
     (:Entity  {id, name, key, type, aliases, votes, mentions, first_seen, last_seen, embedding,
                apart})
     (:Message)-[:MENTIONS {i, surface, start, end, type, confidence, how}]->(:Entity)

@@ -96,6 +96,7 @@ class Note:
     space: str = "shared"  # "shared", or "agent:<id>" for an agent's own
     agent: str = ""  # id of the agent whose conversation it stands in
     kind: Literal["message", "document"] = "message"
+    voice: Literal["person", "agent"] = "person"  # who speaks: what agents say weighs less
 
 
 # --- what comes out ------------------------------------------------------------------------------

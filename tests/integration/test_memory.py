@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -177,6 +178,23 @@ def test_facts_in_one_space_end_none_in_another(talk: Memory) -> None:
     talk.remember([note("s1", "I moved to London.", 60, space="agent:a-2")])
     assert "Bob lives in Berlin" in words(talk.facts("Bob", spaces=["shared"]))
     assert "Bob lives in London" not in words(talk.facts("Bob", spaces=["shared"]))
+
+
+def test_an_agents_echo_is_no_evidence_and_contradicts_nobody(talk: Memory) -> None:
+    heard = [
+        note("a1", "You live in Rome, Bob. You like tea.", 60, "ada", "You"),
+        note("a2", "Alice works at Initech.", 61, "ada", "You"),
+        note("a3", "Alan Turing moved to London.", 62),
+        note("a4", "Alan Turing lives in Rome.", 63, "ada", "You"),
+    ]
+    talk.remember([replace(n, voice="agent" if n.speaker == "ada" else "person") for n in heard])
+    assert "Bob lives in Berlin" in words(talk.facts("Bob"))
+    assert "Bob likes tea" not in words(talk.facts("Bob"))
+    (fact,) = talk.facts("Alice")
+    assert (fact.words, fact.confidence) == ("Alice works at Initech", 0.72)
+    lives = [f.tail_name for f in talk.facts("Alan Turing") if f.type == "LIVES_IN"]
+    assert lives == ["London"]
+    assert talk.verify() == []
 
 
 def test_instructions_in_what_was_said_stay_data(talk: Memory) -> None:
