@@ -403,3 +403,16 @@ async def test_the_key_opens_goes_to_and_closes(tmp_path: Path) -> None:
         await until(lambda: view and view.node and view.node.id == "marco" and shown(view))
         await pilot.press("f4")
         await until(lambda: not app.main.memory.shown and app.main.query_one("#side").display)
+
+
+async def test_a_window_made_narrow_gives_the_keys_to_the_prompt(tmp_path: Path) -> None:
+    async with running(tmp_path) as (app, _, pilot):
+        await opened(app, pilot)
+        await pilot.resize_terminal(80, 24)
+        await until(lambda: app.main.query_one(Prompt).has_focus_within)
+        await pilot.press("ctrl+g")
+        await until(lambda: isinstance(app.screen, MemoryScreen))
+        await pilot.press("escape")
+        await until(lambda: app.screen is app.main)
+        await pilot.resize_terminal(120, 40)
+        await until(lambda: app.main.query_one("#memory").display)

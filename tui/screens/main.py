@@ -516,6 +516,7 @@ class MainScreen(Screen[None]):
                 f"{SMALLEST[0]}×{SMALLEST[1]}. Make the window larger; nothing is lost."
             )
         self._dirty |= {"cells", "agents"}
+        self.set_timer(0.1, self.memory.resized)  # when what has no room is hidden
 
 
 def _id[W: Static | AgentTabs | AgentList](widget: W, name: str) -> W:

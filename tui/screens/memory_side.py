@@ -100,6 +100,12 @@ class MemorySide:
         self.screen.set_class(False, "-memory")
         self.screen.focus_prompt()
 
+    def resized(self) -> None:
+        """Where the panel has no room any more, the prompt gets its keys."""
+        lost = self.screen.focused is None or self.focused
+        if self.shown and lost and self.screen.has_class("-narrow"):
+            self.screen.focus_prompt()
+
     async def ask(self, question: str) -> None:
         """Open it at the question box and ask."""
         await self.open("ask", question)

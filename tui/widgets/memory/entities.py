@@ -134,11 +134,11 @@ class EntityList(Vertical):
 
     def focus_list(self) -> None:
         """Keys to the list."""
-        self.query_one(OptionList).focus()
+        self.screen.set_focus(self.query_one(OptionList))  # at once: keys may follow fast
 
     def focus_search(self) -> None:
         """Keys to the search line."""
-        self.query_one(SearchInput).focus()
+        self.screen.set_focus(self.query_one(SearchInput))
 
     def clear_search(self) -> bool:
         """Empty the search line. False when it was empty already."""

@@ -11,8 +11,10 @@ from textual.message import Message
 from textual.widget import Widget
 
 from tui.widgets.memory.words import day
+from tui.widgets.session_words import when
 
 STEPS = 48
+SHORT = 2 * 86_400.0  # seconds of a span in which hours matter
 LEFT = 13  # columns before the line
 
 
@@ -65,12 +67,13 @@ class TimeSlider(Widget, can_focus=True):
         width = self.content_size.width
         if self.end <= self.start:
             return Text("time    begins with the second message", "dim")
-        left, right = day(self.start), "now"
-        shown = f"as of {day(self.moment)}" if self.moment is not None else "now"
+        words = when if self.end - self.start < SHORT else day
+        left, right = words(self.start), "now"
+        shown = f"as of {words(self.moment)}" if self.moment is not None else "now"
         room = self._room()
         knob = round(room * self.at / STEPS) if room > 0 else 0
         line = Text(no_wrap=True, overflow="ellipsis")
-        line.append(f"{left:<{LEFT - 1}} ", "dim")
+        line.append(f"{left:<{LEFT - 1}.{LEFT - 1}} ", "dim")
         line.append("━" * knob, "bold").append("●", "bold").append("─" * max(0, room - knob), "dim")
         tail = shown if self.moment is not None else right
         line.append(f" {tail}", "bold" if self.moment is not None else "")

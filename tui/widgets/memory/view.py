@@ -250,17 +250,16 @@ class MemoryView(Edits, Vertical):
         if self.news.state.state == "off":
             self.focus()
             return
-        match self.tab:
-            case "explore":
-                self.query_one(EntityList).focus_list()
-            case "graph":
-                self.query_one(GraphPicture).focus()
-            case "learnt":
-                self.query_one(Feed).list.focus()
-            case "ask":
-                self.query_one(AskPane).input.focus()
-            case "cypher":
-                self.query_one(CypherConsole).area.focus()
+        if self.tab == "explore":
+            self.query_one(EntityList).focus_list()
+            return
+        part = {
+            "graph": self.query_one(GraphPicture),
+            "learnt": self.query_one(Feed).list,
+            "ask": self.query_one(AskPane).input,
+            "cypher": self.query_one(CypherConsole).area,
+        }[self.tab]
+        self.screen.set_focus(part)
 
     can_focus = True
 
