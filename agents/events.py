@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from engine.protocol import CacheMap, Compaction, Ready, Stats
+from engine.protocol import CacheMap, Compaction, Experts, Ready, Stats
 
 AgentStateKind = Literal["idle", "queued", "prefill", "thinking", "decode", "error"]
 Role = Literal["system", "user", "assistant", "note"]
@@ -140,6 +140,13 @@ class CompactionChanged(WorkspaceEvent):
 
     agent: str
     compaction: Compaction
+
+
+@dataclass(slots=True)
+class ExpertsChanged(WorkspaceEvent):
+    """What was routed to which experts lately."""
+
+    experts: Experts
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import msgspec
 
-from agents import compaction
+from agents import compaction, routing
 from agents.events import CacheChanged, StatsChanged
 from engine.client import CoreDied
 from engine.errors import EngineError
@@ -17,6 +17,7 @@ from engine.protocol import (
     Deltas,
     Done,
     Event,
+    Experts,
     Holdings,
     Loading,
     Note,
@@ -52,6 +53,8 @@ def route(workspace: Workspace, event: Event) -> None:
             _cache(workspace, event)
         case Stats():
             _stats(workspace, event)
+        case Experts():
+            routing.apply(workspace, event)
         case Holdings():
             workspace.holdings = event
         case Loading(fraction, what):

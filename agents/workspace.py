@@ -40,7 +40,7 @@ from agents.sessions import Sessions
 from engine.config import COLOUR_PATTERN, Colour, Config
 from engine.config_check import expected
 from engine.errors import EngineError, HaloError
-from engine.protocol import CacheMap, Event, Holdings, Ready, Stats
+from engine.protocol import CacheMap, Event, Experts, Holdings, Ready, Stats
 
 if TYPE_CHECKING:
     from agents.memory.service import MemoryService
@@ -74,6 +74,7 @@ class Workspace:
         self.cache: CacheMap | None = None  # owners are names
         self.core_cache: CacheMap | None = None  # owners are ids, as the core sent it
         self.stats: Stats | None = None
+        self.experts: Experts | None = None  # None: nothing was told, or a dense model
         self.holdings: Holdings | None = None  # what llama.cpp holds on each device
         self.log: deque[LogEntry] = deque(maxlen=LOG_LINES)
         self.memory: MemoryService | None = None  # None: [memory] is off
@@ -145,6 +146,7 @@ class Workspace:
         self.client = client or self.make_client(self.config)
         self.answers.forget_sessions()
         compaction.engine_gone(self)
+        self.experts = None
         self.ready = self.cache = self.core_cache = self.stats = self.holdings = None
         for agent in self.agents:
             agent.state.cells = 0

@@ -224,6 +224,7 @@ class Ready(Event, tag="ready", frozen=True):
     build: str
     hooks: dict[str, bool]
     load_seconds: float
+    n_expert: int = 0  # of a layer; 0 = a dense model
 
 
 class Failed(Event, tag="failed", frozen=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from agents.compaction import AUTO
 from engine.errors import HaloError
+from engine.experts import POLICIES
 
 
 def ratio(text: str) -> float:
@@ -61,3 +62,20 @@ def auto(text: str, now: bool) -> tuple[bool, float | None]:
     if any(character.isdigit() for character in word) and not rest:
         return True, share(word)
     raise HaloError(f"'{text}' is neither on nor off.", "For example: /auto on 85%")
+
+
+def experts(text: str) -> tuple[str, float | None]:
+    """ "cache", "cache 0.4" or "0.4" alone as policy ("" = unchanged) and bonus (None = unchanged)."""
+    word, _, rest = text.strip().partition(" ")
+    policy = word.casefold() if word.casefold() in POLICIES else ""
+    number = (rest if policy else text).strip().replace(",", ".")
+    if not number:
+        return policy, None
+    try:
+        value = float(number)
+    except ValueError:
+        raise HaloError(
+            f"'{text}' is neither a policy ({', '.join(POLICIES)}) nor a bonus.",
+            "For example: /experts cache 0.2",
+        ) from None
+    return policy, value

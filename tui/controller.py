@@ -7,6 +7,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agents import routing
 from agents.agent import Agent
 from agents.workspace import Workspace
 from engine.errors import HaloError
@@ -336,6 +337,30 @@ class Controller(SessionActions, MemoryActions):
         from tui.screens.compactions import CompactionsScreen
 
         await self.ask(CompactionsScreen(self.space, self.agent.name))
+
+    # --- experts ---
+
+    async def experts(self, text: str) -> None:
+        from tui.screens.experts import ExpertsScreen
+
+        if not text:
+            await self.ask(ExpertsScreen(self.space))
+            return
+        policy, bonus = arguments.experts(text)
+        await routing.change(self.space, policy, bonus)
+        self.tell(f"Expert routing: {routing.words(self.space)}.")
+
+    async def experts_ab(self, _: str) -> None:
+        await routing.compare(self.space)
+        self.tell("Measures with and without the policy in turns; the event log tells the result.")
+
+    async def experts_record(self, path: str) -> None:
+        running = self.space.experts.recording if self.space.experts is not None else ""
+        if not path and not running:
+            raise HaloError("Where to?", "For example: /expertsrecord ~/run.experts")
+        await routing.record(self.space, path)
+        if path:
+            self.tell(f"Records the experts in {path}; /expertsrecord ends it.")
 
     async def auto(self, text: str) -> None:
         settings = self.space.config.compaction

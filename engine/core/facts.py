@@ -42,6 +42,7 @@ def ready_event(model: Model, context: Context, config: EngineConfig, load_secon
         build=f"halo-native {build['version']}, llama-cpp-python {build['llama_cpp']}",
         hooks=native.hooks(experts=model.n_expert > 0),
         load_seconds=load_seconds,
+        n_expert=model.n_expert,
     )
 
 

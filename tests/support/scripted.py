@@ -23,6 +23,7 @@ from engine.protocol import (
     Deltas,
     Done,
     Event,
+    Experts,
     Message,
     Ready,
     Sampling,
@@ -35,7 +36,7 @@ READY = Ready(
     architecture="qwen3moe", parameters=20_000_000, model_bytes=40_000_000, n_ctx=8192,
     n_ctx_train=8192, n_seq_max=64, n_vocab=4096, n_layer=8, kv_bytes_per_cell=4096,
     backend="CPU", devices=("CPU",), type_k="f16", type_v="f16", flash_attention=True, threads=4,
-    build="test", hooks={"cells": True}, load_seconds=0.5,
+    build="test", hooks={"cells": True}, load_seconds=0.5, n_expert=64,
 )  # fmt: skip
 
 
@@ -251,6 +252,23 @@ class ScriptedClient:
         self.emit(Compaction(session, self.compacting[session], phase, **(known | fields)))
         if phase in ("done", "failed", "cancelled"):
             del self.compacting[session]
+
+    def experts(self, **fields: Any) -> None:
+        """Eight agents on 12 layers of 64 experts, 18 read instead of 35, unless `fields` differ."""
+        layers, n = 12, 64
+        heat = bytes(
+            max(0, 255 - 23 * ((e * 7 + 5 * layer) % n))
+            for layer in range(layers)
+            for e in range(n)
+        )
+        known: dict[str, Any] = {
+            "policy": "cache", "bonus": 0.2, "keep": 3, "active": True,
+            "layers": tuple(range(layers)), "n_expert": n, "n_used": 8, "heat": heat, "guard": "ok",
+            "scale": 1.0, "mass": 0.041, "kl": 0.0003, "samples": 12, "steps": 20.0, "agents": 8.0,
+            "distinct": 18.2, "distinct_without": 35.4, "reuse": 0.81,
+            "bytes_per_token": 56_492_456.0, "bytes_per_token_without": 110_286_229.0,
+        }  # fmt: skip
+        self.emit(Experts(**(known | fields)))
 
     def cells(
         self,

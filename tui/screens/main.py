@@ -43,6 +43,7 @@ from tui.clipboard import copy
 from tui.controller import Controller
 from tui.screens.compaction_news import CompactionNews
 from tui.screens.compactions import CompactionsScreen
+from tui.screens.experts import ExpertsScreen
 from tui.screens.log import LogScreen
 from tui.screens.memory_side import MemorySide
 from tui.screens.sessions import SessionsScreen
@@ -375,7 +376,7 @@ class MainScreen(Screen[None]):
             case Logged():
                 self._logged(event)
 
-        if isinstance(self.app.screen, CompactionsScreen | SessionsScreen):
+        if isinstance(self.app.screen, CompactionsScreen | ExpertsScreen | SessionsScreen):
             self.app.screen.apply(event)
 
     @work(exclusive=True, group="saved")
