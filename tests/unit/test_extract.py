@@ -82,6 +82,8 @@ def test_articles_and_signs_are_no_mentions(tmp_path: Path) -> None:
     own = open_folder(tiny.halo(tmp_path / "m", tags | {"+": "I-product"}, {}))
     (found,) = own.extract(["a vitamin + the 5!"])
     assert names(found) == [("vitamin +", "product"), ("5", "quantity")]
+    own = open_folder(tiny.halo(tmp_path / "n", {"it": "B-topic", "them": "B-topic"}, {}))
+    assert names(own.extract(["It likes them, it asks IT"])[0]) == [("IT", "topic")]
 
 
 def test_texts_keep_their_order_and_batches_do_not_matter(own: HaloExtractor) -> None:

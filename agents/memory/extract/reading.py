@@ -14,7 +14,12 @@ from agents.memory.onnx_model import batches
 from agents.memory.types import Entity
 from engine.errors import HaloError
 
-_ARTICLES = frozenset(("a", "an", "the"))
+# Alone they name nothing, whatever a model says: articles, and pronouns of things.
+_EMPTY = frozenset(
+    "a an the it its itself they them their theirs themselves this that these those there here "
+    "who whom whose which what one ones someone something anyone anything everyone everything "
+    "nobody nothing".split()
+)
 BATCH = 512  # padded word pieces in one run
 
 
@@ -90,8 +95,13 @@ def owned(
 
 
 def names_something(mention: str) -> bool:
-    """Whether a mention has a letter or digit, and is more than an article."""
-    return mention not in _ARTICLES and any(c.isalnum() for c in mention)
+    """Whether a mention has a letter or digit, and is more than an article or pronoun of things.
+
+    In capitals only it may be a name: "IT" is a department.
+    """
+    if mention in _EMPTY or (mention[1:].islower() and mention.lower() in _EMPTY):
+        return False
+    return any(c.isalnum() for c in mention)
 
 
 def in_batches(pieces: Sequence[Piece], threads: int) -> list[list[Piece]]:
