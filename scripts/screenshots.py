@@ -104,6 +104,37 @@ async def sessions(home: Path, out: Path) -> None:
         await app.workspace.stop()
 
 
+MEMORIES = (
+    ("ada", "Hi, I'm Ada and I work at Halo Labs."),
+    ("ada", "My sister Priya lives in Lisbon."),
+    ("grace", "Priya works at Nordlight. Priya likes coffee."),
+    ("ada", "My friend Marco lives in Geneva."),
+    ("ada", "Priya has moved to Porto."),
+)
+
+
+async def memory(folder: Path, out: Path) -> None:
+    """The memory beside the chat: real extractor, real graph."""
+    config = load(None, {}, ["ui.theme=halo-dark", "sampling.temperature=0", "ui.notify=false"])
+    client = EngineClient(config, log_path=folder / "core.log")
+    app = HaloApp(config, folder / "data", client, remember=True)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await app.workspace.wait_ready()
+        for name, text in MEMORIES:
+            await app.workspace.send(text, name)
+            while any(agent.busy for agent in app.workspace.agents):
+                await pilot.pause(0.05)
+        while app.workspace.memory is None or app.workspace.memory.state == "starting":
+            await pilot.pause(0.1)
+        await app.workspace.memory.settled()
+        app.main.controller.start("memory", "Priya")
+        await pilot.pause(2.0)
+        app.clear_notifications()
+        await pilot.pause(0.3)
+        out.write_text(app.export_screenshot(title="halo-tui: memory"))
+        await app.workspace.stop()
+
+
 def main() -> None:
     images = ROOT / "docs" / "images"
     images.mkdir(parents=True, exist_ok=True)
@@ -116,6 +147,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         after, screen = images / "halo-tui-compacted.svg", images / "halo-tui-compactions.svg"
         asyncio.run(compaction(Path(folder), after, screen))
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(memory(Path(folder), images / "halo-tui-memory.svg"))
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(sessions(Path(folder), images / "halo-tui-sessions.svg"))
 

@@ -251,9 +251,9 @@ class Edits(Widget):
 def forget_question(node: Node) -> str:
     """What forgetting an entity means."""
     facts = f"{node.degree:,} {'fact' if node.degree == 1 else 'facts'}"
-    mentions = f"{node.mentions:,} {'mention' if node.mentions == 1 else 'mentions'}"
+    messages = "the message that mentions" if node.mentions == 1 else "all messages that mention"
     return (
-        f"Forget {plain(node.name)}: {facts} and {mentions} leave the memory for good. "
+        f"Forget {plain(node.name)}: {facts} and {messages} it leave the memory for good. "
         "The conversations themselves stay."
     )
 
