@@ -1,0 +1,97 @@
+"""`halo-tui memory` and `bench recall` with the shipped models, as a script would use them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from tui.cli.main import cli
+
+HELD_OUT = Path(__file__).parents[1] / "corpus" / "recall" / "held-out.json"
+STORY = (
+    "Lena Fischer works at Siemens and lives in Munich. Lena Fischer likes chess.\n\n"
+    "Tom Baker lives in Bristol. Tom Baker works at Rolls-Royce."
+)
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+    monkeypatch.setenv("HALO_TUI_HOME", str(tmp_path / "home"))
+
+    def call(*args: str, code: int = 0) -> Result:
+        done = CliRunner().invoke(cli, list(args))
+        assert done.exit_code == code, (done.output, done.exception)
+        return done
+
+    return call
+
+
+def read(done: Result) -> Any:
+    lines = done.stdout.strip().splitlines()
+    assert len(lines) == 1, "exactly one JSON value"
+    return json.loads(lines[0])
+
+
+def test_from_a_document_to_answers_and_back(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    file = tmp_path / "story.txt"
+    file.write_text(STORY)
+    (first,) = read(run("memory", "ingest", str(file), "--json"))
+    assert first["new"] == first["chunks"] >= 1 and first["facts"] >= 3
+    assert read(run("memory", "ingest", str(file), "--json"))[0]["new"] == 0
+
+    found = read(run("memory", "recall", "Where", "does", "Lena", "Fischer", "live?", "--json"))
+    assert found[0]["kind"] == "fact" and found[0]["text"] == "Lena Fischer lives in Munich"
+    assert {"score", "confidence", "valid_from", "sources"} <= set(found[0])
+    message = next(item for item in found if item["kind"] == "message")
+    assert {"id", "score", "ranks", "text", "speaker", "time"} <= set(message)
+
+    query = "MATCH (a:Entity {name: $n})-[f:WORKS_AT]->(b) RETURN b.name AS firm"
+    rows = read(run("memory", "cypher", query, "-p", "n=Tom Baker", "--json"))
+    assert rows == [{"firm": "Rolls-Royce"}]
+    run("memory", "cypher", "CREATE (x:X)", code=1)
+    (stats,) = read(run("memory", "stats", "--json"))
+    assert stats["messages"] == first["chunks"] and stats["extractor"] and stats["embedder"]
+    assert read(run("memory", "verify", "--json"))["ok"] is True
+
+    out = tmp_path / "all.jsonld"
+    run("memory", "export", str(out))
+    said = read(run("memory", "forget", "Tom Baker", "--yes", "--json"))
+    assert said["what"].startswith("Forgot Tom Baker")
+    run("memory", "forget", "Tom Baker", "--yes", code=1)
+    data = ("--data", str(tmp_path / "other"))
+    assert read(run("memory", "import", str(out), "--json", *data))["messages"] == first["chunks"]
+    rows = read(run("memory", "cypher", query, "-p", "n=Tom Baker", "--json", *data))
+    assert rows == [{"firm": "Rolls-Royce"}]
+
+
+def test_for_people_and_when_nothing_is_known(run) -> None:  # type: ignore[no-untyped-def]
+    assert "Nothing is known" in run("memory", "recall", "What?").stderr
+    assert "entities" in run("memory", "stats").stdout
+    assert "sound" in run("memory", "verify").stdout
+    run("memory", "recall", "x", "--as-of", "soon", code=2)
+    run("memory", "ingest", "/nowhere/at/all.txt", code=1)
+
+
+def test_bench_recall_refuses_what_is_no_conversation(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    file = tmp_path / "x.json"
+    turn = {"id": "a", "speaker": "s", "text": "t"}
+    for text in ("[", "{}", json.dumps({"sessions": [{"id": 1, "turns": [turn, turn]}],
+                                        "questions": []})):  # fmt: skip
+        file.write_text(text)
+        run("bench", "recall", str(file), "--json", code=1)
+
+
+@pytest.mark.slow
+def test_together_the_retrievers_are_better_than_each(run) -> None:  # type: ignore[no-untyped-def]
+    result = read(run("bench", "recall", str(HELD_OUT), "--json"))
+    rows = {row["retriever"]: row for row in result["rows"]}
+    assert set(rows) == {"bm25", "vector", "graph", "hybrid"}
+    for name in ("bm25", "vector", "graph"):
+        for key in ("recall_at_5", "recall_at_10"):
+            assert rows[name][key] < rows["hybrid"][key]
+    assert rows["hybrid"]["recall_at_10"] >= 0.9
+    assert result["ms_per_message"] > 0 and rows["hybrid"]["ms_per_query"] > 0
