@@ -212,7 +212,10 @@ class Recorder:
         note = read.note
         speaker, listener = self.resolver.begin(note, self.store.mentioned_in)
         found: list[tuple[int, Entity, Resolved]] = []
+        related = {i for head, tail, *_ in read.relations for i in (head, tail)}
         for i, mention in enumerate(read.entities):
+            if i not in related and names.kind(mention.type) == "quantity":
+                continue  # a number that nothing is said about is nothing to remember
             resolved = self.resolver.resolve(mention, note, speaker, listener)
             if resolved is not None:
                 found.append((i, mention, resolved))

@@ -134,7 +134,10 @@ class Resolver:
         if not names.key(name):
             return None
         if kind == "date":
-            name = dates.resolve(mention.text, note.time) or name
+            day = _day(mention, note)
+            if not day and not any(map(str.isdigit, name)):
+                return None  # "a while", "the week"
+            name = day or name
             return self._exact(name, kind) or Resolved(self._new(name, mention.type).id, "date")
         thing = names.owned(mention.text)
         if thing and kind == "person":
@@ -247,6 +250,14 @@ class Resolver:
         elif names.key(name) not in entity.keys:
             entity.aliases.append(name)
             self.registry.add(entity)
+
+
+def _day(mention: Entity, note: Note) -> str:
+    """The day a mention means; models may tag "week" where the text says "last week"."""
+    for start, end, span in dates.find(note.text, note.time):
+        if start < mention.end and mention.start < end:
+            return str(span)
+    return dates.resolve(mention.text, note.time)
 
 
 def _type(entity: Known) -> str:
