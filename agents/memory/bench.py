@@ -8,6 +8,7 @@ each retriever is asked alone and then all together.
 
 from __future__ import annotations
 
+import re
 import tempfile
 import time
 from collections.abc import Callable
@@ -136,6 +137,13 @@ def measure(
     if weights is not None:
         memory.recaller.weights = weights
     known = {note.id for note in notes}
+    for question in conversation.questions:
+        # Some data sets write several ids as one text.
+        question.evidence = [
+            id
+            for text in question.evidence
+            for id in ([text] if text in known else re.split(r"[;,\s]+", text))
+        ]
     questions = [q for q in conversation.questions if known.intersection(q.evidence)]
     now = notes[-1].time if notes else START
     rows = []

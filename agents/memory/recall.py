@@ -261,12 +261,12 @@ class Recaller:
     def _speakers_in(self, question: str) -> set[str]:
         """Names of speakers the question is about, if it is about some and not all of them."""
         said = {names.key(word) for word in question.replace("’", "'").split()}
-        asked = {name for name in self.walk.speakers if said & set(names.key(name).split())}
+        asked = {name for name in tuple(self.walk.speakers) if said & set(names.key(name).split())}
         return asked if len(asked) < len(self.walk.speakers) else set()
 
     def _without_speakers(self, question: str) -> str:
         """The question without the names of people who talk."""
-        parts = {part for name in self.walk.speakers for part in names.key(name).split()}
+        parts = {part for name in tuple(self.walk.speakers) for part in names.key(name).split()}
         words = question.replace("’", "'").split()
         return " ".join(word for word in words if names.key(word) not in parts) or question
 

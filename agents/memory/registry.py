@@ -123,7 +123,7 @@ class Registry:
         """Entities whose names have some of these stems: id -> the stems they share."""
         found: dict[str, set[str]] = {}
         for stem in stems:
-            for id in self._by_stem.get(stem, ()):
+            for id in tuple(self._by_stem.get(stem, ())):  # the writer may add to it
                 found.setdefault(id, set()).add(stem)
         return found
 
@@ -140,7 +140,7 @@ class Registry:
         key = names.key(words)
         if not key:
             return list(self.by_id)[:limit]
-        begins = [id for k, found in self._by_key.items() if key in k for id in found]
+        begins = [id for k, found in list(self._by_key.items()) if key in k for id in found]
         near = process.extract(
             key, list(self._by_key), scorer=fuzz.WRatio, score_cutoff=80, limit=limit
         )

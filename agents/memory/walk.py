@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -24,6 +25,7 @@ class Walk:
 
     def __init__(self, graph: GraphDB) -> None:
         self.graph = graph
+        self._lock = threading.RLock()  # several threads ask
         self._stale = True
         self._newest = 0
         self.messages: dict[str, int] = {}
@@ -47,6 +49,10 @@ class Walk:
 
     def load(self) -> None:
         """Read what is new."""
+        with self._lock:
+            self._load()
+
+    def _load(self) -> None:
         if self._arrays is not None and not self._stale:
             return
         if self._stale:
@@ -94,7 +100,16 @@ class Walk:
 
         `seeds`: entity or message ids with their weights.
         """
-        self.load()
+        with self._lock:
+            self._load()
+            return self._rank(seeds, spaces, as_of)
+
+    def _rank(
+        self,
+        seeds: Mapping[str, float],
+        spaces: Sequence[str] | None,
+        as_of: float | None,
+    ) -> dict[str, float]:
         assert self._arrays is not None
         start = np.zeros(len(self.ids))
         for id, amount in seeds.items():
@@ -125,7 +140,6 @@ class Walk:
     def degree(self, entity: str) -> int:
         """Messages that mention an entity, at least 1."""
         self.load()
-        assert self._arrays is not None
         at = self.entities.get(entity)
         return 1 if at is None else max(1, int(self._degree[at]))
 

@@ -279,3 +279,21 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
         Memory(MemoryConfig(), tmp_path).open()
     with pytest.raises(MemoryDown):
         GraphDB.on_socket(os.devnull).ping()
+
+
+async def test_questions_while_messages_come_in(tmp_path: Path) -> None:
+    service, _ = await started(tmp_path)
+    assert await service.ready()
+    for i in range(120):
+        service.remember(note(f"t{i}", f"Alice{i} Smith works at Initech{i}. Eve likes tea.", i))
+    asked = 0
+    while service.queued:
+        found = await asyncio.gather(
+            service.recall("Where does Alice3 Smith work?"), service.recall("Who likes tea?")
+        )
+        assert all(found)
+        asked += 1
+    assert asked > 3
+    best = (await service.recall("Where does Alice3 Smith work?")).hits[0]
+    assert best.source.message == "t3"
+    await service.stop()
