@@ -12,16 +12,50 @@ from pathlib import Path
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 
 from agents.memory.embed import SHIPPED
 
 SURE = 12.0  # a logit
 
 
-def tokenizer(folder: Path, extra: Sequence[str] = ()) -> Tokenizer:
-    """The WordPiece tokenizer that ships, written to `folder`."""
-    found = Tokenizer.from_file(str(SHIPPED / "tokenizer.json"))
+CORPUS = ["Ada Lovelace went to Oslo, (with Linux) and Grace Hopper met Ray."] * 4
+
+
+def unigram() -> Tokenizer:
+    """As DeBERTa and XLM-RoBERTa have it: pieces with ▁, words end only at spaces."""
+    words = "▁Ada ▁Love lace ▁Oslo ▁Linux ▁with ▁went ▁to ▁and ▁then ▁said Linux".split()
+    letters = ["▁", *map(chr, range(33, 127))]
+    vocabulary = [("<unk>", 0.0), ("[CLS]", 0.0), ("[SEP]", 0.0)]
+    vocabulary += [(word, -1.0) for word in words] + [(letter, -9.0) for letter in letters]
+    found = Tokenizer(models.Unigram(vocabulary, unk_id=0))
+    found.pre_tokenizer = pre_tokenizers.Metaspace()
+    found.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
+    )
+    return found
+
+
+def byte_level() -> Tokenizer:
+    """As RoBERTa has it: bytes, the space before a word belongs to it."""
+    found = Tokenizer(models.BPE())
+    found.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    found.train_from_iterator(
+        CORPUS,
+        trainers.BpeTrainer(
+            vocab_size=400,
+            special_tokens=["<s>", "</s>"],
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        ),
+    )
+    found.post_processor = processors.RobertaProcessing(("</s>", 1), ("<s>", 0))
+    return found
+
+
+def tokenizer(folder: Path, extra: Sequence[str] = (), base: Tokenizer | None = None) -> Tokenizer:
+    """A tokenizer, by default the WordPiece one that ships, written to `folder`."""
+    found = base or Tokenizer.from_file(str(SHIPPED / "tokenizer.json"))
     found.no_truncation()
     if extra:
         found.add_special_tokens(list(extra))
@@ -118,10 +152,15 @@ def halo(
     return folder
 
 
-def optimum(folder: Path, tags: Mapping[str, str], token_types: bool = True) -> Path:
+def optimum(
+    folder: Path,
+    tags: Mapping[str, str],
+    token_types: bool = True,
+    base: Tokenizer | None = None,
+) -> Path:
     """A BertForTokenClassification export."""
     folder.mkdir(parents=True, exist_ok=True)
-    tok = tokenizer(folder)
+    tok = tokenizer(folder, base=base)
     labels = ["O", *sorted(set(tags.values()))]
     table = np.zeros((tok.get_vocab_size(), len(labels)), np.float32)
     table[:, 0] = SURE / 2
@@ -146,12 +185,16 @@ def optimum(folder: Path, tags: Mapping[str, str], token_types: bool = True) -> 
 
 
 def gliner(
-    folder: Path, types: Sequence[str], begins: Mapping[str, str], ends: Mapping[str, str]
+    folder: Path,
+    types: Sequence[str],
+    begins: Mapping[str, str],
+    ends: Mapping[str, str],
+    base: Tokenizer | None = None,
 ) -> Path:
     """A span model of width 4: a span is of a type if its first word begins and its last word ends
     one. The features of a word are read where words_mask has its number, as GLiNER does."""
     folder.mkdir(parents=True, exist_ok=True)
-    tok = tokenizer(folder, ["<<ENT>>", "<<SEP>>"])
+    tok = tokenizer(folder, ["<<ENT>>", "<<SEP>>"], base)
     count, width = len(types), 4
     table = np.zeros((tok.get_vocab_size(), 2 * count), np.float32)
     for word, type in begins.items():

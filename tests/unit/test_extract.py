@@ -145,6 +145,37 @@ def test_an_optimum_export(tmp_path: Path) -> None:
     assert plain.extract([text]) == [found]
 
 
+@pytest.mark.parametrize("base", [tiny.unigram, tiny.byte_level])
+def test_other_tokenizers(tmp_path: Path, base) -> None:
+    """Offsets where pieces carry the space before a word, and words that end only at spaces."""
+    tok = base()
+    text = "Ada Lovelace went to Oslo, (with Linux) and é. "
+    tags = {
+        "Ada": "B-PER",
+        " Lovelace": "I-PER",
+        " Oslo": "B-LOC",
+        "Linux": "B-PROD",
+        " Linux": "B-PROD",
+    }
+    own = open_folder(tiny.optimum(tmp_path / "m", tags, base=tok))
+    (found,) = own.extract([text * 9])
+    exact(text * 9, found)
+    wanted = [("Ada Lovelace", "person"), ("Oslo", "location"), ("Linux", "product")]
+    assert names(found) == wanted * 9
+
+
+def test_gliner_with_pieces_that_carry_spaces(tmp_path: Path) -> None:
+    begins, ends = {" Ada": "person", " Oslo": "location"}, {" Ada": "person", " Oslo": "location"}
+    types = ["person", "location"]
+    own = open_folder(
+        tiny.gliner(tmp_path / "m", types, begins, ends, base=tiny.unigram()), entity_types=types
+    )
+    text = "then Ada went to Oslo, said Ada"
+    (found,) = own.extract([text])
+    exact(text, found)
+    assert names(found) == [("Ada", "person"), ("Oslo", "location"), ("Ada", "person")]
+
+
 def test_a_gliner_export(tmp_path: Path) -> None:
     types = ["person", "software_framework"]
     folder = tiny.gliner(
