@@ -132,12 +132,13 @@ def read_tokenizer(folder: Path) -> Tokenizer:
 
 
 def batches(lengths: Sequence[int], tokens: int, threads: int = 1) -> Iterator[list[int]]:
-    """Indices by rising length, in batches of at most `tokens` padded tokens (at least one each);
+    """Indices by falling length, in batches of at most `tokens` padded tokens (at least one each);
     smaller ones where some of the threads would have none."""
-    tokens = min(tokens, -(-sum(lengths) // threads))
+    if threads > 1 and lengths:
+        tokens = min(tokens, -(-sum(lengths) // threads) + max(lengths) // 2)
     batch: list[int] = []
-    for index in sorted(range(len(lengths)), key=lambda i: lengths[i]):
-        if batch and (len(batch) + 1) * lengths[index] > tokens:
+    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        if batch and (len(batch) + 1) * lengths[batch[0]] > tokens:
             yield batch
             batch = []
         batch.append(index)

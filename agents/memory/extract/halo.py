@@ -51,7 +51,9 @@ class HaloExtractor:
         self._threshold = _numbers(folder, config, "relation_threshold", 0.5, len(self.relations))
         self._least = float(config.get("entity_threshold", 0.0))
         self._name = str(config.get("name") or folder.resolve().name)
-        self._reader = Reader(read_tokenizer(folder), int(config.get("max_length", 192)), folder)
+        self._reader = Reader(
+            read_tokenizer(folder), int(config.get("max_length", 192)), folder, threads
+        )
         self._model = OnnxModel(folder / "model.onnx", threads)
         self._shapes = "shapes" in self._model.inputs
         self._model.need(

@@ -50,8 +50,14 @@ class Reader:
     """Cuts texts into windows of at most `length` pieces, special tokens included."""
 
     def __init__(
-        self, tokenizer: Tokenizer, length: int, folder: Path, finer: bool = False
+        self,
+        tokenizer: Tokenizer,
+        length: int,
+        folder: Path,
+        threads: int,
+        finer: bool = False,
     ) -> None:
+        self._threads = threads
         self._tokenizer, self._finer = tokenizer, finer
         self._before, self._after = _special(tokenizer)
         self._limit = length - len(self._before) - len(self._after)
@@ -67,7 +73,7 @@ class Reader:
         for number, (text, words) in enumerate(
             zip(texts, split(self._tokenizer, list(texts), self._finer), strict=True)
         ):
-            for window in windows(text, words, self._limit):
+            for window in windows(text, words, self._limit, self._threads):
                 start, end = words.first[window.first], words.piece(window.last)
                 inner = words.ids[start : min(end, start + self._limit)]
                 ids = [*self._before, *inner, *self._after]

@@ -34,7 +34,7 @@ class TagExtractor:
         offset = 2 if config.get("model_type") in ("roberta", "xlm-roberta", "camembert") else 0
         length = int(config.get("max_position_embeddings") or LONGEST) - offset
         tokenizer = read_tokenizer(folder)
-        self._reader = Reader(tokenizer, min(length, LONGEST), folder, finer=True)
+        self._reader = Reader(tokenizer, min(length, LONGEST), folder, threads, finer=True)
         self._model = OnnxModel(find_model(folder), threads)
         self._types = {"token_type_ids"} & set(self._model.inputs)
         self._model.need(

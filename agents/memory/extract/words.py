@@ -74,24 +74,31 @@ def split(tokenizer: Tokenizer, texts: list[str], finer: bool = False) -> list[W
     return found
 
 
-def windows(text: str, words: Words, limit: int) -> list[Window]:
-    """Windows of at most `limit` pieces, cut between sentences where that is possible."""
+def windows(text: str, words: Words, limit: int, threads: int = 1) -> list[Window]:
+    """Windows of at most `limit` pieces, cut between sentences where that is possible; of a like
+    length, and as many for each thread."""
     count = len(words)
     if not count:
         return []
     if len(words.ids) <= limit:
         return [Window(0, count, 0, count)]
     breaks = sorted({bisect_left(words.starts, at) for at, _ in sentence_text.bounds(text)})
+    wanted = -(-len(words.ids) // (limit * threads)) * threads
     found: list[Window] = []
     start = own = 0
     while start < count:
         reach = _reach(words, start, limit)
-        if reach == count:
+        if reach == count and len(found) + 1 >= wanted:
             found.append(Window(start, count, own, count))
             break
-        at = bisect_right(breaks, reach) - 1
-        if at >= 0 and breaks[at] > own:
-            end = following = middle = breaks[at]
+        left = len(words.ids) - words.first[max(start, own)]
+        parts = max(-(-left // limit), wanted - len(found), 1)
+        cut = _break(words, breaks, max(start, own), reach, left / parts)
+        if cut:
+            end = following = middle = cut
+        elif reach == count:
+            found.append(Window(start, count, own, count))
+            break
         else:  # one long sentence: both windows see the words around the cut
             end = reach
             following = max(start + 1, end - min(OVERLAP, (end - start) // 3))
@@ -101,6 +108,13 @@ def windows(text: str, words: Words, limit: int) -> list[Window]:
         found.append(Window(start, end, own, middle))
         start, own = following, middle
     return found
+
+
+def _break(words: Words, breaks: list[int], start: int, reach: int, size: float) -> int:
+    """The end of a sentence to cut at, about `size` pieces after `start`; 0 = there is none."""
+    goal = words.first[start] + size
+    found = [at for at in breaks[bisect_right(breaks, start) :] if at <= reach and at < len(words)]
+    return min(found, key=lambda at: abs(words.piece(at) - goal), default=0)
 
 
 def _reach(words: Words, start: int, limit: int) -> int:
