@@ -33,8 +33,11 @@ TIDY_BYTES = 500_000  # of commands, from which the file is written anew at the 
 TIDY_SECONDS = 3.0
 SOCKET_LIMIT = 100  # bytes; the kernel's limit is 108 with the final zero (104 on macOS)
 
-# Runs the server in the background and ends it when standard input does.
-SUPERVISOR = '"$@" </dev/null & server=$!; read -r _; kill -TERM $server 2>/dev/null; wait $server'
+# Runs the server, ends it when standard input does, and ends when the server does.
+SUPERVISOR = (
+    'exec 3<&0; "$@" </dev/null 3<&- & server=$!; '
+    "(read -r _ <&3; kill -TERM $server 2>/dev/null) & wait $server"
+)
 
 CONFIG = """\
 port 0
@@ -218,7 +221,8 @@ class Embedded:
         )
         deadline = time.monotonic() + START_SECONDS
         while not _answers(self.socket):
-            if _failed(self.log) or time.monotonic() > deadline:
+            ended = self._process.poll() is not None  # what is wrong it said in its log
+            if ended or _failed(self.log) or time.monotonic() > deadline:
                 raise MemoryDown(
                     f"The graph database did not start: {_last_line(self.log)}",
                     f"See {self.log}.",

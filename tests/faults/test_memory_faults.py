@@ -19,7 +19,7 @@ from agents.memory.graph import GraphDB, without_password
 from agents.memory.memory import Memory
 from agents.memory.models import Models
 from agents.memory.outbox import Entry, Outbox
-from agents.memory.server import Embedded
+from agents.memory.server import START_SECONDS, Embedded
 from agents.memory.service import MemoryService
 from engine.config import Config, MemoryConfig
 from tests.support.memories import memory, models, note
@@ -113,6 +113,19 @@ def test_a_broken_file_is_said(tmp_path: Path) -> None:
     with pytest.raises(MemoryDown, match="did not start"):
         Memory(MemoryConfig(), tmp_path).open()
     assert servers(tmp_path) == []
+
+
+def test_a_missing_file_is_said_at_once(tmp_path: Path) -> None:
+    """The server ends by itself when a part of its file is gone: nobody waits for it."""
+    server = Embedded(tmp_path / "memory")
+    server.start()
+    server.stop()
+    base = next((tmp_path / "memory" / "appendonlydir").glob("*.base.rdb"))
+    base.unlink()
+    began = time.monotonic()
+    with pytest.raises(MemoryDown, match=r"did not start: .*base\.rdb"):
+        server.start()
+    assert time.monotonic() - began < START_SECONDS / 3
 
 
 def test_a_graph_of_a_newer_version_is_refused(tmp_path: Path) -> None:
