@@ -209,9 +209,10 @@ class Workspace:
         colour: str = "",
         sampling: dict[str, Any] | None = None,
         tools: Sequence[str] = (),
+        memory: str = "shared",
     ) -> Agent:
         """A new agent at the end of the list."""
-        spec = AgentSpec(system, colour, dict(sampling or {}), list(tools))
+        spec = AgentSpec(system, colour, dict(sampling or {}), list(tools), memory)
         self._check_spec(spec)
         agent = Agent(new_id("a"), self.free_name(name), spec)
         self.add(agent, len(self.agents))

@@ -227,7 +227,10 @@ class Controller(SessionActions, MemoryActions):
 
     async def new_agent(self, name: str) -> None:
         async def create(form: AgentForm) -> None:
-            made.append(await self.space.create(form.name, form.system, form.colour, form.sampling))
+            new = await self.space.create(
+                form.name, form.system, form.colour, form.sampling, memory=form.memory
+            )
+            made.append(new)
 
         made: list[Agent] = []
         if name:
@@ -247,7 +250,11 @@ class Controller(SessionActions, MemoryActions):
 
         async def change(form: AgentForm) -> None:
             await self.space.change(
-                agent.name, system=form.system, colour=form.colour, sampling=form.sampling
+                agent.name,
+                system=form.system,
+                colour=form.colour,
+                sampling=form.sampling,
+                memory=form.memory,
             )
             if form.name != agent.name:
                 await self.space.rename(agent.name, form.name)

@@ -107,10 +107,11 @@ class AgentForm:
     system: str
     colour: str
     sampling: dict[str, Any]
+    memory: str
 
 
 class AgentEditor(ModalScreen[bool]):
-    """Name, system prompt, colour and sampling of an agent.
+    """Name, system prompt, colour, memory and sampling of an agent.
 
     `save` does what the form says; what it refuses is told in the form, which stays as it is.
     The result says whether something was saved.
@@ -155,6 +156,8 @@ class AgentEditor(ModalScreen[bool]):
             yield TextArea(spec.system if spec else "", id="system", tab_behavior="focus")
             yield Label("Colour: a name or #rrggbb; empty = by its place in the list")
             yield Input(spec.colour if spec else "", id="colour", compact=True)
+            yield Label("Memory: shared; own = what it hears stays with it; sealed; off")
+            yield Input(spec.memory if spec else "shared", id="remembers", compact=True)
             yield Label("Sampling: empty = as configured (shown in grey)")
             with Container(id="numbers"):
                 for key, kind in self.NUMBERS:
@@ -210,4 +213,5 @@ class AgentEditor(ModalScreen[bool]):
             self.query_one("#system", TextArea).text.strip(),
             self.query_one("#colour", Input).value.strip(),
             sampling,
+            self.query_one("#remembers", Input).value.strip().lower() or "shared",
         )
