@@ -78,7 +78,7 @@ def _add(lines: list[str], line: str, left: int) -> int:
 def _fact(fact: Fact) -> str:
     since = f" since {_day(fact.valid_from)}" if fact.valid_to is None else ""
     until = f" until {_day(fact.valid_to)}" if fact.valid_to is not None else ""
-    who = f", said by {plain(fact.sources[0].speaker)}" if fact.sources else ""
+    who = f", said by {plain(fact.sources[-1].speaker)}" if fact.sources else ""
     return f"- {plain(fact.words, 160)} ({(since or until).strip()}{who})"
 
 

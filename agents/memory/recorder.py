@@ -221,20 +221,21 @@ class Recorder:
                 found.append((i, mention, resolved))
         # Who said it is a mention as well: whom a message is about is often who says it.
         if note.voice == "agent":
-            self._doubt(read, {i: resolved.id for i, _, resolved in found}, listener)
+            talking = {speaker, listener} - {""}
+            self._doubt(read, {i: resolved.id for i, _, resolved in found}, talking)
         if speaker:
             own = Entity(note.speaker, "person", 0, 0, 1.0)
             found.append((-1, own, Resolved(speaker, "speaker")))
         return found
 
     @staticmethod
-    def _doubt(read: Read, entity: dict[int, str], listener: str) -> None:
-        """What an agent says of the person it talks to is an echo, right or wrong, and no evidence;
-        of others it is less sure than what people say."""
+    def _doubt(read: Read, entity: dict[int, str], talking: set[str]) -> None:
+        """What an agent says of the person it talks to is an echo, right or wrong, and of itself
+        is made up: neither is evidence. Of others it is less sure than what people say."""
         read.relations = [
             (head, tail, type, round(confidence * HEARSAY, 4), ends)
             for head, tail, type, confidence, ends in read.relations
-            if listener not in (entity.get(head), entity.get(tail))
+            if not talking & {entity.get(head), entity.get(tail)}
         ]
 
     def _groups(self, read: Read, mentions: list[tuple[int, Entity, Resolved]]) -> set[Group]:
