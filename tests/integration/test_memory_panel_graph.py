@@ -85,5 +85,31 @@ async def test_what_is_said_reaches_the_panel_and_is_corrected_there(tmp_path: P
         await app.workspace.stop()
 
 
+async def test_the_app_starts_the_memory_and_takes_in_what_was_said_before(tmp_path: Path) -> None:
+    """With the models that ship; nothing of it is there when the first prompt is written."""
+    client = ScriptedClient(lambda _: "Noted.")
+    client.hold_start = True  # the memory waits for the model
+    app = HaloApp(Config(), tmp_path, client, remember=True)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(lambda: app.main.is_mounted and app.main.current)
+        await app.workspace.send("My sister Priya lives in Lisbon.", "ada")
+        assert app.workspace.memory is None
+        client.let_start()
+        await until(lambda: not app.workspace.get("ada").busy)
+        await until(lambda: app.workspace.memory, 20, "for the memory")
+        await pilot.press("ctrl+g")
+        await until(lambda: app.screen.query(MemoryView))
+        view = app.screen.query_one(MemoryView)
+        await until(lambda: {"Priya", "Lisbon"} <= {n.name for n in nodes(view)}, 30)
+        await write(pilot, app, "/memory Priya")
+        await until(lambda: "lives in Lisbon" in screen_text(app).replace("\n", " "), 20)
+        await until(lambda: any(f.words == "Priya lives in Lisbon" for f in facts(view)), 20)
+        await app.workspace.stop()
+
+
+def facts(view: MemoryView) -> list:  # type: ignore[type-arg]
+    return view.query_one(FactList).facts
+
+
 def nodes(view: MemoryView) -> list:  # type: ignore[type-arg]
     return view.query_one(EntityList).nodes

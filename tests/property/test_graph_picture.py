@@ -57,6 +57,7 @@ def test_every_row_is_as_wide_as_the_window_and_entities_do_not_overlap(
             (x, y) for x in range(one.x, one.x + one.width) for y in range(one.y, one.y + one.rows)
         }
         assert not cells & taken, f"{one.node.id} stands on another"
+        assert width < 40 or (one.x >= 0 and one.x + one.width <= width), "it is cut off"
         taken |= cells
     assert len({one.node.id for one in picture.placed}) == len(picture.placed)
 

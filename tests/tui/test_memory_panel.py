@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from tui.app import HaloApp
 from tui.screens.dialogs import AskText, Confirm
 from tui.screens.memory import MemoryScreen
 from tui.screens.memory_dialogs import EditFact, Pick
+from tui.widgets.chat.popup import Popup
 from tui.widgets.chat.prompt import Prompt
 from tui.widgets.chat.transcript import Transcript
 from tui.widgets.memory.console import CypherArea, CypherConsole, highlights
@@ -416,3 +418,26 @@ async def test_a_window_made_narrow_gives_the_keys_to_the_prompt(tmp_path: Path)
         await until(lambda: app.screen is app.main)
         await pilot.resize_terminal(120, 40)
         await until(lambda: app.main.query_one("#memory").display)
+
+
+async def test_names_are_completed(tmp_path: Path) -> None:
+    async with running(tmp_path) as (app, _, pilot):
+        await until(lambda: app.main.memory.names, what="for the names")
+        await pilot.press(*"/forget mar")
+        await until(lambda: app.main.query_one(Popup).display)
+        assert "Marco" in screen_text(app) and "person · 2 facts" in screen_text(app)
+
+
+async def test_a_memory_that_is_not_installed_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "agents.memory.service", None)  # as if it could not be found
+    app = HaloApp(Config(), tmp_path, ScriptedClient(lambda _: "hello"), remember=True)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(lambda: app.main.is_mounted and app.main.current)
+        await until(lambda: app.main.memory.news.state.state == "down")
+        await pilot.press("ctrl+g")
+        await until(lambda: "The memory is not installed" in screen_text(app))
+        await write(pilot, app, "hi")
+        await until(lambda: len(app.workspace.get("ada").turns) == 2)
+        await app.workspace.stop()

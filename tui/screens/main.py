@@ -103,7 +103,11 @@ class MainScreen(Screen[None]):
                     slash_commands(),
                     lambda: self.workspace.names,
                     slash_choices(),
-                    {"restore": lambda: self._titles},
+                    {
+                        "restore": lambda: self._titles,
+                        "memory": lambda: self.memory.names,
+                        "forget": lambda: self.memory.names,
+                    },
                 )
             with Vertical(id="side"):
                 yield CachePane(self.workspace)

@@ -8,16 +8,20 @@ import importlib
 from typing import TYPE_CHECKING
 
 from textual.css.query import NoMatches
+from textual.timer import Timer
 
-from agents.memory.events import StateChanged
+from agents.memory.events import GraphChanged, Learnt, MemoryEvent, StateChanged
 from agents.memory.types import Recall, Source
 from engine.errors import HaloError
 from tui.memory_news import MemoryNews
+from tui.widgets.chat.message import count
+from tui.widgets.memory.words import plain, type_word
 
 if TYPE_CHECKING:
     from tui.screens.main import MainScreen
     from tui.widgets.memory.view import MemoryView, Tab
 
+QUIET, NAMES = 2.0, 200
 LONGEST, DELAY = 4.0, 0.3  # seconds to wait for the model, and after it
 
 
@@ -27,10 +31,13 @@ class MemorySide:
     def __init__(self, screen: MainScreen) -> None:
         self.screen = screen
         self.news = MemoryNews()
+        self.names: list[tuple[str, str]] = []  # of entities and what they are, for completion
+        self._stale: Timer | None = None
 
     def begin(self, load: bool) -> None:
         """The app has started: listen to the memory, or `load` it first, in the background."""
         workspace = self.screen.workspace
+        self.news.watch(self._heard)
         if workspace.memory is not None:
             self.news.attend(workspace.memory)
         elif load and workspace.config.memory.enabled:
@@ -60,6 +67,24 @@ class MemorySide:
         if workspace.memory is not None:
             self.news.attend(workspace.memory)
             await workspace.memory.start()
+
+    def _heard(self, event: MemoryEvent) -> None:
+        """Names may have changed; they are asked for once when it has become quiet."""
+        ready = isinstance(event, StateChanged) and event.state == "ready" and not self.names
+        if (ready or isinstance(event, Learnt | GraphChanged)) and self._stale is None:
+            self._stale = self.screen.set_timer(
+                QUIET, lambda: self.screen.run_worker(self._name(), group="memory-names")
+            )
+
+    async def _name(self) -> None:
+        self._stale = None
+        if self.news.service is not None:
+            with contextlib.suppress(HaloError):
+                nodes = await self.news.service.entities("recency", limit=NAMES)
+                self.names = [
+                    (plain(node.name), f"{type_word(node.type)} · {count(node.degree, 'fact')}")
+                    for node in nodes
+                ]
 
     # --- state -----------------------------------------------------------------------------------
 

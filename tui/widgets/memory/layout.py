@@ -189,7 +189,7 @@ class _Sides:
         free = width - self.middle
         left, right = (_wish(side) for side in sides)
         # What one side does not need is the other's.
-        self.rooms = (free - min(right, free // 2), free - min(left, free // 2))
+        self.rooms = (max(free // 2, free - right), max(free // 2, free - left))
         if not self.both:
             self.rooms = (0, free)
         self.each = 3 if all(_rows(side, 3) <= height for side in sides) else 1
@@ -283,7 +283,7 @@ def _tree(canvas: Canvas, centre: Node, found: list[Branch]) -> tuple[list[Place
             if y >= canvas.height:
                 lost += len(far.facts)
                 continue
-            canvas.vertical(5, place.y + 1, y, "edge")
+            canvas.vertical(5, place.y, y, "edge")  # begins under the label above
             placed.append(_twig(canvas, far, branch.node.id, 5, y, max(4, label - 3)))
             y += 1
     return placed, lost
