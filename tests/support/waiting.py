@@ -31,8 +31,11 @@ async def settled(
     """Wait until the timers of the screen came round and it stands still, however slow the machine.
 
     Still means: for `still` seconds in a row the event loop was punctual and nothing that is drawn
-    changed. Fails after `most` seconds.
+    changed. Cursors stop blinking. Fails after `most` seconds.
     """
+    for widget in pilot.app.screen.walk_children():
+        if hasattr(widget, "cursor_blink"):
+            widget.cursor_blink = False
     loop = asyncio.get_running_loop()
     begin = since = loop.time()
     last: object = None
