@@ -40,6 +40,7 @@ Say = Callable[[str], None]
 
 CONTEXT = 2000  # tokens of a dialogue
 ROOM = 2700  # cells of an agent
+ALONE = 9  # questions for an agent alone
 ANSWERS = 4  # the last of each dialogue that are fed for KL and perplexity
 ANSWER = 24  # tokens of an answer to a question of the recall task
 WARM = max(CALIBRATION, STATIC_STEPS) + 2  # steps before anything is measured
@@ -233,6 +234,8 @@ def _with_agents(
     tallies = {case: _Tally(_Routed(lab, config.experts, *case)) for case in cases}
     for tally in tallies.values():
         _warm(tally.routed, agents)
+    # One agent alone decodes step by step what ten do at once; its choice is never changed.
+    most = plan.questions if agents >= config.experts.min_agents else min(plan.questions, ALONE)
     asked = 0
     say(f"{MINI.stem}: {agents} agents")
     for start in range(0, len(dialogues) - agents + 1, agents):
@@ -255,12 +258,12 @@ def _with_agents(
         for slot, base in enumerate(bases):
             _feed_to(lab, held, slot, base)
         for number in range(min(len(d.questions) for d in group)):
-            if asked >= plan.questions:
+            if asked >= most:
                 break
             for tally in tallies.values():
                 tally.right += _ask(tally.routed, group, bases, number)
             asked += len(group)
-        if asked >= plan.questions:
+        if asked >= most:
             break
     plain = tallies["off", 0.0].routed
     for case, tally in tallies.items():

@@ -239,7 +239,9 @@ class EngineCore:
             return 0.0
         if self._archive.pending or self._vault.pending:
             return PUMP_SECONDS
-        due = self._teller.patience(time.monotonic())
+        now = time.monotonic()
+        dues = (self._teller.patience(now), self._router.patience(now))
+        due = min((d for d in dues if d is not None), default=None)
         if due is None:
             gc.collect()
         return due

@@ -59,6 +59,7 @@ class Router:
         self.ab = ("", 0.0)  # how far a trial is, or the factor that came of it
         self._sent = 0.0
         self._active = False
+        self._quiet = False  # the last event told of no step
         self._apply()
 
     def _apply(self) -> None:
@@ -84,7 +85,7 @@ class Router:
     def configure(self, key: str, value: object) -> None:
         """Change a setting while running. Raises EngineError for what cannot be."""
         if key == "watch":
-            self.watch = bool(value)
+            self.watch, self._quiet = bool(value), False
             return
         if key == "record":
             self.record(str(value))
@@ -107,7 +108,7 @@ class Router:
             self._guard.restart()
         else:
             self._apply()
-        self._sent = 0.0
+        self._sent, self._quiet = 0.0, False
 
     def _why_not(self) -> tuple[str, str]:
         if not routing.available():
@@ -282,14 +283,21 @@ class Router:
 
     # --- telling --------------------------------------------------------------------------------
 
+    def patience(self, now: float) -> float | None:
+        """Seconds until there is something to tell; None when there is nothing."""
+        if self.experts is None or not (self.watch or self.on):
+            return None
+        if self._quiet and not self._meter.steps:
+            return None  # told already that nothing is read
+        return max(0.0, self._sent + EVENT_SECONDS - now)
+
     def event(self, now: float) -> Experts | None:
         """What is worth telling now, at most twice a second while somebody looks or it acts."""
         experts = self.experts
-        if experts is None or not (self.watch or self.on) or now - self._sent < EVENT_SECONDS:
-            return None
-        if not self._meter.steps and self._sent:
+        if experts is None or (due := self.patience(now)) is None or due > 0:
             return None
         self._sent = now
+        self._quiet = not self._meter.steps
         layers = experts.layers
         heat = self._meter.heat[layers]
         trial = self._ab

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from engine.config import ExpertsConfig
 from engine.routing import Experts
 
-KEEP_SHARE = 3 / 8  # of the experts a token uses
-SOFTMAX, OTHERS = 0.2, 0.1  # bonus as a share of the scores' range
+KEEP_SHARE = 1 / 4  # of the experts a token uses
+SOFTMAX, OTHERS = 0.4, 0.1  # bonus as a share of the scores' range
 # Sigmoid routers spread their scores less evenly and logits have long tails: half as much, and
 # the guard decides. Nothing larger was measured on such a model.
 

@@ -8,6 +8,7 @@ MEMORY = 0.7  # share of the average that older samples keep
 LOWER, LIFT = 0.7, 1.15  # factors of the bonus
 EASY = 0.6  # share of the limits below which the bonus is lifted
 LEAST = 0.05  # below this share the bonus is taken away
+PATIENCE, MOST_PATIENCE = 4, 64  # samples without a fault before a lift, doubled by every fault
 
 
 @dataclass(slots=True)
@@ -22,6 +23,8 @@ class Guard:
     kl: float = 0.0
     samples: int = 0
     _kls: int = 0
+    _patience: int = PATIENCE
+    _good: int = 0  # samples since the last change
 
     @property
     def state(self) -> str:
@@ -46,7 +49,8 @@ class Guard:
         worst = max(self.mass / self.max_mass, self.kl / self.max_kl)
         if worst > 1 and self.scale > 0:
             return self._lower()
-        if worst < EASY and self.scale < 1:
+        self._good = self._good + 1 if worst < EASY else 0
+        if self._good >= self._patience and self.scale < 1:
             return self._lift()
         return ""
 
@@ -57,6 +61,8 @@ class Guard:
             else f"logit KL {self.kl:.4f} is above {self.max_kl:g}"
         )
         self.scale *= LOWER
+        # Up and down in turns would help nobody: the next lift takes twice as long.
+        self._good, self._patience = 0, min(2 * self._patience, MOST_PATIENCE)
         # What was measured belongs to the old bonus: the next samples decide.
         self.mass, self.kl = min(self.mass, 0.8 * self.max_mass), min(self.kl, 0.8 * self.max_kl)
         if self.scale < LEAST:
@@ -66,8 +72,10 @@ class Guard:
 
     def _lift(self) -> str:
         self.scale = min(1.0, max(LEAST, self.scale * LIFT))
+        self._good = 0
         return "Expert routing: the full bonus is back." if self.scale >= 1 else ""
 
     def restart(self) -> None:
         """The bonus or the policy was changed: begin anew."""
         self.scale, self.mass, self.kl, self.samples, self._kls = 1.0, 0.0, 0.0, 0, 0
+        self._patience, self._good = PATIENCE, 0

@@ -126,6 +126,7 @@ def settings(model: Path, **engine: Any) -> Config:
     config.model.path = str(model)
     config.compaction = engine.pop("compaction", None) or config.compaction
     config.sessions = engine.pop("sessions", None) or config.sessions
+    config.experts = engine.pop("experts", None) or config.experts
     config.engine = EngineConfig(**{"threads": 1, "n_ctx": 2048, "max_sessions": 16, **engine})
     return config
 

@@ -48,7 +48,7 @@ async def test_keys_change_the_policy_and_the_bonus(tmp_path: Path) -> None:
         await until(lambda: "18.2" in shown(app))
         text = shown(app)
         assert "of 64 experts" in text and "35.4 without" in text
-        assert "replaced mass 4.1% of 15%" in text and "81% read in the step before" in text
+        assert "replaced 4.1%/15%" in text and "81% read in the step before" in text
         await pilot.press("right")
         await until(lambda: client.settings.get("experts.bonus") == 0.3)
         await pilot.press("left", "left")

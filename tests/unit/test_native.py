@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine import native
+from engine import native, routing
 from tests.support import mkgguf
 
 CPP_TESTS = Path(__file__).parents[2] / "native" / "tests"
@@ -242,7 +242,7 @@ def test_another_libllama_is_told_apart(tmp_path: Path) -> None:
     assert "another libllama" in done.stdout and "make clean" in done.stdout, done.stderr
 
 
-@pytest.mark.parametrize("name", ["test_seam", "test_bias"])
+@pytest.mark.parametrize("name", ["test_seam", "test_bias", "test_experts"])
 def test_the_cpp_tests_pass(name: str, tmp_path: Path) -> None:
     """The C++ tests, against the installed library and its installed headers."""
     import halo_native
@@ -287,6 +287,7 @@ def test_structs_have_the_headers_layout(tmp_path: Path) -> None:
         "halo_hook": native._Hook,
         "halo_cache_info": native._CacheInfo,
         "halo_cells_summary": native._Summary,
+        "halo_experts_info": routing._Info,
         "halo_bench_params": native._BenchParams,
         "halo_bench_result": native._BenchResult,
     }

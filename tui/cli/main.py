@@ -20,6 +20,7 @@ COMMANDS = {
     "doctor": ("tui.cli.doctor", "Check everything halo-tui needs, with remedies."),
     "sessions": ("tui.cli.sessions", "List, check, restore, fork and export sessions."),
     "memory": ("tui.cli.memory", "Ask, feed and export the graph of what was said."),
+    "experts": ("tui.cli.experts", "Record which experts a model uses, and analyse that."),
     "models": ("tui.cli.models", "List, inspect and download models."),
     "bench": ("tui.cli.bench", "Measure the engine and the app."),
     "profile": ("tui.cli.profile", "How much each attention head suffers from compaction."),

@@ -186,8 +186,8 @@ class ExpertsScreen(Screen[None]):
                 text.append(f" to {event.scale:.0%}")
             if event.samples:
                 text.append(
-                    f" · replaced mass {event.mass:.1%} of {settings.max_mass:.0%}"
-                    f" · KL {event.kl:.4f} of {settings.max_kl:g}"
+                    f" · replaced {event.mass:.1%}/{settings.max_mass:.0%}"
+                    f" · KL {event.kl:.4f}/{settings.max_kl:g}"
                 )
             text.append("\n")
         if event.ab == "runs":

@@ -29,13 +29,16 @@ def expert_map(event: Experts, width: int, height: int, colours: tuple[str, ...]
     layers = len(event.layers)
     heat = np.frombuffer(event.heat, np.uint8).reshape(layers, event.n_expert)
     high, wide, shown = grouped(heat, height - 1, width - LABEL)
-    each = max(1, min(4, (width - LABEL) // shown.shape[1]))
+    each = max(1, min(8, (width - LABEL) // shown.shape[1]))
+    tall = max(1, min(3, (height - 1) // shown.shape[0]))  # lines of a row
     levels = np.minimum(len(SHADES) - 1, -(-shown.astype(int) * (len(SHADES) - 1) // 255))
     for row, line in enumerate(levels):
-        text.append(f"{event.layers[row * high] + 1:>{LABEL - 1}} ", "dim")
-        for level in line:
-            text.append(SHADES[level] * each, colours[level])
-        text.append("\n")
+        for part in range(tall):
+            label = "" if part else str(event.layers[row * high] + 1)
+            text.append(f"{label:>{LABEL - 1}} ", "dim")
+            for level in line:
+                text.append(SHADES[level] * each, colours[level])
+            text.append("\n")
     unit = f"{wide} experts" if wide > 1 else "an expert"
     step = f"{high} layers" if high > 1 else "a layer"
     text.append(" " * LABEL + f"a row is {step}, a column {unit} · ", "dim")
