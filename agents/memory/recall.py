@@ -260,15 +260,33 @@ class Recaller:
 
     def _speakers_in(self, question: str) -> set[str]:
         """Names of speakers the question is about, if it is about some and not all of them."""
-        said = {names.key(word) for word in question.replace("’", "'").split()}
-        asked = {name for name in tuple(self.walk.speakers) if said & set(names.key(name).split())}
+        said = {names.key(word) for word, speaks in self._words(question) if speaks}
+        asked = {n for n in tuple(self.walk.speakers) if said & set(names.key(n).split())}
         return asked if len(asked) < len(self.walk.speakers) else set()
 
     def _without_speakers(self, question: str) -> str:
         """The question without the names of people who talk."""
-        parts = {part for name in tuple(self.walk.speakers) for part in names.key(name).split()}
+        return " ".join(w for w, speaks in self._words(question) if not speaks) or question
+
+    def _words(self, question: str) -> list[tuple[str, bool]]:
+        """The question's words, and whether each is the name of somebody who talks.
+
+        "Ada" in "Ada Lovelace" is not the agent Ada, if that name is known.
+        """
+        talking = {names.key(name) for name in tuple(self.walk.speakers)}
+        parts = {part for name in talking for part in name.split()}
         words = question.replace("’", "'").split()
-        return " ".join(word for word in words if names.key(word) not in parts) or question
+        marked = []
+        for at, word in enumerate(words):
+            pairs = (" ".join(words[at : at + 2]), " ".join(words[max(0, at - 1) : at + 1]))
+            longer = any(
+                " " in names.key(pair)
+                and names.key(pair) not in talking
+                and self.registry.named(pair)
+                for pair in pairs
+            )
+            marked.append((word, names.key(word) in parts and not longer))
+        return marked
 
     def _facts(
         self,

@@ -162,6 +162,15 @@ def test_recall_has_scores_and_sources_and_looks_back(talk: Memory) -> None:
     assert "Bob works at Globex Corp" in [f.words for f, _ in mine.facts]
 
 
+def test_a_full_name_is_not_the_speaker_with_its_first_word(talk: Memory) -> None:
+    talk.remember([note("l1", "Ada Lovelace wrote a program for a machine.", 60)])
+    talk.remember([note("l2", "All right.", 61, "grace", "You")])
+    found = talk.recall("What did Ada Lovelace write?", 1)
+    assert found.hits[0].source.message == "l1"
+    assert talk.recaller._speakers_in("What did Ada Lovelace write?") == set()
+    assert talk.recaller._speakers_in("What did Ada say?") == {"ada"}
+
+
 def test_an_agents_own_memory_is_its_own(talk: Memory) -> None:
     talk.remember([note("s1", "Alice works at Initech. Eve knows Alice.", 60, space="agent:a-2")])
     shared = talk.recall("Where does Alice work?", spaces=read_from("a-1", "shared"))
