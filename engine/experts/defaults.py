@@ -11,8 +11,9 @@ from engine.routing import Experts
 
 KEEP_SHARE = 1 / 4  # of the experts a token uses
 SOFTMAX, OTHERS = 0.4, 0.1  # bonus as a share of the scores' range
-# Sigmoid routers spread their scores less evenly and logits have long tails: half as much, and
-# the guard decides. Nothing larger was measured on such a model.
+# Measured: softmax routers (docs/benchmarks.md). Sigmoid routers give many experts nearly the same
+# score and logits have long tails, and neither was measured on a trained model: less, and the
+# guard decides.
 
 
 class Tuning(NamedTuple):

@@ -66,7 +66,7 @@ async def test_every_kind_of_router_is_routed_and_compared(arch: str, tmp_path: 
     async with running(mkgguf.tiny(arch), tmp_path, experts=config) as talk:
         await together(talk, 3, Sampling(temperature=1.0, seed=1, max_tokens=60, ignore_eos=True))
         await until(lambda: any(e.samples for e in talk.all(Experts)), what="a sample")
-        sampled = [e for e in talk.all(Experts) if e.samples][0]
+        sampled = next(e for e in talk.all(Experts) if e.samples)
         assert 0 <= sampled.mass < 1 and sampled.distinct > 0
         await until(lambda: talk.all(Experts)[-1].steps == 0, what="the end to be told")
         assert sampled.guard == "off"

@@ -20,6 +20,7 @@ from tests.support.memory import ListMemory
 from tests.support.scripted import ScriptedClient
 from tests.support.waiting import settled, until
 from tui.app import HaloApp
+from tui.screens.experts import ExpertsScreen
 from tui.screens.sessions import FilterInput, SessionsScreen
 from tui.widgets.cache_pane import CachePane
 from tui.widgets.chat.prompt import Prompt
@@ -363,3 +364,20 @@ def test_memory_without_colour_in_the_past(
 def test_memory_off(snap_compare: Any, tmp_path: Path) -> None:
     app = app_of(tmp_path)
     assert snap_compare(app, terminal_size=(80, 24), run_before=scene(app, "ctrl+g"))
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)], ids=lambda s: f"{s[0]}x{s[1]}")
+def test_experts(snap_compare: Any, tmp_path: Path, size: tuple[int, int]) -> None:
+    app = app_of(tmp_path)
+
+    async def play(pilot: Any) -> None:
+        await scene(app)(pilot)
+        app.config.experts.policy = "cache"
+        await pilot.press("alt+e")
+        await until(lambda: isinstance(app.screen, ExpertsScreen))
+        client = app.workspace.client
+        assert isinstance(client, ScriptedClient)
+        client.experts(guard="lowered", scale=0.7, ab="done", ab_factor=1.31)
+        await settled(pilot)
+
+    assert snap_compare(app, terminal_size=size, run_before=play)
