@@ -103,6 +103,28 @@ async def test_a_restored_session_goes_on_as_it_would_have(
         same(await go_on(talk, "ada", texts), expected)
 
 
+@pytest.mark.parametrize("rounds", [0, 1])
+@pytest.mark.parametrize("arch", ["qwen3", "mini"])
+async def test_in_the_same_place_every_bit_is_the_same(
+    arch: str, rounds: int, tmp_path: Path
+) -> None:
+    """The same cells in the same order: no tolerance at all."""
+    path = MINI if arch == "mini" else model(arch)
+    file = tmp_path / "ada.halo"
+    found = []
+    async with running(path, tmp_path, n_ctx=4096, compaction=COMPACT) as talk:
+        texts = await told(talk, "ada", rounds)
+        await talk.client.save("ada", file, b"{}")
+        found.append(await go_on(talk, "ada", texts))
+    for _ in range(2):
+        async with running(path, tmp_path, n_ctx=4096, compaction=COMPACT) as talk:
+            await talk.client.open("ada")
+            await talk.client.restore("ada", file)
+            found.append(await go_on(talk, "ada", texts))
+    assert found[1] == found[2]
+    assert found[0] == found[1]
+
+
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 async def test_swapped_out_and_back(arch: str, tmp_path: Path) -> None:
     async with running(model(arch), tmp_path, n_ctx=4096, compaction=COMPACT) as talk:
