@@ -12,7 +12,8 @@ from textual.screen import Screen
 from agents.memory.types import Recall, Source
 from engine.config import Config
 from tui.widgets.memory.messages import MemoryLeft, MemoryZoomed, SourceRequested, WordRequested
-from tui.widgets.memory.view import MemoryView, Tab
+from tui.widgets.memory.tabs import Tab
+from tui.widgets.memory.view import MemoryView
 
 if TYPE_CHECKING:
     from tui.memory_news import MemoryNews

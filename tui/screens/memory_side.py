@@ -19,7 +19,8 @@ from tui.widgets.memory.words import plain, type_word
 
 if TYPE_CHECKING:
     from tui.screens.main import MainScreen
-    from tui.widgets.memory.view import MemoryView, Tab
+    from tui.widgets.memory.tabs import Tab
+    from tui.widgets.memory.view import MemoryView
 
 QUIET, NAMES = 2.0, 200
 LONGEST, DELAY = 4.0, 0.3  # seconds to wait for the model, and after it

@@ -11,122 +11,48 @@ keys
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from rich.text import Text
-from textual import events, on, work
+from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Vertical
 from textual.timer import Timer
-from textual.widget import Widget
 from textual.widgets import Input, Static, TextArea
 
 from agents.memory.events import GraphChanged, Learnt, MemoryEvent, StateChanged
 from agents.memory.types import Node, Stats
 from engine.errors import HaloError
 from tui import past_queries
-from tui.widgets.key_bar import Hint, KeyBar
+from tui.widgets.key_bar import KeyBar
+from tui.widgets.memory import looks
 from tui.widgets.memory.ask import AskPane
-from tui.widgets.memory.console import CypherConsole
+from tui.widgets.memory.console import CypherArea, CypherConsole
 from tui.widgets.memory.edits import Edits
 from tui.widgets.memory.entities import EntityList
 from tui.widgets.memory.facts import FactList, RowList
 from tui.widgets.memory.feed import Feed
+from tui.widgets.memory.hints import hints
 from tui.widgets.memory.messages import MemoryLeft, MemoryZoomed, WordRequested
 from tui.widgets.memory.picture import GraphPicture
 from tui.widgets.memory.slider import TimeSlider
+from tui.widgets.memory.tabs import TABS, MemoryTabs, Tab
 
 if TYPE_CHECKING:
     from agents.memory.service import MemoryService
     from engine.config import Config
     from tui.memory_news import MemoryNews
 
-Tab = Literal["explore", "graph", "learnt", "ask", "cypher"]
-TABS: tuple[tuple[Tab, str], ...] = (
-    ("explore", "Explore"), ("graph", "Graph"), ("learnt", "Learnt"), ("ask", "Ask"),
-    ("cypher", "Cypher"),
-)  # fmt: skip
 COLUMNS = 100  # width from which on parts stand side by side
 LOW = 27  # height below which the list and the picture take turns
 GATHER = 0.4  # seconds in which what was learnt is gathered into one look at the graph
 TYPING = 0.15
 
 
-class MemoryTabs(Widget):
-    """The parts, by number or mouse."""
-
-    DEFAULT_CSS = "MemoryTabs { height: 1; padding: 0 1; background: $panel; }"
-
-    def __init__(self, view: MemoryView) -> None:
-        super().__init__()
-        self.view = view
-        self._spans: list[tuple[int, int, Tab]] = []
-
-    def render(self) -> Text:
-        line = Text(no_wrap=True)
-        self._spans = []
-        for number, (tab, label) in enumerate(TABS, 1):
-            start = line.cell_len
-            here = tab == self.view.tab
-            line.append(f" {number} {label} ", "bold reverse" if here else "")
-            self._spans.append((start, line.cell_len, tab))
-        return line
-
-    def on_click(self, event: events.Click) -> None:
-        """Go to the part clicked."""
-        place = event.get_content_offset(self)
-        for start, end, tab in self._spans:
-            if place is not None and start <= place.x < end:
-                self.view.go(tab)
-
-
 class MemoryView(Edits, Vertical):
     """The memory of one workspace. Give it the service's news; it asks the rest by itself."""
 
-    DEFAULT_CSS = """
-    MemoryView { height: 1fr; width: 1fr; background: $background; }
-    MemoryView #fact-head, MemoryView #ask-head, MemoryView #entity-head {
-        text-wrap: nowrap; text-overflow: ellipsis; }
-    MemoryView > #memory-state { height: auto; max-height: 3; padding: 0 1; background: $surface; }
-    MemoryView > #memory-state.-down { color: $text-error; }
-    MemoryView > #memory-state.-off { color: $text-warning; }
-    MemoryView #rooms { height: 1fr; layout: vertical; }
-    MemoryView.-columns #rooms { layout: horizontal; }
-    MemoryView #left { height: 1fr; }
-    MemoryView #right { height: 1fr; }
-    MemoryView.-columns #left { width: 38%; min-width: 44; max-width: 72;
-                                border-right: solid $primary 40%; }
-    MemoryView EntityList { height: 2fr; }
-    MemoryView FactList { height: 3fr; border-top: solid $primary 40%; }
-    MemoryView #more { height: 2fr; border-top: solid $primary 40%; }
-    MemoryView GraphPicture { height: 3fr; }
-    MemoryView OptionList, MemoryView OptionList:focus {
-        border: none; background: $background; background-tint: transparent 0%; }
-    MemoryView OptionList > .option-list--option-highlighted { background: $primary 12%;
-        color: $foreground; text-style: none; }
-    MemoryView OptionList:focus > .option-list--option-highlighted {
-        background: $primary 30%; color: $foreground; text-style: bold; }
-    MemoryView.-one.-at-graph #left, MemoryView.-one.-at-learnt #left,
-    MemoryView.-one.-at-ask #left, MemoryView.-one.-at-cypher #left { display: none; }
-    MemoryView.-one.-low.-at-explore #right { display: none; }
-    MemoryView.-one.-at-explore #more, MemoryView.-at-graph #more { display: none; }
-    MemoryView.-one.-at-learnt GraphPicture, MemoryView.-one.-at-ask GraphPicture,
-    MemoryView.-one.-at-cypher GraphPicture { display: none; }
-    MemoryView.-one #more { border-top: none; }
-    MemoryView.-one.-at-explore GraphPicture { border-top: solid $primary 40%; }
-    MemoryView.-one.-at-explore #left { height: 3fr; }
-    MemoryView.-one.-at-explore #right { height: 2fr; }
-    MemoryView.-columns.-at-ask GraphPicture, MemoryView.-columns.-at-cypher GraphPicture {
-        height: 2fr; }
-    MemoryView.-columns.-at-ask #more, MemoryView.-columns.-at-cypher #more { height: 3fr; }
-    MemoryView Feed, MemoryView AskPane, MemoryView CypherConsole { display: none; }
-    MemoryView.-at-explore Feed, MemoryView.-at-learnt Feed { display: block; }
-    MemoryView.-at-ask AskPane { display: block; }
-    MemoryView.-at-cypher CypherConsole { display: block; }
-    MemoryView.-empty-off #rooms, MemoryView.-empty-off TimeSlider,
-    MemoryView.-empty-off MemoryTabs { display: none; }
-    """
+    DEFAULT_CSS = looks.CSS
     BINDINGS: ClassVar[list[BindingType]] = [
         *(
             Binding(str(n), f"tab('{tab}')", label, show=False)
@@ -175,7 +101,7 @@ class MemoryView(Edits, Vertical):
 
     def compose(self) -> ComposeResult:
         yield Static("", id="memory-state", markup=False)
-        yield MemoryTabs(self)
+        yield MemoryTabs(self.tab)
         with Container(id="rooms"):
             with Vertical(id="left"):
                 yield EntityList()
@@ -238,7 +164,7 @@ class MemoryView(Edits, Vertical):
         self.set_class(False, f"-at-{self.tab}")
         self.tab = tab
         self.set_class(True, f"-at-{tab}")
-        self.query_one(MemoryTabs).refresh()
+        self.query_one(MemoryTabs).show(tab)
         if tab in ("learnt", "explore"):
             self.query_one(Feed).show(self.news.lessons)
         if focus:
@@ -286,47 +212,17 @@ class MemoryView(Edits, Vertical):
 
     def _hints(self) -> None:
         """The keys that do something where one is."""
-        focused = self.screen.focused
-        hints: list[Hint] = []
-        if self.news.state.state == "off":
-            hints = []
-        elif isinstance(focused, Input | TextArea):
-            hints = [("Enter", "asks" if self.tab == "ask" else "runs" if self.tab == "cypher" else "goes", "focus_on"),
-                     ("Esc", "leaves the text", "leave")]  # fmt: skip
-        elif isinstance(focused, GraphPicture):
-            hints = [("←↑↓→", "walk", "tab('graph')"), ("Enter", "centres", "centre"),
-                     ("+", "nearer" if self.depth > 1 else "further", "depth")]  # fmt: skip
-        elif isinstance(focused, TimeSlider):
-            hints = [("←→", "time", "time(-1)"), ("0", "now", "now")]
-        elif isinstance(focused, RowList):
-            hints = [("Enter", "jumps", "source")]
-            if focused.fact is not None:
-                hints += [
-                    ("a", "accepts", "accept"),
-                    ("r", "rejects", "reject"),
-                    ("e", "edits", "edit"),
-                ]
-            if self.tab == "ask" and focused is self.query_one(AskPane).list:
-                hints.append(("w", "words", "word"))
-            hints.append(("u", "undoes", "undo"))
-        elif self.tab == "cypher":
-            hints = [("x", "writes", "writes")]
-        else:
-            hints = [("/", "finds", "search"), ("o", "orders", "order"), ("m", "merges", "merge"),
-                     ("s", "splits", "split"), ("n", "renames", "rename"),
-                     ("d", "forgets", "forget"), ("u", "undoes", "undo"), ("h", "history", "changes"),
-                     ("p", "past", "past")]  # fmt: skip
-        if not isinstance(focused, Input | TextArea):
-            if not self.whole:
-                hints.append(("z", "whole screen", "zoom"))
-            elif self.news.service is not None and not self.screen.has_class("-narrow"):
-                hints.append(("z", "beside the chat", "zoom"))
-            hints.append(("Esc", "back" if self.whole else "chat", "leave"))
-        for spare in ("past", "changes", "order", "depth", "split", "rename", "zoom"):
-            if sum(len(key) + len(word) + 1 for key, word, _ in hints) <= self.size.width - 2:
-                break
-            hints = [hint for hint in hints if hint[2] != spare]
-        self.query_one(KeyBar).show(hints)
+        self.query_one(KeyBar).show(
+            hints(
+                self.screen.focused,
+                tab=self.tab,
+                off=self.news.state.state == "off",
+                depth=self.depth,
+                whole=self.whole,
+                beside=not self.screen.has_class("-narrow"),
+                width=self.size.width,
+            )
+        )
 
     # --- what the memory tells -------------------------------------------------------------------
 
@@ -531,6 +427,11 @@ class MemoryView(Edits, Vertical):
         self._typing = None
         self._list()
 
+    @on(MemoryTabs.Chosen)
+    def _tab_chosen(self, event: MemoryTabs.Chosen) -> None:
+        event.stop()
+        self.go(event.tab)
+
     @on(GraphPicture.Walked)
     def _walked(self, event: GraphPicture.Walked) -> None:
         event.stop()
@@ -562,9 +463,13 @@ class MemoryView(Edits, Vertical):
         """Another part."""
         self.go(tab)
 
-    def action_focus_on(self) -> None:
-        """Keys to the part shown."""
-        self.focus_part()
+    async def action_enter(self) -> None:
+        """What Enter does in a text."""
+        focused = self.screen.focused
+        if isinstance(focused, Input):
+            await focused.action_submit()
+        elif isinstance(focused, CypherArea):
+            focused.post_message(CypherArea.Run())
 
     def action_search(self) -> None:
         """Find an entity by typing."""
