@@ -130,6 +130,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("grid", "Grid", "Show several agents at once.", "View", "f5", "grid", footer=5),
     Action("cache", "Cells", "Show or hide the KV cells and the event log.", "View", "f4",
            "cache", footer=7),
+    Action("machine", "Machine", "Who holds the memory; load, power, clocks, temperature.", "View",
+           "alt+m", "machine"),
     Action("log", "Event log", "Show the whole event log.", "View", "f6", "log", footer=14),
     Action("theme", "Theme", "Choose another theme.", "View", "", "theme", "[name]"),
     Action("models", "Models", "Choose or download the model.", "App", "", "models"),

@@ -46,12 +46,14 @@ class HaloApp(App[int]):
         make_client: Callable[[Config], Client] | None = None,
         first_start: bool = False,
         remember: bool = False,
+        watch: bool = False,
     ) -> None:
         """`make_client` makes the clients of restarts; `first_start` opens the model picker;
-        `remember` starts the memory, behind the first frame."""
+        `remember` starts the memory, behind the first frame; `watch` looks at the machine."""
         super().__init__()
         self.config = config
         self.first_start = first_start
+        self.looks_at_machine = watch and config.telemetry.enabled
         self.farewell = ""  # one sentence for the terminal, when the app could not go on
         self.workspace = Workspace(config, client, data_dir, make_client)
         self.main = MainScreen(self.workspace, remember)
@@ -81,6 +83,8 @@ class HaloApp(App[int]):
         if not self.is_headless:
             self.call_after_refresh(calm_collector)
         self._catch_signals()
+        if self.looks_at_machine:
+            self.call_after_refresh(self.main.machine.begin)
         if self.first_start:
             self.main.controller.start("welcome")
 
@@ -106,6 +110,7 @@ class HaloApp(App[int]):
         """Write everything and end the core; once is enough."""
         if not self._stopped:
             self._stopped = True
+            self.main.machine.close()
             await self.workspace.stop()
 
     async def action_quit(self) -> None:
@@ -183,7 +188,9 @@ def run(config: Config, data_dir: Path) -> int:
     first = not config.file and not (data_dir / "workspace.json").exists()
     _log_to(state / "app.log")
     with guarded_stderr(state / "app-native.log"):
-        app = HaloApp(config, data_dir, new_client(config), first_start=first, remember=True)
+        app = HaloApp(
+            config, data_dir, new_client(config), first_start=first, remember=True, watch=True
+        )
         _titles("\x1b[22;0t")  # the terminal keeps its title for us ...
         try:
             code = asyncio.run(_run(app))

@@ -390,6 +390,11 @@ class Controller(SessionActions, MemoryActions):
     async def cache(self, _: str) -> None:
         self.screen.toggle_side()
 
+    async def machine(self, _: str) -> None:
+        from tui.screens.machine import MachineScreen
+
+        await self.ask(MachineScreen(self.screen.machine))
+
     async def log(self, _: str) -> None:
         from tui.screens.log import LogScreen
 

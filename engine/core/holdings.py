@@ -90,10 +90,12 @@ class Accountant:
             return None
         found: _Map = self._ask(self._context)
         if found.colour not in (0, 1) or not 0 < found.count <= MOST or not found.root:
-            return self._give_up("an unknown layout of std::map")
+            self._give_up("an unknown layout of std::map")
+            return None
         nodes = list(self._walk(found.root, MOST + 1))
         if len(nodes) != found.count:
-            return self._give_up("a tree of another size than its count")
+            self._give_up("a tree of another size than its count")
+            return None
         held = tuple(self._held(_Node.from_address(address)) for address in nodes)
         for address in nodes:
             self._delete(address)

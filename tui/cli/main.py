@@ -18,6 +18,7 @@ from tui.cli.settings import Settings, settings_options
 COMMANDS = {
     "chat": ("tui.cli.chat", "Ask one agent and print the answer."),
     "doctor": ("tui.cli.doctor", "Check everything halo-tui needs, with remedies."),
+    "machine": ("tui.cli.machine", "GPUs, and who holds the memory."),
     "sessions": ("tui.cli.sessions", "List, check, restore, fork and export sessions."),
     "memory": ("tui.cli.memory", "Ask, feed and export the graph of what was said."),
     "experts": ("tui.cli.experts", "Record which experts a model uses, and analyse that."),

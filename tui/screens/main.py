@@ -41,6 +41,7 @@ from engine.protocol import Away
 from tui.actions import bindings, key_table, slash_choices, slash_commands
 from tui.clipboard import copy
 from tui.controller import Controller
+from tui.machine_watch import MachineWatch
 from tui.screens.compaction_news import CompactionNews
 from tui.screens.compactions import CompactionsScreen
 from tui.screens.experts import ExpertsScreen
@@ -87,6 +88,7 @@ class MainScreen(Screen[None]):
         self._mounted = 0
         self.compaction_news = CompactionNews(self)
         self.memory = MemorySide(self)
+        self.machine = MachineWatch(self)
         self._titles: list[tuple[str, str]] = []  # of saved sessions, and what they are
         self._news: dict[str, Turn] = {}  # answers finished out of sight, not told yet
 

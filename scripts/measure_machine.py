@@ -1,0 +1,68 @@
+"""What looking at the machine costs: CPU time of the app with its screen open, less that without.
+
+    python scripts/measure_machine.py [ROOT]     (default: the recorded Strix Halo)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(TOP))
+
+from engine.config import load  # noqa: E402
+from engine.telemetry.machine import Machine  # noqa: E402
+from tests.support.scripted import ScriptedClient  # noqa: E402
+from tui.app import HaloApp  # noqa: E402
+
+SECONDS, ROUNDS = 15.0, 3
+
+
+async def cost(root: str, watch: bool, shown: bool) -> float:
+    """CPU seconds of the process per second."""
+    config = load(None, {}, [f"telemetry.root={root}"])
+    with tempfile.TemporaryDirectory() as folder:
+        app = HaloApp(config, Path(folder), ScriptedClient(), watch=watch)
+        async with app.run_test(size=(120, 40)) as pilot:
+            await pilot.pause(1.0)
+            if shown:
+                await pilot.press("alt+m")
+                await pilot.pause(1.0)
+            began, cpu = time.monotonic(), time.process_time()
+            await asyncio.sleep(SECONDS)
+            return (time.process_time() - cpu) / (time.monotonic() - began)
+
+
+async def main() -> None:
+    root = sys.argv[1] if len(sys.argv) > 1 else str(TOP / "tests/data/sysfs/strix-halo")
+    rows: dict[str, list[float]] = {"without": [], "in the background": [], "on the screen": []}
+    for _ in range(ROUNDS):
+        for name, watch, shown in (
+            ("without", False, False),
+            ("in the background", True, False),
+            ("on the screen", True, True),
+        ):
+            rows[name].append(await cost(root, watch, shown))
+    medians = {name: statistics.median(values) for name, values in rows.items()}
+    machine = Machine(root)
+    machine.look(4242)
+    began = time.perf_counter()
+    for _ in range(100):
+        machine.look(4242)
+    result = {
+        "core_share": {name: round(value, 4) for name, value in medians.items()},
+        "added_in_background": round(medians["in the background"] - medians["without"], 4),
+        "added_on_screen": round(medians["on the screen"] - medians["without"], 4),
+        "ms_per_look": round((time.perf_counter() - began) * 10, 3),
+    }
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
