@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
@@ -12,6 +11,7 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from tui.machine_watch import MachineWatch
+from tui.widgets.machine_canvas import MachineCanvas
 from tui.widgets.machine_text import colours, machine_text
 
 
@@ -26,7 +26,6 @@ class MachineScreen(Screen[None]):
     MachineScreen > VerticalScroll { padding: 0 1; background: $surface;
                                      scrollbar-size-vertical: 1; }
     MachineScreen.-tall > VerticalScroll { padding: 1 1 0 1; }
-    MachineScreen #machine { height: auto; width: 1fr; }
     """
 
     def __init__(self, watch: MachineWatch) -> None:
@@ -37,7 +36,7 @@ class MachineScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         yield Static(classes="title", id="head")
         with VerticalScroll():
-            yield Static("Looking at the machine…", id="machine")
+            yield MachineCanvas(id="machine")
 
     async def on_mount(self) -> None:
         self.query_one(VerticalScroll).focus()
@@ -79,23 +78,21 @@ class MachineScreen(Screen[None]):
         watch = self.state
         if watch.sample is None or self.paused or not self.is_mounted:
             return
-        scroll, shown = self.query_one(VerticalScroll), self.query_one("#machine", Static)
+        scroll = self.query_one(VerticalScroll)
+        width = max(40, scroll.size.width - 1)
         text = machine_text(
             watch.sample,
             watch.bars,
             watch.history,
             watch.warned,
-            max(40, scroll.size.width - 1),
+            width,
             scroll.size.height,
             colours(self.app.current_theme.dark),
             watch.seconds,
         )
-        rows = text.plain.count("\n")
-        shown.update(text, layout=rows != getattr(shown, "rows", -1))
-        shown.rows = rows  # type: ignore[attr-defined]
+        self.query_one(MachineCanvas).show(text, width)
 
     @property
     def text(self) -> str:
         """What is shown, for tests."""
-        content = self.query_one("#machine", Static).content
-        return content.plain if isinstance(content, Text) else str(content)
+        return self.query_one(MachineCanvas).text
