@@ -59,6 +59,7 @@ class Report:
     graph: dict[str, Any] = field(default_factory=dict)
     gpu: dict[str, Any] = field(default_factory=dict)
     memory: dict[str, int] = field(default_factory=dict)
+    sample: Any = None  # engine.telemetry.types.Sample: what was seen of the machine
 
     def add(self, name: str, ok: bool | None, detail: str, *problems: Problem) -> None:
         self.checks.append(Check(name, ok, detail))
@@ -71,6 +72,8 @@ class Report:
 
 def run_all(settings: Settings) -> Report:
     """All checks, in the order a start needs them. Never raises HaloError."""
+    from tui.cli import machine_checks
+
     report = Report(settings)
     steps: tuple[Callable[[Report], None], ...] = (
         python,
@@ -80,7 +83,9 @@ def run_all(settings: Settings) -> Report:
         engine,
         memory,
         graph,
-        gpu,
+        machine_checks.gpu,
+        machine_checks.backend,
+        machine_checks.gpu_memory,
         terminal,
     )
     for step in steps:
@@ -343,33 +348,6 @@ def graph(report: Report) -> None:
     )
     problems = [Problem(fault.what, fault.remedy) for fault in loaded.faults]
     report.add("graph", not problems, detail, *problems)
-
-
-def gpu(report: Report) -> None:
-    """Devices a GPU backend could use. None is no problem: the CPU does."""
-    report.gpu = {
-        "dri": sorted(str(p) for p in Path("/dev/dri").glob("renderD*")),
-        "kfd": Path("/dev/kfd").exists(),
-        "nvidia": sorted(str(p) for p in Path("/dev").glob("nvidia[0-9]*")),
-    }
-    kfd = ["/dev/kfd"] if report.gpu["kfd"] else []
-    found = [*report.gpu["dri"], *report.gpu["nvidia"], *kfd]
-    denied = [path for path in found if not os.access(path, os.R_OK | os.W_OK)]
-    report.gpu["usable"] = [path for path in found if path not in denied]
-    if denied and report.config.engine.gpu_layers != 0:
-        report.add(
-            "gpu",
-            False,
-            ", ".join(found),
-            Problem(
-                f"This user may not use {', '.join(denied)}.",
-                "Join the groups render and video, then log in again; or set engine.gpu_layers to 0.",
-            ),
-        )
-    else:
-        report.add(
-            "gpu", True if found else None, ", ".join(found) or "no GPU device; the CPU is used"
-        )
 
 
 def terminal(report: Report) -> None:

@@ -1,0 +1,203 @@
+"""What doctor says of the GPU: may it be used, is it used, and how much memory it may have."""
+
+from __future__ import annotations
+
+import os
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed
+
+from engine.telemetry.advice import gib
+from engine.telemetry.history import main_gpu
+from engine.telemetry.machine import Machine
+from engine.telemetry.types import Gpu, Sample
+from tui.cli.checks import Problem, Report
+
+PAGE = 4096
+STEP = 100_000  # pages; a round number is easier to type
+FOR_SYSTEM = 0.22  # share of the memory that stays with the system: 25,600,000 pages of 128 GB
+LOW = 0.7  # a GTT limit below that share of the memory is worth a hint on unified memory
+NEEDS = {  # per ggml backend: what to do before building for it
+    "vulkan": "sudo apt install libvulkan-dev glslc mesa-vulkan-drivers; on Debian 12 the Vulkan SDK",
+    "hip": "install ROCm with hipcc and hipblas-dev",
+    "cuda": "install the CUDA toolkit",
+}
+
+
+def gpu(report: Report) -> None:
+    """The GPUs there are, and whether this user may use them. None is no problem: the CPU does."""
+    machine = Machine(report.config.telemetry.root or "/")
+    try:
+        sample = machine.look()
+    finally:
+        machine.close()
+    dev = machine.root.at("/dev")
+    dri = sorted(f"/dev/dri/{p.name}" for p in dev.glob("dri/renderD*"))
+    nvidia = sorted(f"/dev/{p.name}" for p in dev.glob("nvidia[0-9]*"))
+    kfd = machine.root.exists("/dev/kfd")
+    nodes = [*dri, *nvidia, *(["/dev/kfd"] if kfd else [])]
+    report.sample = sample
+    report.gpu = {
+        "dri": dri,
+        "kfd": kfd,
+        "nvidia": nvidia,
+        "usable": [n for n in nodes if os.access(machine.root.at(n), os.R_OK | os.W_OK)],
+        "found": [_told(one) for one in sample.gpus],
+        "probes": _probes(),
+    }
+    wanted = report.config.engine.gpu_layers != 0
+    if not sample.gpus:
+        fault = sample.faults[0] if sample.faults else None
+        # A device file without a card that can be read is worth a look; no GPU at all is not.
+        what = fault.what if fault else "no GPU"
+        report.add("gpu", None, f"{what} The CPU is used." if what.endswith(".") else what)
+        return
+    problems = [Problem(fault.what, fault.remedy) for fault in sample.faults] if wanted else []
+    names = "; ".join(_line(one) for one in sample.gpus)
+    report.add("gpu", not problems, names, *problems)
+    missing = [name for name, version in report.gpu["probes"].items() if not version]
+    if missing:
+        report.add("gpu probes", None, f"sysfs only; not installed: {', '.join(missing)}")
+
+
+def _told(one: Gpu) -> dict[str, object]:
+    keys = (
+        "id",
+        "name",
+        "driver",
+        "kind",
+        "vram_total",
+        "vram_used",
+        "gtt_total",
+        "gtt_used",
+        "node",
+    )
+    return {key: getattr(one, key) for key in keys}
+
+
+def _line(one: Gpu) -> str:
+    kind = {"apu": "APU, unified memory", "discrete": "own memory"}.get(one.kind, "kind unknown")
+    parts = [f"{one.name} ({kind})"]
+    if one.vram_total:
+        parts.append(f"{'carve-out' if one.kind == 'apu' else 'VRAM'} {gib(one.vram_total)}")
+    if one.gtt_total:
+        parts.append(f"GTT {gib(one.gtt_total)}")
+    if one.node:
+        parts.append(one.node)
+    return ", ".join(parts)
+
+
+def _probes() -> dict[str, str]:
+    """Versions of the libraries that know more than sysfs; "" where one is not installed."""
+    found = {}
+    for name in ("pyamdgpuinfo", "nvidia-ml-py"):
+        try:
+            found[name] = installed(name)
+        except PackageNotFoundError:
+            found[name] = ""
+    return found
+
+
+def backend(report: Report) -> None:
+    """Whether this build of llama.cpp can use the GPU that is there."""
+    sample: Sample | None = report.sample
+    if sample is None or not sample.gpus or not report.backends:
+        return
+    card = main_gpu(sample)
+    assert card is not None
+    name = report.backends[0]
+    fitting = ("cuda", "vulkan") if card.driver == "nvidia" else ("vulkan", "hip")
+    built = [one for one in _built() if one in fitting]
+    if report.config.engine.gpu_layers == 0:
+        report.add("gpu backend", None, "not used, since engine.gpu_layers is 0")
+    elif not built:
+        first = fitting[0]
+        report.add(
+            "gpu backend",
+            False,
+            f"this build has {name} only",
+            Problem(
+                f"{card.name} is not used: llama.cpp was built without {' and '.join(fitting)}.",
+                f"make run BACKEND={first} (first: {NEEDS[first]})"
+                + (
+                    f", or BACKEND={fitting[1]} (first: {NEEDS[fitting[1]]})."
+                    if fitting[1:]
+                    else "."
+                ),
+            ),
+        )
+    elif len(report.devices) < 2:
+        report.add(
+            "gpu backend",
+            False,
+            f"{built[0]}, but it found no device",
+            Problem(
+                f"The {built[0]} backend found no GPU.",
+                "Install the driver (sudo apt install mesa-vulkan-drivers) and see what "
+                "`vulkaninfo --summary` says."
+                if built[0] == "vulkan"
+                else "See what `rocminfo` or `nvidia-smi` says.",
+            ),
+        )
+    else:
+        report.add("gpu backend", True, f"{built[0]}: {', '.join(report.devices)}")
+
+
+def _built() -> list[str]:
+    """Backends of the native library that is installed, in lower case, the CPU's left out."""
+    from engine import native
+    from engine.errors import HaloError
+
+    try:
+        names = native.build_info()["backends"]
+    except HaloError:
+        return []  # the engine's check tells of it
+    return [str(name).lower() for name in names if str(name).upper() != "CPU"]
+
+
+def pages_limit(memory: int) -> int:
+    """What to set ttm.pages_limit to on a machine with so many bytes."""
+    return int(memory * (1 - FOR_SYSTEM)) // PAGE // STEP * STEP
+
+
+def gpu_memory(report: Report) -> None:
+    """On unified memory: how much the GPU may hold, against what model and cells need."""
+    sample: Sample | None = report.sample
+    one = next((gpu for gpu in sample.gpus if gpu.kind == "apu"), None) if sample else None
+    if sample is None or one is None or one.gtt_total is None:
+        return
+    carve = one.vram_total or 0
+    may, memory = one.gtt_total + carve, sample.host.total + carve
+    needed = int(report.memory.get("needed", 0))
+    pages = max(pages_limit(memory), -(-needed // PAGE // STEP) * STEP)
+    report.gpu["limit"] = may
+    report.gpu["pages_limit"] = pages
+    detail = f"it may hold {gib(may)} of {gib(memory)} (carve-out {gib(carve)}, GTT {gib(one.gtt_total)})"
+    limit = sample.host.ttm_limit
+    if limit is not None and limit > one.gtt_total:
+        cause = (
+            "amdgpu.gttsize on the kernel command line holds GTT below ttm.pages_limit: remove it. "
+        )
+    else:
+        cause = ""
+    remedy = cause + (
+        f"echo 'options ttm pages_limit={pages} page_pool_size={pages}' | "
+        "sudo tee /etc/modprobe.d/halo-ttm.conf && sudo update-initramfs -u (Fedora: sudo dracut -f), "
+        "then restart. A small carve-out in the BIOS (512 MB) leaves the rest to both."
+    )
+    if needed > may:
+        if needed > memory:
+            remedy = "Take a smaller model, or fewer cells (engine.n_ctx)."
+        report.add(
+            "gpu memory",
+            False,
+            detail,
+            Problem(f"Model and cells need {gib(needed)}, the GPU may hold {gib(may)}.", remedy),
+        )
+    elif may < LOW * memory:
+        report.add(
+            "gpu memory",
+            None,
+            f"{detail}; that is enough for this model, for a larger one: {remedy}",
+        )
+    else:
+        report.add("gpu memory", True, detail)
