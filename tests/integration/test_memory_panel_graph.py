@@ -18,7 +18,6 @@ from tui.app import HaloApp
 from tui.widgets.chat.transcript import Transcript
 from tui.widgets.memory.entities import EntityList
 from tui.widgets.memory.facts import FactList
-from tui.widgets.memory.feed import Feed
 from tui.widgets.memory.view import MemoryView
 
 
@@ -46,8 +45,7 @@ async def test_what_is_said_reaches_the_panel_and_is_corrected_there(tmp_path: P
         await until(lambda: "lives in Paris" in screen_text(app))
         facts = view.query_one(FactList)
         assert "London" not in {fact.tail_name for fact in facts.facts}, "that ended"
-        feed = view.query_one(Feed)
-        await until(lambda: any(lesson.closed for lesson in feed.lessons))
+        await until(lambda: any(lesson.closed for lesson in app.main.memory.news.lessons))
         # Enter goes to the message in ada's conversation.
         at = next(
             i for i, row in enumerate(facts.list.rows) if row.fact and row.fact.tail_name == "Paris"

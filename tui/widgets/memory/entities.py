@@ -71,7 +71,7 @@ class EntityList(Vertical):
         super().__init__()
         self.order: Order = "recency"
         self.nodes: list[Node] = []
-        self.marked = ""  # id of an entity that waits for being merged
+        self._rows: list[Text] = []  # as shown
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="entity-search"):
@@ -97,14 +97,19 @@ class EntityList(Vertical):
         chosen = self.chosen
         wanted = keep or (chosen.id if chosen else "")
         self.nodes = list(nodes)
+        rows = [self._row(node) for node in self.nodes]
+        ids = [node.id for node in self.nodes]
+        at = ids.index(wanted) if wanted in ids else 0 if ids else None
         with self.prevent(OptionList.OptionHighlighted):
-            options.clear_options()
-            options.add_options([Option(self._row(node)) for node in self.nodes])
-            ids = [node.id for node in self.nodes]
-            if wanted in ids:
-                options.highlighted = ids.index(wanted)
-            elif ids:
-                options.highlighted = 0
+            if len(rows) == len(self._rows):  # others in the same places: draw what differs
+                for index, row in enumerate(rows):
+                    if row != self._rows[index]:
+                        options.replace_option_prompt_at_index(index, row)
+            else:
+                options.clear_options()
+                options.add_options([Option(row) for row in rows])
+            options.highlighted = at
+        self._rows = rows
         order = "latest first" if self.order == "recency" else "most facts first"
         self.query_one("#entity-head", Static).update(
             Text(f"{len(nodes):,} {'entity' if len(nodes) == 1 else 'entities'} · {order}")
@@ -117,7 +122,10 @@ class EntityList(Vertical):
         """The width changed."""
         options = self.query_one(OptionList)
         for index, node in enumerate(self.nodes):
-            options.replace_option_prompt_at_index(index, self._row(node))
+            row = self._row(node)
+            if row != self._rows[index]:
+                options.replace_option_prompt_at_index(index, row)
+                self._rows[index] = row
 
     def _row(self, node: Node) -> Text:
         width = max(16, self.size.width - 4)

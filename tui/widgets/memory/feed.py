@@ -13,6 +13,8 @@ from textual.widgets import Static
 from agents.memory.types import Fact
 from tui.widgets.memory.facts import Row, RowList, feed_text, source_text
 
+SHOWN = 100  # newest lessons
+
 
 @dataclass(slots=True)
 class Lesson:
@@ -55,7 +57,7 @@ class Feed(Vertical):
         width = max(20, self.size.width - 4)
         rows: list[tuple[Row, Text]] = []
         last = ""
-        for lesson in self.lessons:
+        for lesson in self.lessons[:SHOWN]:
             fact = lesson.fact
             source = next((s for s in fact.sources if s.message == lesson.message), None)
             source = source or (fact.sources[0] if fact.sources else None)

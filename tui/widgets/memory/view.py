@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 COLUMNS = 100  # width from which on parts stand side by side
 LOW = 27  # height below which the list and the picture take turns
-GATHER = 0.4  # seconds in which what was learnt is gathered into one look at the graph
+GATHER = 0.8  # seconds in which what was learnt is gathered into one look at the graph
 TYPING = 0.15
 
 
@@ -233,14 +233,15 @@ class MemoryView(Edits, Vertical):
             self._show_state()
             if event.state == "ready" and self.stats is None:
                 self.look()
-        elif isinstance(event, Learnt | GraphChanged):
-            if isinstance(event, Learnt):
-                self.query_one(Feed).show(self.news.lessons)
-            if self._later is None:  # one look for all that is told in a moment
-                self._later = self.set_timer(GATHER, self._look_again)
+        elif isinstance(event, Learnt | GraphChanged) and self._later is None:
+            # One look for all that is told in a moment.
+            self._later = self.set_timer(GATHER, self._look_again)
 
     def _look_again(self) -> None:
         self._later = None
+        feed = self.query_one(Feed)
+        if feed.is_on_screen:  # what is hidden is filled when it is shown
+            feed.show(self.news.lessons)
         self.look()
 
     def _show_state(self) -> None:
@@ -257,6 +258,7 @@ class MemoryView(Edits, Vertical):
     # --- asking the memory -----------------------------------------------------------------------
 
     def on_show(self) -> None:
+        self.query_one(Feed).show(self.news.lessons)
         if self._behind:
             self.look(self._keep)
 
