@@ -50,6 +50,8 @@ class MachineCanvas(Widget):
 
     def _lay(self, line: Text, width: int) -> list[Strip]:
         console = self.app.console
+        if line.cell_len <= width:  # most lines: wrapping costs more than all the rest
+            return [Strip([s for s in line.render(console, end="") if s.text])]
         return [
             Strip([s for s in part.render(console, end="") if s.text])
             for part in line.wrap(console, width)
