@@ -87,7 +87,7 @@ class CompactionConfig(msgspec.Struct, forbid_unknown_fields=True):
     queries: Annotated[int, msgspec.Meta(ge=16, le=65536)] = 512
     study: Literal["recap", "off"] = "recap"
     study_tokens: Annotated[int, msgspec.Meta(ge=16, le=8192)] = 256
-    study_samples: Annotated[int, msgspec.Meta(ge=1, le=16)] = 8
+    study_samples: Annotated[int, msgspec.Meta(ge=0, le=16)] = 0  # 0 = by the span
     threads: Annotated[int, msgspec.Meta(ge=0, le=512)] = 0
     profile: str = ""  # a file of `halo-tui profile`: which heads need more cells
 

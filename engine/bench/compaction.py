@@ -42,7 +42,7 @@ class Plan:
     ablate: bool = False  # the am- methods also without beta, without values, without both
     dialogues: int = 8
     rounds: int = 1
-    samples: int = 8
+    samples: int = 0  # recaps; 0 = by the span, as compaction.study_samples
     study_tokens: int = 256
     seed: int = 0
     threads: int = 0
@@ -163,7 +163,8 @@ def _recall_once(
             slots: list[int] = []
             if studies:
                 question = recall.recap_suffix(lab, upto, base)
-                slots = lab.study(0, question, plan.samples, plan.study_tokens, plan.seed + round_)
+                samples = policy.recaps(plan.samples, last - KEEP_FIRST)
+                slots = lab.study(0, question, samples, plan.study_tokens, plan.seed + round_)
             asked = lab.asked([0, *slots], KEEP_FIRST, last)
             lab.forget(slots)
             if round_ == 0:
@@ -314,7 +315,8 @@ def dump_heads(plan: Plan, path: Path, say: Say) -> int:
         lab.feed(0, base)
         last = len(base) - KEEP_RECENT
         question = recall.recap_suffix(lab, dialogue.messages, base)
-        slots = lab.study(0, question, plan.samples, plan.study_tokens, plan.seed)
+        samples = policy.recaps(plan.samples, last - KEEP_FIRST)
+        slots = lab.study(0, question, samples, plan.study_tokens, plan.seed)
         asked = lab.asked([0, *slots], KEEP_FIRST, last)
         lab.forget(slots)
         heads = [

@@ -34,7 +34,8 @@ def measure(plan: Plan, say: Say) -> ProfileFile:
             lab.feed(0, base)
             last = len(base) - KEEP_RECENT
             question = recall.recap_suffix(lab, dialogue.messages, base)
-            slots = lab.study(0, question, plan.samples, plan.study_tokens, plan.seed)
+            samples = policy.recaps(plan.samples, last - KEEP_FIRST)
+            slots = lab.study(0, question, samples, plan.study_tokens, plan.seed)
             asked = lab.asked([0, *slots], KEEP_FIRST, last)
             lab.forget(slots)
             data = lab.read(0, KEEP_FIRST, last, asked)

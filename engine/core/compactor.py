@@ -472,7 +472,8 @@ class Compactor:
         prompt, held = found
         # Several, sampled: a single recap keeps to what comes to mind first.
         room = self._scheduler.cells.free // (len(prompt) - held + config.study_tokens // 2)
-        for number in range(min(config.study_samples, room)):
+        wanted = policy.recaps(config.study_samples, job.part.end - job.part.start)
+        for number in range(min(wanted, room)):
             branch = Sequence(f"{BRANCH}{number}")
             branch.payload = Study(number)
             if not self._scheduler.branch(sequence, branch, list(prompt), held):

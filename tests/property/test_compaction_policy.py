@@ -67,3 +67,9 @@ def test_the_error_bound_holds_up_to_the_ratio(errors: list[float], bound: float
 def test_ratios_stay_below_the_limit(most: float) -> None:
     ratios = policy.ratios_up_to(most)
     assert ratios and list(ratios) == sorted(ratios) and ratios[-1] <= max(most, 1.0)
+
+
+@given(st.integers(0, 16), COUNTS, COUNTS)
+def test_longer_spans_are_studied_more(samples: int, tokens: int, more: int) -> None:
+    found = policy.recaps(samples, tokens)
+    assert found == samples if samples else 8 <= found <= policy.recaps(0, tokens + more) <= 16

@@ -81,8 +81,8 @@ def _model(settings: Settings) -> Path:
               help="Compact so many times while the conversation goes on.")  # fmt: skip
 @click.option("--dialogues", type=click.IntRange(1, 100), default=8, show_default=True,
               help="Conversations, or pieces of the text.")  # fmt: skip
-@click.option("--samples", type=click.IntRange(1, 16), default=8, show_default=True,
-              help="Recaps sampled for queries.")  # fmt: skip
+@click.option("--samples", type=click.IntRange(0, 16), default=0, show_default=True,
+              help="Recaps sampled for queries; 0 = 8 to 16, by the span.")  # fmt: skip
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def compaction(
