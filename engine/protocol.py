@@ -455,6 +455,8 @@ class Experts(Event, tag="experts", omit_defaults=True, frozen=True):
     ab: str = ""  # "" | runs | done: a comparison with and without, in turns
     ab_share: float = 0.0
     ab_factor: float = 0.0  # tokens a second with the policy over those without
+    ab_tok_s: float = 0.0  # tokens a second of the comparison, with and without
+    ab_tok_s_without: float = 0.0
     recording: str = ""  # file
 
 

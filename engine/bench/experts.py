@@ -1,7 +1,7 @@
 """The bench of expert routing: what a policy gains in speed, and what it costs in quality.
 
 Speed: a real engine core on a random model that is bound by memory (`make_moe`), agents answer at
-once, with the policy and without in turns; every ratio is of neighbouring runs. The guard is off
+once, and the core compares by itself (A/B): windows of 12 steps with the policy and without in turns. The guard is off
 there: weights without meaning have no quality to guard. Quality: halo-mini, agents in lock step.
 *Recall* answers questions about long dialogues, each agent another one. *KL* and *perplexity* feed
 the answers of held-out dialogues with and without the policy, cells included: errors add up as in
@@ -11,6 +11,7 @@ use.
 from __future__ import annotations
 
 import asyncio
+import os
 import statistics
 import tempfile
 import time
@@ -25,16 +26,16 @@ import numpy as np
 from engine import paths, routing
 from engine.bench import make_moe, recall
 from engine.bench.lab import Lab
-from engine.bench.throughput import _generate, _rate, machine, prompt
-from engine.client import EngineClient
+from engine.bench.throughput import machine, prompt
+from engine.client import SPIN_COUNT, EngineClient
 from engine.config import Config, ExpertsConfig
 from engine.core.model import thread_count
-from engine.core.router import CALIBRATION, Router
+from engine.core.router import AB_ROUNDS, AB_STEPS, CALIBRATION, Router
 from engine.core.scheduler import Step
 from engine.experts import choice
 from engine.experts.policy import CALIBRATION as STATIC_STEPS
 from engine.models import MINI
-from engine.protocol import Event, Experts, Message, Sampling
+from engine.protocol import Deltas, Event, Experts, Message, Sampling
 
 Say = Callable[[str], None]
 
@@ -53,7 +54,6 @@ class Plan:
     agents: tuple[int, ...] = (1, 4, 8, 10)
     policies: tuple[str, ...] = ("static", "cache")
     bonuses: tuple[float, ...] = (0.1, 0.2, 0.4)
-    tokens: int = 96  # of an answer, for speed
     repeats: int = 3
     questions: int = 80
     speed: bool = True
@@ -63,6 +63,8 @@ class Plan:
 
 def run(config: Config, plan: Plan, say: Say) -> dict[str, Any]:
     """Rows as the plan asks, off first for each number of agents."""
+    # Before the library is loaded; as the client does for the core.
+    os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
     rows: list[dict[str, Any]] = []
     before = machine()
     if plan.quality:
@@ -74,8 +76,7 @@ def run(config: Config, plan: Plan, say: Say) -> dict[str, Any]:
         for agents in plan.agents:
             rows += asyncio.run(_speed(config, plan, path, agents, say))
     return {"rows": rows, "machine": before, "settings": {
-        "threads": thread_count(config.engine.threads), "tokens": plan.tokens,
-        "repeats": plan.repeats, "questions": plan.questions, "keep_top": config.experts.keep_top,
+        "threads": thread_count(config.engine.threads), "repeats": plan.repeats, "questions": plan.questions, "keep_top": config.experts.keep_top,
         "recency": config.experts.recency,
     }}  # fmt: skip
 
@@ -109,52 +110,101 @@ async def _speed(
     seen: list[Experts] = []
 
     def watch(event: Event) -> None:
-        if isinstance(event, Experts) and event.steps and event.agents > agents - 0.5:
+        if isinstance(event, Experts):
             seen.append(event)
 
-    cases: list[tuple[str, float]] = [("off", 0.0), *_settings(plan)]
-    found: dict[tuple[str, float], list[tuple[float, float]]] = {case: [] for case in cases}
-    events: dict[tuple[str, float], list[Experts]] = {case: [] for case in cases}
+    rows: list[dict[str, Any]] = []
+    plain: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         client = EngineClient(own, log_path=Path(folder) / "core.log")
         client.subscribe(watch)
         await client.start()
-        sampling = Sampling(temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, max_tokens=plan.tokens,
-                            ignore_eos=True, seed=1)  # fmt: skip
         try:
             await client.configure("experts.watch", True)
-            await _generate(client, {"warm": prompt(99, False)}, 8)
-            for repeat in range(plan.repeats):
-                last = 0.0
-                for policy, bonus in [c for s in cases[1:] for c in (cases[0], s)]:
-                    say(
-                        f"{path.stem}: {agents} agents, {policy} {bonus:g}, {repeat + 1}/{plan.repeats}"
-                    )
-                    await client.configure("experts.bonus", bonus)
-                    await client.configure("experts.policy", policy)
-                    seen.clear()
-                    prompts: dict[str, tuple[Message, ...]] = {
-                        f"a{i}": prompt(i + 1, False) for i in range(agents)
-                    }
-                    rate = _rate(await _generate(client, prompts, plan.tokens, sampling))
-                    # Off is measured before each setting: neighbours in time are compared.
-                    last = rate if policy == "off" else last
-                    found[policy, bonus].append((rate, rate / last if last else 0.0))
-                    events[policy, bonus] += seen[1:] or seen
+            names = [f"a{i}" for i in range(agents)]
+            for policy, bonus in _settings(plan):
+                await client.configure("experts.bonus", bonus)
+                await client.configure("experts.policy", policy)
+                found = [
+                    await _turns(client, names, seen, f"{policy} {bonus:g}", i, say)
+                    for i in range(plan.repeats)
+                ]
+                row = _row(path.stem, policy, bonus, agents)
+                row["tok_s"] = round(statistics.median(e.ab_tok_s for e, _, _ in found), 1)
+                ratios = [e.ab_factor for e, _, _ in found]
+                row["speedup"] = round(statistics.median(ratios), 3)
+                row["speedup_spread"] = [round(min(ratios), 3), round(max(ratios), 3)]
+                row["distinct_experts"] = round(statistics.mean(d for _, d, _ in found), 1)
+                row["bytes_per_token"] = round(statistics.mean(b for _, _, b in found))
+                rows.append(row)
+                plain += [e.ab_tok_s_without for e, _, _ in found]
+            off = _row(path.stem, "off", 0.0, agents)
+            await client.configure("experts.policy", "off")
+            event = await _watch_off(client, names, seen)
+            off["tok_s"], off["speedup"] = round(statistics.median(plain), 1), 1.0
+            off["distinct_experts"] = round(event.distinct, 1)
+            off["bytes_per_token"] = round(event.bytes_per_token)
         finally:
             await client.stop()
-    rows = []
-    for case in cases:
-        row = _row(path.stem, *case, agents)
-        row["tok_s"] = round(statistics.median(rate for rate, _ in found[case]), 2)
-        ratios = [ratio for _, ratio in found[case]]
-        row["speedup"] = round(statistics.median(ratios), 3)
-        row["speedup_spread"] = [round(min(ratios), 3), round(max(ratios), 3)]
-        if events[case]:
-            row["distinct_experts"] = round(statistics.mean(e.distinct for e in events[case]), 1)
-            row["bytes_per_token"] = round(statistics.mean(e.bytes_per_token for e in events[case]))
-        rows.append(row)
-    return rows
+    return [off, *rows]
+
+
+async def _start(client: EngineClient, names: list[str], tokens: int) -> None:
+    """All agents begin an answer of random tokens; returns when all decode."""
+    decoding: set[str] = set()
+    all_there = asyncio.Event()
+
+    def watch(event: Event) -> None:
+        if isinstance(event, Deltas):
+            decoding.update(d.session for d in event.items if d.tokens)
+            if decoding >= set(names):
+                all_there.set()
+
+    stop = client.subscribe(watch)
+    sampling = Sampling(temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, max_tokens=tokens,
+                        ignore_eos=True, seed=1)  # fmt: skip
+    for i, name in enumerate(names):
+        await client.open(name)
+        await client.generate(name, prompt(i + 1, False), sampling)
+    await all_there.wait()
+    stop()
+
+
+async def _turns(
+    client: EngineClient, names: list[str], seen: list[Experts], what: str, repeat: int, say: Say
+) -> tuple[Experts, float, float]:
+    """The core's own comparison, and what steps with the policy read (distinct, bytes a token)."""
+    say(f"{len(names)} agents, {what}, {repeat + 1}")
+    await _start(client, names, 2 * AB_STEPS * AB_ROUNDS + 128)
+    seen.clear()
+    while sum(e.steps > 0 and e.active for e in seen) < 3 and len(seen) < 4 and len(names) > 1:
+        await asyncio.sleep(0.1)
+    acting = [e for e in seen if e.steps][1:] or [e for e in seen if e.steps]
+    seen.clear()
+    await client.configure("experts.ab", True)
+    while not any(e.ab == "done" for e in seen):
+        await asyncio.sleep(0.1)
+    event = next(e for e in seen if e.ab == "done")
+    acting = acting or [e for e in seen if e.steps]
+    for name in names:
+        await client.close(name)
+    await client.configure("experts.ab", False)
+    return (
+        event,
+        statistics.mean(e.distinct for e in acting),
+        statistics.mean(e.bytes_per_token for e in acting),
+    )
+
+
+async def _watch_off(client: EngineClient, names: list[str], seen: list[Experts]) -> Experts:
+    """What is read without a policy."""
+    await _start(client, names, 64)
+    seen.clear()
+    while not any(e.steps and e.agents > len(names) - 0.5 for e in seen):
+        await asyncio.sleep(0.05)
+    for name in names:
+        await client.close(name)
+    return next(e for e in seen if e.steps and e.agents > len(names) - 0.5)
 
 
 # --- quality: halo-mini in lock step ---------------------------------------------------------------

@@ -7,7 +7,7 @@ graph is that of unmodified llama.cpp.
 
 from __future__ import annotations
 
-import time
+import statistics
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,7 +33,7 @@ F32 = npt.NDArray[np.float32]
 CALIBRATION = 4  # first steps that are sampled, whatever the rate
 SMOOTH = 0.8  # share of a layer's range that older samples keep
 EVENT_SECONDS = 0.5
-AB_STEPS, AB_ROUNDS = 24, 4  # steps of a window with the policy and one without, and how often
+AB_STEPS, AB_ROUNDS = 12, 8  # steps of a window with the policy and one without, and how often
 AB_SKIP = 2  # first steps of a window: the graph is built anew
 
 Say = Callable[[str, str], None]  # level, text
@@ -57,6 +57,7 @@ class Router:
         self._mode: tuple[bool, int, int] = (False, 0, routing.NOTHING)
         self._ab: _Trial | None = None
         self.ab = ("", 0.0)  # how far a trial is, or the factor that came of it
+        self.rates = (0.0, 0.0)  # tokens a second with and without
         self._sent = 0.0
         self._active = False
         self._quiet = False  # the last event told of no step
@@ -257,12 +258,11 @@ class Router:
         self._sampled = False
         if trial is None or step.prefill or sampled:
             return
-        if len(step.decode) < self.config.min_agents:
-            return
         trial.step(len(step.decode), seconds)
         if trial.done:
             self._ab = None
-            self.ab = ("done", trial.factor)
+            self.ab, self.rates = ("done", trial.factor), trial.rates
+            self._quiet = False
             self._say(
                 "info",
                 f"Expert routing, with and without in turns: {trial.factor:.2f}× tokens a second "
@@ -318,6 +318,8 @@ class Router:
             ab=self.ab[0],
             ab_share=trial.share if trial is not None else 0.0,
             ab_factor=self.ab[1],
+            ab_tok_s=self.rates[0],
+            ab_tok_s_without=self.rates[1],
             recording=str(self._recorder.path) if self._recorder is not None else "",
             **self._meter.take(),
         )
@@ -327,12 +329,16 @@ FLOATS = ("bonus", "recency", "max_mass", "max_kl")
 
 
 class _Trial:
-    """Windows with the policy and without in turns: seconds per token of each."""
+    """Short windows with the policy and without, in turns.
+
+    Of each window the median time of a step counts, and of the rounds the median ratio: what else
+    the machine does comes and goes in seconds.
+    """
 
     def __init__(self) -> None:
         self._steps = 0
-        self._seconds = [0.0, 0.0]  # with, without
-        self._tokens = [0, 0]
+        self._window: list[float] = []  # seconds a token
+        self._medians: tuple[list[float], list[float]] = ([], [])  # with, without
 
     @property
     def without(self) -> bool:
@@ -349,19 +355,20 @@ class _Trial:
     @property
     def factor(self) -> float:
         """Tokens a second with the policy over those without."""
-        with_, without = (
-            t / s if s else 0.0 for t, s in zip(self._tokens, self._seconds, strict=True)
-        )
-        return with_ / without if without else 0.0
+        pairs = zip(*self._medians, strict=False)
+        return statistics.median(without / with_ for with_, without in pairs)
+
+    @property
+    def rates(self) -> tuple[float, float]:
+        """Tokens a second with and without."""
+        with_, without = (1 / statistics.median(side) for side in self._medians)
+        return with_, without
 
     def step(self, tokens: int, seconds: float) -> None:
         side = int(self.without)
         if self._steps % AB_STEPS >= AB_SKIP:
-            self._seconds[side] += seconds
-            self._tokens[side] += tokens
+            self._window.append(seconds / tokens)
         self._steps += 1
-
-
-def clock() -> float:
-    """The clock of `Router.event`."""
-    return time.monotonic()
+        if self._steps % AB_STEPS == 0:
+            self._medians[side].append(statistics.median(self._window))
+            self._window.clear()

@@ -56,8 +56,6 @@ class Counts(click.ParamType):
 @click.option("--bonus", type=Shares(), default="0.1,0.2,0.4", show_default=True,
               help="Bonuses, as shares of the range of the router's scores.")  # fmt: skip
 @click.option("--policies", default="static,cache", show_default=True, help="static, cache.")
-@click.option("--tokens", type=click.IntRange(16, 4096), default=96, show_default=True,
-              help="Tokens of an answer, for speed.")  # fmt: skip
 @click.option("--repeats", type=click.IntRange(1, 20), default=3, show_default=True)
 @click.option("--questions", type=click.IntRange(8, 1000), default=80, show_default=True,
               help="Questions of the recall task.")  # fmt: skip
@@ -66,7 +64,7 @@ class Counts(click.ParamType):
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def experts(
     settings: Settings, agents: tuple[int, ...], bonus: tuple[float, ...], policies: str,
-    tokens: int, repeats: int, questions: int, speed: bool, quality: bool, as_json: bool,
+    repeats: int, questions: int, speed: bool, quality: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Expert routing: speed on a random model bound by memory, quality on halo-mini.
 
@@ -84,7 +82,7 @@ def experts(
             )
     config = replace(settings, model=None).load()
     plan = bench.Plan(
-        agents, chosen, bonus, tokens, repeats, questions, speed, quality,
+        agents, chosen, bonus, repeats, questions, speed, quality,
         resolve(settings.model, config) if settings.model else None,
     )  # fmt: skip
     result = bench.run(config, plan, lambda line: click.echo(f"bench: {line}", err=True))
