@@ -18,11 +18,11 @@ from tui.app import HaloApp  # noqa: E402
 
 SIZES = ((80, 24), (120, 40), (200, 60))
 TALK = (
-    "Hi, I'm Ada and I work at Halo Labs. My sister Priya lives in Lisbon.",
+    "Hi, I'm Ada and I work at Halo Labs. My sister is called Priya.",
     "@all The deadline of project Heron is 14 March. Project Heron is led by Marco.",
     "@all where do I work?",
     "@grace who leads project Heron?",
-    "where does Priya live?",
+    "what is my sister called?",
 )
 
 
