@@ -33,6 +33,7 @@ class MachineWatch:
         self._machine = machine
         self._timer: Timer | None = None
         self._busy = False
+        self._failed = False  # and that was told
         self.sample: Sample | None = None
         self.bars: tuple[Bar, ...] = ()
         self.warned: list[Warn] = []
@@ -57,7 +58,7 @@ class MachineWatch:
     def _tick(self) -> None:
         if not self._busy:
             self._busy = True
-            self._screen.run_worker(self.look(), group="machine", exit_on_error=False)
+            self._screen.run_worker(self.look(), group="machine")
 
     async def look(self) -> None:
         """One look; what it says is taken in on the app's own thread."""
@@ -66,6 +67,14 @@ class MachineWatch:
                 self._machine = Machine(self._settings.root or "/")
             pid = self.workspace.ready.pid if self.workspace.ready is not None else None
             sample = await asyncio.to_thread(self._machine.look, pid)
+        except Exception as error:  # a driver or library that fails must not take the app with it
+            if not self._failed:
+                self.workspace.note(
+                    "error", "machine", f"The machine cannot be looked at: {error}. It is tried on."
+                )
+            self._failed = True
+        else:
+            self._failed = False
             self.take(sample)
         finally:
             self._busy = False

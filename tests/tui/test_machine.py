@@ -126,7 +126,7 @@ async def test_it_is_looked_at_from_the_start(tmp_path: Path) -> None:
 
 async def test_a_look_that_fails_is_no_end(tmp_path: Path) -> None:
     app = app_of(tmp_path, TREES / "discrete")
-    async with app.run_test() as pilot:
+    async with app.run_test():
         await until(lambda: app.main.is_mounted and app.main.current)
 
         class Broken:
@@ -144,7 +144,7 @@ async def test_a_look_that_fails_is_no_end(tmp_path: Path) -> None:
 
         watch = MachineWatch(app.main, Broken())  # type: ignore[arg-type]
         watch.begin()
-        await pilot.pause(0.2)
+        await until(lambda: any("fell off the bus" in entry.text for entry in app.workspace.log))
         watch._tick()
         await until(lambda: watch.sample is not None)
         watch.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
@@ -76,7 +77,10 @@ class MachineScreen(Screen[None]):
     def draw(self) -> None:
         """The newest look."""
         watch = self.state
-        if watch.sample is None or self.paused or not self.is_mounted:
+        if self.paused or not self.is_mounted:
+            return
+        if watch.sample is None:
+            self.query_one(MachineCanvas).show(Text("Looking at the machine…"), 60)
             return
         scroll = self.query_one(VerticalScroll)
         width = max(40, scroll.size.width - 1)

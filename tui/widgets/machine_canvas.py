@@ -22,13 +22,14 @@ class MachineCanvas(Widget):
         self._lines: list[Text] = []
         self._laid: list[list[Strip]] = []  # of each line
         self._rows: list[Strip] = []
-        self._width = 0
+        self._key: object = None  # width and style they were laid out for
         self.text = ""
 
     def show(self, text: Text, width: int) -> None:
         """Take another text, to be wrapped at `width` columns."""
         lines = text.split("\n", allow_blank=True)
-        known = self._lines if width == self._width else []
+        key = (width, self.rich_style)
+        known = self._lines if key == self._key else []
         laid = [
             self._laid[index]
             if index < len(known) and line == known[index]
@@ -37,7 +38,7 @@ class MachineCanvas(Widget):
         ]
         rows = [strip for strips in laid for strip in strips]
         before, self._rows = self._rows, rows
-        self._lines, self._laid, self._width = list(lines), laid, width
+        self._lines, self._laid, self._key = list(lines), laid, key
         self.text = text.plain
         if len(rows) != len(before):
             self.refresh(layout=True)
@@ -49,18 +50,20 @@ class MachineCanvas(Widget):
             self.refresh(*changed)
 
     def _lay(self, line: Text, width: int) -> list[Strip]:
-        console = self.app.console
-        if line.cell_len <= width:  # most lines: wrapping costs more than all the rest
-            return [Strip([s for s in line.render(console, end="") if s.text])]
+        console, style = self.app.console, self.rich_style
+        # Most lines fit, and wrapping costs more than all the rest.
+        parts = [line] if line.cell_len <= width else line.wrap(console, width)
         return [
             Strip([s for s in part.render(console, end="") if s.text])
-            for part in line.wrap(console, width)
-        ] or [Strip.blank(0)]
+            .adjust_cell_length(width)
+            .apply_style(style)
+            for part in parts
+        ]
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         return max(1, len(self._rows))
 
     def render_line(self, y: int) -> Strip:
-        width = self.size.width
-        row = self._rows[y] if y < len(self._rows) else Strip.blank(0)
-        return row.adjust_cell_length(width).apply_style(self.rich_style)
+        if y >= len(self._rows):
+            return Strip.blank(self.size.width, self.rich_style)
+        return self._rows[y].adjust_cell_length(self.size.width, self.rich_style)
