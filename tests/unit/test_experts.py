@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from engine.config import ExpertsConfig, ExpertsModel
+from engine.core.router import AB_ROUNDS, AB_STEPS, _Trial
 from engine.experts import choice
 from engine.experts.defaults import tuning
 from engine.experts.guard import Guard
@@ -149,3 +150,17 @@ def test_bonus_and_kept_experts_by_model() -> None:
     assert tuning(own, e, "glm4moe", "QWEN3-coder") == (0.7, 4)
     assert tuning(own, e, "glm4moe", "x") == plain
     assert tuning(ExpertsConfig(bonus=0.0, keep_top=99), e, "a", "b") == (0.0, 8)
+
+
+def test_a_comparison_takes_medians_so_that_disturbances_do_not_count() -> None:
+    trial = _Trial()
+    number = 0
+    while not trial.done:
+        seconds = 0.8 if trial.without else 0.5
+        if number % AB_STEPS < 2 or number % 17 == 0:
+            seconds = 30.0  # a graph that is built, a neighbour
+        trial.step(8, seconds)
+        number += 1
+    assert number == 2 * AB_STEPS * AB_ROUNDS and trial.share == 1
+    assert trial.factor == pytest.approx(1.6)
+    assert trial.rates == pytest.approx((16.0, 10.0))
