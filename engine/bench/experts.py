@@ -44,6 +44,7 @@ ROOM = 2700  # cells of an agent
 ALONE = 9  # questions for an agent alone
 ANSWERS = 4  # the last of each dialogue that are fed for KL and perplexity
 ANSWER = 24  # tokens of an answer to a question of the recall task
+WINDOWS = 6  # events of half a second before a comparison; the later half counts
 WARM = max(CALIBRATION, STATIC_STEPS) + 2  # steps before anything is measured
 
 
@@ -175,17 +176,17 @@ async def _turns(
 ) -> tuple[Experts, float, float]:
     """The core's own comparison, and what steps with the policy read (distinct, bytes a token)."""
     say(f"{len(names)} agents, {what}, {repeat + 1}")
-    await _start(client, names, 2 * AB_STEPS * AB_ROUNDS + 128)
+    await _start(client, names, 2 * AB_STEPS * AB_ROUNDS + 256)
     seen.clear()
-    while sum(e.steps > 0 and e.active for e in seen) < 3 and len(seen) < 4 and len(names) > 1:
+    # The first steps have no bonus yet: ranges are measured.
+    while sum(e.steps > 0 for e in seen) < WINDOWS:
         await asyncio.sleep(0.1)
-    acting = [e for e in seen if e.steps][1:] or [e for e in seen if e.steps]
+    acting = [e for e in seen if e.steps][WINDOWS // 2 :]
     seen.clear()
     await client.configure("experts.ab", True)
     while not any(e.ab == "done" for e in seen):
         await asyncio.sleep(0.1)
     event = next(e for e in seen if e.ab == "done")
-    acting = acting or [e for e in seen if e.steps]
     for name in names:
         await client.close(name)
     await client.configure("experts.ab", False)
