@@ -49,10 +49,15 @@ Colour = dict[str, str]
 def colours(dark: bool = True) -> Colour:
     """The style of each part; darker ones on a light ground."""
     if dark:
-        return {"plot": "#5fb3f9", **{key: style for key, (_, style) in LOOKS.items()}}
+        return {
+            "plot": "#5fb3f9",
+            "plot2": "#8f7df0",
+            "warn": "#f2c14e",
+            **{key: style for key, (_, style) in LOOKS.items()},
+        }
     return {
         "weights": "#0b6e8f", "cells": "#b0286e", "compute": "#8a6d00", "gpu": "#6440c0",
-        "host": "#56616f", "free": "dim", "plot": "#1f6feb",
+        "host": "#56616f", "free": "dim", "plot": "#1f6feb", "plot2": "#6e40c9", "warn": "#9a6700",
     }  # fmt: skip
 
 
@@ -180,7 +185,7 @@ def figure(name: str, value: float | None) -> str:
     return f"{value:,.0f} {({'power': 'W', 'temperature': '°C', 'clock': 'MHz'})[name]}"
 
 
-def gpu_text(gpu: Gpu) -> Text:
+def gpu_text(gpu: Gpu, style: Colour) -> Text:
     """One line about a GPU; what nobody tells is left out."""
     kind = {"apu": "APU, unified memory", "discrete": "own memory", "unknown": "kind unknown"}
     text = Text(no_wrap=True, overflow="ellipsis").append(gpu.name, "bold")
@@ -204,7 +209,7 @@ def gpu_text(gpu: Gpu) -> Text:
         parts.append(f"DRAM {gpu.dram_read / 1e9:.1f} r {(gpu.dram_write or 0) / 1e9:.1f} w GB/s")
     text.append("".join(f" · {part}" for part in parts))
     if gpu.throttled:
-        text.append(f" · slowed by {', '.join(gpu.throttled)}", "bold yellow")
+        text.append(f" · slowed by {', '.join(gpu.throttled)}", f"bold {style['warn']}")
     return text
 
 
@@ -281,7 +286,7 @@ def plots_text(history: History, width: int, height: int, style: Colour) -> Text
             last = row == rows - 1
             text.append(f"{label if last else '':{NAME}}", "bold" if last else "")
             text.append(f"{figure(key, values[-1]) if last else '':>{FIGURE - 1}} ")
-            text.append(line, style["plot"])
+            text.append(line, style["plot2" if index % 2 else "plot"])  # neighbours stay apart
             scale = figure(key, top) if row == 0 and rows > 1 else ""
             text.append(f" {scale}\n", "dim")
         if gap and index < len(names) - 1:
@@ -307,7 +312,9 @@ def machine_text(
     style = style or colours()
     blocks: list[Text] = []
     for warning in warned:
-        line = Text(f"! {warning.what} ", "bold yellow").append(warning.remedy, "not bold")
+        line = Text(f"! {warning.what} ", f"bold {style['warn']}").append(
+            warning.remedy, "not bold"
+        )
         blocks.append(line)
     for fault in sample.faults:
         line = Text(f"– {fault.what} ", "").append(fault.remedy, "dim")
@@ -325,7 +332,7 @@ def machine_text(
         blocks.append(block)
     about = Text()
     for gpu in sample.gpus:
-        about.append_text(gpu_text(gpu)).append("\n")
+        about.append_text(gpu_text(gpu, style)).append("\n")
     blocks.append(about.append_text(host_text(sample)))
     text = Text("\n\n" if roomy else "\n").join(blocks)
     if history is None:
