@@ -89,6 +89,7 @@ class Scheduler:
         self._clock = 0
         self._prefill_order: list[Sequence] = []
         self._decode_turn = 0
+        self._branch_turn = 0
         self._hopeless: object = None  # the situation in which nobody could be admitted
 
     # --- requests -------------------------------------------------------------------------------
@@ -263,6 +264,7 @@ class Scheduler:
         if not deciding and not self._prefill_order and self.running:
             self.waiting = True
             return step
+        deciding = self._calm(deciding)
         waiting = len(deciding) < len(self.running)
         limit = self.n_batch - min(16, self.n_batch // 4) if waiting else self.n_batch
         if len(deciding) > limit:  # more than fit into one step: take turns
@@ -286,6 +288,19 @@ class Scheduler:
             budget = self.n_batch - len(deciding)
             self._plan_prefill(step, min(budget, self.prefill_chunk) if deciding else budget)
         return step
+
+    def _calm(self, deciding: list[Sequence]) -> list[Sequence]:
+        """While sessions decode, the engine's own branches take turns, half as many in a step: a
+        study may take longer, but nobody's tokens come much later for it."""
+        own = [s for s in deciding if s.name.startswith("~")]
+        others = len(deciding) - len(own)
+        most = max(1, others // 2)
+        if not others or len(own) <= most:
+            return deciding
+        turn = self._branch_turn % len(own)
+        self._branch_turn += most
+        chosen = (own[turn:] + own[:turn])[:most]
+        return [s for s in deciding if not s.name.startswith("~")] + chosen
 
     def _relieved(self) -> bool:
         self.waiting = self.waiting or self.relief()

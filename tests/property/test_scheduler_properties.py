@@ -422,6 +422,23 @@ def test_a_full_batch_of_decoders_takes_turns_and_leaves_room_for_prompts() -> N
     assert len(world.finished) == 60
 
 
+@given(sessions=st.integers(0, 9), branches=st.integers(0, 16))
+def test_a_study_takes_turns_beside_sessions_and_all_of_a_step_alone(
+    sessions: int, branches: int
+) -> None:
+    scheduler = World(total=64, slots=4).scheduler
+    everyone = [Sequence(f"a{n}") for n in range(sessions)]
+    everyone += [Sequence(f"~study{n}") for n in range(branches)]
+    chosen: list[str] = []
+    for _ in range(16):
+        step = scheduler._calm(everyone)
+        own = [s.name for s in step if s.name.startswith("~")]
+        assert len(step) - len(own) == sessions, "nobody waits for a study"
+        assert len(own) <= (max(1, sessions // 2) if sessions else branches)
+        chosen += own
+    assert set(chosen) == {f"~study{n}" for n in range(branches)}, "each has its turn"
+
+
 def test_a_prompt_that_just_fits_is_taken_though_no_reserve_is_left() -> None:
     world = World(total=256, slots=2)
     world.submit("idle", [1] * 100, 3)
