@@ -435,7 +435,7 @@ class Experts(Event, tag="experts", omit_defaults=True, frozen=True):
     policy: str
     bonus: float  # share of the scores' range, before the guard
     keep: int
-    active: bool  # the last step had a bonus
+    active: bool  # a step of the window had a bonus
     layers: tuple[int, ...]  # indices of the layers with experts
     n_expert: int
     n_used: int

@@ -60,6 +60,7 @@ class Router:
         self.rates = (0.0, 0.0)  # tokens a second with and without
         self._sent = 0.0
         self._active = False
+        self._acted = False  # in a step since the last event
         self._quiet = False  # the last event told of no step
         self._apply()
 
@@ -167,6 +168,7 @@ class Router:
             acts = False
         counts = self.watch or self._recorder is not None or (trial is not None and pure)
         self._active = acts
+        self._acted |= acts
         if not acts:
             self._switch(False, 0, routing.IDS if counts else routing.NOTHING)
             return
@@ -298,6 +300,7 @@ class Router:
             return None
         self._sent = now
         self._quiet = not self._meter.steps
+        acted, self._acted = self._acted, False
         layers = experts.layers
         heat = self._meter.heat[layers]
         trial = self._ab
@@ -305,7 +308,7 @@ class Router:
             policy=self.config.policy,
             bonus=self._tuning.bonus,
             keep=self._tuning.keep,
-            active=self._policy is not None and self._mode[0],
+            active=acted,
             layers=tuple(int(i) for i in layers),
             n_expert=experts.n_expert,
             n_used=experts.n_used,
