@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
@@ -78,7 +78,15 @@ def test_with_room_all_that_is_near_is_drawn_and_the_rest_is_counted(
         assert plain(one.node.name)[:20] in plain_text
 
 
+SIDE_BY_SIDE = Neighbourhood(
+    "n0",
+    (Node("n0", "Priya Nair", "person"), Node("n1", "Priya Nair", "person")),
+    (Fact("f0", "n0", "n1", "n0", "n1", "KNOWS", 0.9, 0.0, None),),
+)
+
+
 @settings(max_examples=100, deadline=None)
+@example(SIDE_BY_SIDE, (40, 20))  # neither beside nor in the column
 @given(graphs(), st.sampled_from([(40, 20), (60, 24), (120, 40)]))
 def test_arrows_reach_every_entity(around: Neighbourhood, size: tuple[int, int]) -> None:
     picture = draw(around, *size, depth=2)

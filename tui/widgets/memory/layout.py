@@ -75,19 +75,23 @@ class Picture:
         here = self.find(entity)
         if here is None:
             return self.placed[0].node.id if self.placed else ""
-        best, nearest = entity, 0.0
-        for one in self.placed:
-            across = (one.x + one.width / 2) - (here.x + here.width / 2)
-            along = one.middle - here.middle
-            if one is here or across * dx + along * dy <= 0:
-                continue
-            if dy and abs(across) > max(one.width, here.width) / 2 + 1:
-                continue  # up and down stay in the column
-            if dx and (one.x < here.x + here.width and here.x < one.x + one.width):
-                continue
-            away = abs(across) * (1 if dx else 4) + abs(along) * (4 if dx else 1)
-            if best == entity or away < nearest:
-                best, nearest = one.node.id, away
+        # Up and down stay in the column if they can; what no way leads to otherwise is below or above.
+        for strict in (True, False):
+            best, nearest = entity, 0.0
+            for one in self.placed:
+                across = (one.x + one.width / 2) - (here.x + here.width / 2)
+                along = one.middle - here.middle
+                if one is here or across * dx + along * dy <= 0:
+                    continue
+                if strict and dy and abs(across) > max(one.width, here.width) / 2 + 1:
+                    continue
+                if dx and (one.x < here.x + here.width and here.x < one.x + one.width):
+                    continue
+                away = abs(across) * (1 if dx else 4) + abs(along) * (4 if dx else 1)
+                if best == entity or away < nearest:
+                    best, nearest = one.node.id, away
+            if best != entity:
+                break
         return best
 
 
