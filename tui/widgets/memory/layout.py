@@ -83,11 +83,12 @@ class Picture:
                 along = one.middle - here.middle
                 if one is here or across * dx + along * dy <= 0:
                     continue
-                if strict and dy and abs(across) > max(one.width, here.width) / 2 + 1:
+                gap = (
+                    max(one.x - here.x - here.width, here.x - one.x - one.width) + 1
+                )  # < 1: overlap
+                if gap < 1 if dx else strict and gap > 0:
                     continue
-                if dx and (one.x < here.x + here.width and here.x < one.x + one.width):
-                    continue
-                away = abs(across) * (1 if dx else 4) + abs(along) * (4 if dx else 1)
+                away = abs(across) + abs(along) * 4 if dx else max(0, gap) * 4 + abs(along)
                 if best == entity or away < nearest:
                     best, nearest = one.node.id, away
             if best != entity:
