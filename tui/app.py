@@ -8,6 +8,8 @@ import logging
 import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterable
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -26,6 +28,10 @@ from tui.actions import own_keymap
 from tui.screens.fault import FaultScreen
 from tui.screens.main import MainScreen
 from tui.themes import THEMES
+
+# After SIGHUP or SIGTERM: how long saving may take, and how long ending after that.
+SAVING_SECONDS = 120.0
+LEAVING_SECONDS = 5.0
 
 
 class HaloApp(App[int]):
@@ -58,6 +64,7 @@ class HaloApp(App[int]):
         self.workspace = Workspace(config, client, data_dir, make_client)
         self.main = MainScreen(self.workspace, remember)
         self._stopped = False
+        self._saved = threading.Event()
         for theme in THEMES:
             self.register_theme(theme)
         self.set_keymap(own_keymap(config))
@@ -93,9 +100,24 @@ class HaloApp(App[int]):
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGHUP):
             try:
-                loop.add_signal_handler(number, lambda: self.run_worker(self.leave()))
+                loop.add_signal_handler(number, self._leave_by_signal, number)
             except (NotImplementedError, RuntimeError, ValueError):
                 return  # not the main thread: tests
+
+    def _leave_by_signal(self, number: signal.Signals) -> None:
+        """Leave; and end for certain, for Textual waits for ever to write to a terminal that has gone.
+
+        Its writing thread ends at the first error, and whoever fills that thread's queue stands still.
+        """
+        if number == signal.SIGHUP and self._driver is not None:
+            self._driver.write = lambda data: None  # type: ignore[method-assign]
+        threading.Thread(target=self._end_for_certain, name="last-resort", daemon=True).start()
+        self.run_worker(self.leave())
+
+    def _end_for_certain(self) -> None:
+        self._saved.wait(SAVING_SECONDS)
+        time.sleep(LEAVING_SECONDS)
+        os._exit(1)
 
     async def leave(self) -> None:
         """Save everything, stop the core, end the app."""
@@ -111,7 +133,10 @@ class HaloApp(App[int]):
         if not self._stopped:
             self._stopped = True
             self.main.machine.close()
-            await self.workspace.stop()
+            try:
+                await self.workspace.stop()
+            finally:
+                self._saved.set()
 
     async def action_quit(self) -> None:
         """Ctrl+Q, also while a dialog is open."""

@@ -158,9 +158,12 @@ def test_closed_in_the_middle_of_an_answer_and_back_with_its_cells(tmp_path: Pat
         terminal.press("Enter")
         terminal.wait(lambda s: "who is answering" in s and held(s) > 300, "a long answer")
         core = core_of(str(tmp_path))
+        app = core.parent()
+        assert app is not None
     finally:
         terminal.close()
     core.wait(30)
+    app.wait(15)  # writing to a terminal that has gone must not hold it
     terminal = Terminal(tmp_path, 100, 30)
     try:
         terminal.type(f"exec {command}")
