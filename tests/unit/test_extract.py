@@ -277,3 +277,13 @@ def test_a_model_of_other_inputs(tmp_path: Path) -> None:
     )
     with pytest.raises(HaloError, match="takes attention_mask, input_ids, token_type_ids, but"):
         open_folder(folder)
+
+
+@pytest.mark.parametrize(
+    "word", ["", "a", "A", "Ada", "NASA", "iPhone", "McKay", "8060S", "...", "é", "Öl"]
+)
+def test_words_have_the_shape_that_training_saw(word: str) -> None:
+    from agents.memory.extract.halo import word_shape
+    from training.extractor.encode import shape
+
+    assert word_shape(word) == shape(word)

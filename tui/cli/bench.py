@@ -11,31 +11,8 @@ import click
 
 from tui.cli.bench_compaction import compaction
 from tui.cli.bench_experts import experts
+from tui.cli.number_list import NumberList
 from tui.cli.settings import Settings, settings_options
-
-
-class Counts(click.ParamType):
-    """Numbers of agents, e.g. 1,2,4,8."""
-
-    name = "counts"
-    most = 64
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
-        if isinstance(value, tuple):
-            return value
-        try:
-            counts = tuple(int(part) for part in value.split(","))
-        except ValueError:
-            counts = ()
-        if not counts or min(counts) < 1 or max(counts) > self.most:
-            self.fail(
-                f"'{value}' is no list of numbers from 1 to {self.most}, such as 1,2,4,8.",
-                param,
-                ctx,
-            )
-        return counts
 
 
 @click.group()
@@ -47,7 +24,7 @@ def command() -> None:
 @settings_options
 @click.option(
     "--agents",
-    type=Counts(),
+    type=NumberList("counts", int, 1, 64, "1,2,4,8"),
     default="1,2,4,8",
     show_default=True,
     help="Numbers of agents that talk at once.",
@@ -108,18 +85,11 @@ def ui(settings: Settings, agents: int, tokens: int, messages: int, as_json: boo
     _print(result, as_json)
 
 
-class Cells(Counts):
-    """Numbers of cells, e.g. 1000,4000."""
-
-    name = "cells"
-    most = 1_000_000
-
-
 @command.command()
 @settings_options
 @click.option(
     "--cells",
-    type=Cells(),
+    type=NumberList("cells", int, 1, 1_000_000, "1,2,4,8"),
     default="1000,2000,4000,7000",
     show_default=True,
     help="Sizes of the session that is put aside.",

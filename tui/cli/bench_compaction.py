@@ -8,26 +8,10 @@ from typing import Any
 
 import click
 
+from tui.cli.number_list import NumberList
 from tui.cli.settings import Settings, settings_options
 
-
-class Numbers(click.ParamType):
-    """Positive numbers, e.g. 2,5,10."""
-
-    name = "numbers"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[float, ...]:
-        if isinstance(value, tuple):
-            return value
-        try:
-            numbers = tuple(float(part) for part in value.split(","))
-        except ValueError:
-            numbers = ()
-        if not numbers or min(numbers) < 1 or max(numbers) > 1000:
-            self.fail(f"'{value}' is no list of ratios from 1 to 1000, such as 2,5,10.", param, ctx)
-        return numbers
+RATIOS = NumberList("numbers", float, 1, 1000, "2,5,10", "ratios")
 
 
 class Methods(click.ParamType):
@@ -72,7 +56,7 @@ def _model(settings: Settings) -> Path:
 @click.option("--dump", type=click.Path(path_type=Path), help="Write real heads to this .npz.")
 @click.option("--context", type=click.IntRange(300, 65536), default=2000, show_default=True,
               help="Tokens before the question.")  # fmt: skip
-@click.option("--ratios", type=Numbers(), default="2,5,10,20,50", show_default=True,
+@click.option("--ratios", type=RATIOS, default="2,5,10,20,50", show_default=True,
               help="Cells before / after.")  # fmt: skip
 @click.option("--methods", type=Methods(), default="am-omp,am-attention,evict-attention,evict-recent",
               show_default=True, help="Ways to compact.")  # fmt: skip
@@ -186,7 +170,7 @@ def _number(value: Any) -> str:
 @click.command("profile")
 @settings_options
 @click.option("--context", type=click.IntRange(300, 65536), default=2000, show_default=True)
-@click.option("--ratios", type=Numbers(), default="2,5,10,20,50", show_default=True)
+@click.option("--ratios", type=RATIOS, default="2,5,10,20,50", show_default=True)
 @click.option("--dialogues", type=click.IntRange(1, 24), default=3, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="Write the profile to this file.")
 @click.option("--json", "as_json", is_flag=True, help="Print the profile as JSON.")

@@ -4,56 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import Any
 
 import click
 
+from tui.cli.number_list import NumberList
 from tui.cli.settings import Settings, settings_options
-
-
-class Shares(click.ParamType):
-    """Bonuses, e.g. 0.1,0.2."""
-
-    name = "shares"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[float, ...]:
-        if isinstance(value, tuple):
-            return value
-        try:
-            shares = tuple(float(part) for part in value.split(","))
-        except ValueError:
-            shares = ()
-        if not shares or min(shares) < 0 or max(shares) > 10:
-            self.fail(f"'{value}' is no list of numbers from 0 to 10, such as 0.1,0.2.", param, ctx)
-        return shares
-
-
-class Counts(click.ParamType):
-    """Numbers of agents, e.g. 1,8."""
-
-    name = "counts"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
-        if isinstance(value, tuple):
-            return value
-        try:
-            counts = tuple(int(part) for part in value.split(","))
-        except ValueError:
-            counts = ()
-        if not counts or min(counts) < 1 or max(counts) > 32:
-            self.fail(f"'{value}' is no list of numbers from 1 to 32, such as 1,8.", param, ctx)
-        return counts
 
 
 @click.command("experts")
 @settings_options
-@click.option("--agents", type=Counts(), default="1,4,8,10", show_default=True,
+@click.option("--agents", type=NumberList("counts", int, 1, 32, "1,8"), default="1,4,8,10", show_default=True,
               help="Numbers of agents that decode together.")  # fmt: skip
-@click.option("--bonus", type=Shares(), default="0.1,0.2,0.4", show_default=True,
+@click.option("--bonus", type=NumberList("shares", float, 0, 10, "0.1,0.2"), default="0.1,0.2,0.4", show_default=True,
               help="Bonuses, as shares of the range of the router's scores.")  # fmt: skip
 @click.option("--policies", default="static,cache", show_default=True, help="static, cache.")
 @click.option("--repeats", type=click.IntRange(1, 20), default=3, show_default=True)
