@@ -64,12 +64,13 @@ struct halo_input : public llm_graph_input_i {
                 }
                 // The slots of this ubatch hold new tokens already: what was biased there is gone.
                 const auto & slots = attention->sinfos[attention->i_cur];
+                std::vector<uint32_t> taken;
                 for (size_t s = 0; s < slots.idxs.size(); ++s) {
                     for (const auto cell : slots.idxs[s]) {
-                        halo::clear_bias(*cache, (uint32_t) slots.strm[s] * cache->kv->get_size() + cell);
+                        taken.push_back((uint32_t) slots.strm[s] * cache->kv->get_size() + cell);
                     }
                 }
-                halo::clear_stale(*cache);
+                halo::clear_stale(*state, *cache, taken);
             }
         }
     }
@@ -226,35 +227,21 @@ ggml_tensor * __wrap_ggml_flash_attn_ext(ggml_context * ctx, ggml_tensor * q, gg
         mask = mask_per_head(ctx, mask, f, n_kv, n_streams);
         return __real_ggml_flash_attn_ext(ctx, q, k, v, mask, scale, max_bias, softcap);
     }
-    // Heads become streams: each KV head attends alone with its group's queries as tokens, so the mask
-    // keeps one slice (CUDA and SYCL take no other) and needs no copy per query head.
+    // KV heads become streams: each attends alone with the query heads of its group, so the mask keeps
+    // one slice (CUDA and SYCL take no other) and needs no copy per query head.
     const int64_t d = q->ne[0], n_tokens = q->ne[1], n_head = q->ne[2], n_kv_heads = k->ne[2], group = n_head / n_kv_heads;
     ggml_tensor * bias = f.layer->bias;
-    // [d, n_tokens, n_head] -> [d, n_tokens * group, 1, n_kv_heads]; row = token * group + head of the group
-    ggml_tensor * q4;
-    if (n_tokens == 1) {
-        q4 = ggml_view_4d(ctx, q, d, group, 1, n_kv_heads, q->nb[2], q->nb[2] * group, q->nb[2] * group, 0);
-    } else {
-        q4 = ggml_view_4d(ctx, q, d, group, n_tokens, n_kv_heads, q->nb[2], q->nb[1], q->nb[2] * group, 0);
-        q4 = ggml_reshape_4d(ctx, ggml_cont(ctx, q4), d, group * n_tokens, 1, n_kv_heads);
-    }
-    ggml_tensor * b = ggml_view_4d(ctx, bias, n_kv, 1, 1, n_kv_heads, bias->nb[1], bias->nb[1], bias->nb[1],
-                                   first_stream(f) * bias->nb[2]);
+    ggml_tensor * q4   = ggml_view_4d(ctx, q, d, n_tokens, group, n_kv_heads, q->nb[1], q->nb[2], q->nb[2] * group, 0);
+    ggml_tensor * b    = ggml_view_4d(ctx, bias, n_kv, 1, 1, n_kv_heads, bias->nb[1], bias->nb[1], bias->nb[1],
+                                      first_stream(f) * bias->nb[2]);
     if (b->type != mask->type) {
         b = ggml_cast(ctx, b, mask->type);
     }
-    // [n_kv, 1, n_tokens, n_kv_heads], then once more for each head of the group
-    ggml_tensor * m = ggml_view_4d(ctx, mask, n_kv, 1, n_tokens, 1, mask->nb[1], mask->nb[1], mask->nb[3], 0);
-    m = ggml_add(ctx, ggml_repeat_4d(ctx, m, n_kv, 1, n_tokens, n_kv_heads), b);
-    if (group > 1) {
-        m = ggml_repeat_4d(ctx, m, n_kv, group, n_tokens, n_kv_heads);
-    }
-    m = ggml_reshape_4d(ctx, m, n_kv, group * n_tokens, 1, n_kv_heads);
+    ggml_tensor * m = ggml_add(ctx, ggml_repeat_4d(ctx, mask, n_kv, mask->ne[1], 1, n_kv_heads), b);
     ggml_format_name(m, "halo_mask-%d", f.layer->il);
     ggml_tensor * k4 = ggml_view_4d(ctx, k, k->ne[0], n_kv, 1, n_kv_heads, k->nb[1], k->nb[2], k->nb[2], 0);
     ggml_tensor * v4 = ggml_view_4d(ctx, v, v->ne[0], n_kv, 1, n_kv_heads, v->nb[1], v->nb[2], v->nb[2], 0);
-    ggml_tensor * out = __real_ggml_flash_attn_ext(ctx, q4, k4, v4, m, scale, max_bias, softcap); // [dv, 1, rows, n_kv_heads]
-    out = ggml_reshape_4d(ctx, out, v->ne[0], group, n_tokens, n_kv_heads);
+    ggml_tensor * out = __real_ggml_flash_attn_ext(ctx, q4, k4, v4, m, scale, max_bias, softcap); // [dv, group, n_tokens, n_kv_heads]
     if (n_tokens > 1) {
         out = ggml_cont(ctx, ggml_permute(ctx, out, 0, 1, 3, 2));
     }

@@ -77,7 +77,7 @@ void clear_bias(cache_state & cache, uint32_t at) {
     }
 }
 
-void clear_stale(cache_state & cache) {
+void clear_stale(context_state & state, cache_state & cache, const std::vector<uint32_t> & taken) {
     const uint32_t n_cells = cache.kv->get_size();
     std::vector<uint32_t> stale;
     for (const auto at : cache.biased_list) {
@@ -85,9 +85,16 @@ void clear_stale(cache_state & cache) {
             stale.push_back(at);
         }
     }
+    for (const auto at : taken) {
+        if (at < cache.biased.size() && cache.biased[at]) {
+            stale.push_back(at);
+        }
+    }
     if (stale.empty()) {
         return;
     }
+    // On a GPU the step before may be computing still, and reads these leaves.
+    ggml_backend_sched_synchronize(state.ctx->get_sched());
     for (const auto at : stale) {
         cache.biased[at] = 0;
     }

@@ -53,27 +53,66 @@ template <typename F> void for_runs(const int32_t * cells, int32_t n, F && body)
     }
 }
 
+// Whether cells of a tensor on a device are better moved with what lies between them.
+bool is_scattered(const ggml_tensor * t, const int32_t * cells, int32_t n) {
+    if (ggml_backend_buffer_is_host(t->buffer)) {
+        return false;
+    }
+    int32_t runs = 0;
+    for_runs(cells, n, [&](int32_t, int32_t, int32_t) { ++runs; });
+    if (runs < 3) {
+        return false;
+    }
+    const auto [lowest, highest] = std::minmax_element(cells, cells + n);
+    return *highest - *lowest < 64 * runs;
+}
+
+// Rows of cells as they are stored, to or from `rows`. On a device every transfer costs a wait: cells
+// close to each other travel as one block.
+template <bool Write> void copy_rows(ggml_tensor * t, int32_t stream, const int32_t * cells, int32_t n, uint8_t * rows) {
+    const size_t bytes = t->nb[1], base = stream * t->nb[2];
+    if (!is_scattered(t, cells, n)) {
+        for_runs(cells, n, [&](int32_t i, int32_t cell, int32_t count) {
+            if constexpr (Write) {
+                ggml_backend_tensor_set(t, rows + i * bytes, base + cell * bytes, count * bytes);
+            } else {
+                ggml_backend_tensor_get(t, rows + i * bytes, base + cell * bytes, count * bytes);
+            }
+        });
+        return;
+    }
+    const auto [lowest, highest] = std::minmax_element(cells, cells + n);
+    std::vector<uint8_t> block(bytes * (*highest - *lowest + 1));
+    ggml_backend_tensor_get(t, block.data(), base + *lowest * bytes, block.size());
+    for (int32_t c = 0; c < n; ++c) {
+        uint8_t * at = &block[(cells[c] - *lowest) * bytes];
+        if constexpr (Write) {
+            std::copy_n(rows + c * bytes, bytes, at);
+        } else {
+            std::copy_n(at, bytes, rows + c * bytes);
+        }
+    }
+    if constexpr (Write) {
+        ggml_backend_tensor_set(t, block.data(), base + *lowest * bytes, block.size());
+    }
+}
+
 // One tensor with a cell's numbers side by side: K always, V with flash attention.
 template <bool Write, typename Data>
 void rows_of(ggml_tensor * t, int32_t stream, const int32_t * cells, int32_t n, Data * data) {
     const int64_t width = t->ne[0];
-    const size_t  bytes = ggml_row_size(t->type, width);
-    std::vector<uint8_t> buffer;
-    for_runs(cells, n, [&](int32_t i, int32_t cell, int32_t count) {
-        buffer.resize(bytes * count);
-        const size_t offset = stream * t->nb[2] + cell * t->nb[1];
-        if constexpr (Write) {
-            for (int32_t c = 0; c < count; ++c) {
-                encode_row(t->type, data + (i + c) * width, &buffer[c * bytes], width);
-            }
-            ggml_backend_tensor_set(t, buffer.data(), offset, buffer.size());
-        } else {
-            ggml_backend_tensor_get(t, buffer.data(), offset, buffer.size());
-            for (int32_t c = 0; c < count; ++c) {
-                decode_row(t->type, &buffer[c * bytes], data + (i + c) * width, width);
-            }
+    std::vector<uint8_t> rows(n * t->nb[1]);
+    if constexpr (Write) {
+        for (int32_t c = 0; c < n; ++c) {
+            encode_row(t->type, data + c * width, &rows[c * t->nb[1]], width);
         }
-    });
+    }
+    copy_rows<Write>(t, stream, cells, n, rows.data());
+    if constexpr (!Write) {
+        for (int32_t c = 0; c < n; ++c) {
+            decode_row(t->type, &rows[c * t->nb[1]], data + c * width, width);
+        }
+    }
 }
 
 // V without flash attention: number j of a cell is at j * kv_size + cell. These are never quantised.
@@ -85,21 +124,21 @@ void columns_of(ggml_tensor * t, uint32_t kv_size, int32_t stream, const int32_t
     const int64_t width = t->ne[0];
     const size_t  size  = ggml_type_size(t->type);
     const auto [lowest, highest] = std::minmax_element(cells, cells + n);
-    std::vector<uint8_t> buffer(size * (*highest - *lowest + 1));
+    const size_t column = size * (*highest - *lowest + 1), offset = stream * t->nb[2] + *lowest * size;
+    std::vector<uint8_t> buffer(column * width);
+    ggml_backend_tensor_get_2d(t, buffer.data(), offset, column, width, kv_size * size, column);
     for (int64_t j = 0; j < width; ++j) {
-        const size_t offset = stream * t->nb[2] + (j * kv_size + *lowest) * size;
-        ggml_backend_tensor_get(t, buffer.data(), offset, buffer.size());
         for (int32_t c = 0; c < n; ++c) {
-            uint8_t * at = &buffer[(cells[c] - *lowest) * size];
+            uint8_t * at = &buffer[j * column + (cells[c] - *lowest) * size];
             if constexpr (Write) {
                 encode_row(t->type, data + c * width + j, at, 1);
             } else {
                 decode_row(t->type, at, data + c * width + j, 1);
             }
         }
-        if constexpr (Write) {
-            ggml_backend_tensor_set(t, buffer.data(), offset, buffer.size());
-        }
+    }
+    if constexpr (Write) {
+        ggml_backend_tensor_set_2d(t, buffer.data(), offset, column, width, kv_size * size, column);
     }
 }
 
@@ -139,11 +178,19 @@ void move_data(const halo::layer_state & layer, int32_t stream, const std::vecto
             }
             ggml_backend_tensor_set(t, buffer.data(), stream * t->nb[2], buffer.size());
         } else {
-            buffer.resize(t->nb[1]);
-            for (const auto & [from, to] : moves) {
-                ggml_backend_tensor_get(t, buffer.data(), stream * t->nb[2] + from * t->nb[1], buffer.size());
-                ggml_backend_tensor_set(t, buffer.data(), stream * t->nb[2] + to * t->nb[1], buffer.size());
+            // Moves come with `from` falling and `to` rising, and no cell is in both.
+            const size_t bytes = t->nb[1], n = moves.size();
+            std::vector<int32_t> from, to;
+            for (size_t i = 0; i < n; ++i) {
+                from.push_back(moves[n - 1 - i].first);
+                to.push_back(moves[i].second);
             }
+            buffer.resize(2 * n * bytes);
+            copy_rows<false>(t, stream, from.data(), (int32_t) n, buffer.data());
+            for (size_t i = 0; i < n; ++i) {
+                std::copy_n(&buffer[(n - 1 - i) * bytes], bytes, &buffer[(n + i) * bytes]);
+            }
+            copy_rows<true>(t, stream, to.data(), (int32_t) n, &buffer[n * bytes]);
         }
     }
 }

@@ -115,9 +115,9 @@ layer_state * pick_layer(const llama_context * ctx, int32_t cache, int32_t i, ha
 ggml_tensor * make_leaf(context_state & state, const ggml_tensor * like, ggml_type type, int64_t a, int64_t b, int64_t c,
                         const char * name);
 
-// bias.cpp: clears the biases of one cell (index within `biased`), of all freed cells.
+// bias.cpp: clears the biases of one cell (index within `biased`); of all freed cells and those `taken`.
 void clear_bias(cache_state & cache, uint32_t at);
-void clear_stale(cache_state & cache);
+void clear_stale(context_state & state, cache_state & cache, const std::vector<uint32_t> & taken);
 void move_bias(cache_state & cache, uint32_t from, uint32_t to);
 
 // queries.cpp: plans which rows of this ubatch to keep; fetches what was planned before.
