@@ -11,12 +11,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 NATIVE = ROOT / "native"
-sys.path.insert(0, str(NATIVE))
+sys.path[:0] = [str(NATIVE), str(ROOT / "scripts")]
 
+import backend_needs  # noqa: E402
 import fetch_llama  # noqa: E402
 
 KEPT = 6
@@ -26,15 +28,10 @@ OPTIONS = {
     "hip": ["-DGGML_HIP=ON"],
     "cuda": ["-DGGML_CUDA=ON"],
 }
-TOOLS = {
-    "vulkan": ("glslc", "the Vulkan SDK (glslc, headers and loader)"),
-    "hip": ("hipconfig", "ROCm"),
-    "cuda": ("nvcc", "the CUDA toolkit"),
-}
 
 
 def compiler() -> str:
-    """The C++ compiler's first version line; ends the program with a remedy when there is none."""
+    """The C++ compiler; ends the program with a remedy when there is none."""
     found = subprocess.run(
         ["bash", str(ROOT / "scripts" / "find_compiler.sh")],
         stdout=subprocess.PIPE,
@@ -43,7 +40,11 @@ def compiler() -> str:
     )
     if found.returncode:
         raise SystemExit(found.returncode)
-    name = found.stdout.strip()
+    return found.stdout.strip()
+
+
+def version(name: str) -> str:
+    """The first line of what a compiler says of itself."""
     out = subprocess.run([name, "--version"], capture_output=True, text=True, check=False).stdout
     return out.splitlines()[0] if out else name
 
@@ -57,8 +58,8 @@ def cpu_flags() -> str:
     return next((line for line in text.splitlines() if line.startswith(("flags", "Features"))), "")
 
 
-def key(backend: str) -> str:
-    """Changes whenever the built library could."""
+def key(backend: str, env: Mapping[str, str]) -> str:
+    """Changes whenever the library that is built in `env` could."""
     digest = hashlib.sha256()
     skip = {"build", "__pycache__", "tests"}
     for path in sorted(NATIVE.rglob("*")):
@@ -66,30 +67,34 @@ def key(backend: str) -> str:
             digest.update(path.relative_to(NATIVE).as_posix().encode() + b"\0" + path.read_bytes())
     for part in (
         backend,
-        compiler(),
+        version(compiler()),
         cpu_flags(),
         platform.machine(),
-        os.environ.get("CMAKE_ARGS", ""),
+        env.get("CMAKE_ARGS", ""),
     ):
         digest.update(part.encode() + b"\0")
     return digest.hexdigest()[:20]
 
 
 def show(line: str, tty: bool, last: list[int]) -> None:
-    """Ninja's [n/m] as one moving line, or every tenth of the way where there is no terminal."""
+    """Ninja's [n/m] as one moving line, or every tenth of the way where there is no terminal.
+
+    `last` holds the tenth shown last and the steps of the build; builds within it have fewer.
+    """
     step = re.match(r"\s*\[(\d+)/(\d+)\]", line)
-    if not step:
+    if not step or int(step[2]) < last[1]:
         return
     done, total = int(step[1]), int(step[2])
+    last[1] = total
     if tty:
         end = "\n" if done == total else ""
-        print(f"\r  native build {done}/{total}", end=end, file=sys.stderr, flush=True)
+        print(f"\r  native build {done}/{total}\033[K", end=end, file=sys.stderr, flush=True)
     elif done * 10 // total != last[0]:
         last[0] = done * 10 // total
         print(f"  native build {done}/{total}", file=sys.stderr, flush=True)
 
 
-def build(backend: str, target: Path) -> Path:
+def build(backend: str, target: Path, env: Mapping[str, str]) -> Path:
     """Builds the wheel into `target`, in a folder that is kept, so that edits rebuild in seconds."""
     fetch_llama.source()  # here, since pip would hide the download's progress
     folder = NATIVE / "build" / backend
@@ -97,19 +102,18 @@ def build(backend: str, target: Path) -> Path:
     log = folder / "build.log"
     command = [sys.executable, "-m", "pip", "wheel", "-v", "--no-deps", "--no-build-isolation"]
     command += ["-w", str(target), "-C", f"build-dir={folder}", str(NATIVE)]
-    args = " ".join([os.environ.get("CMAKE_ARGS", ""), *OPTIONS[backend]]).strip()
     env = {
-        **os.environ,
-        "CMAKE_ARGS": args,
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        **env,
+        "CMAKE_ARGS": " ".join([env.get("CMAKE_ARGS", ""), *OPTIONS[backend]]).strip(),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}",
     }
-    tty, last = sys.stderr.isatty(), [-1]
+    tty, last = sys.stderr.isatty(), [-1, 0]
     print(
         f"halo-native: building llama.cpp for {backend} (a few minutes the first time)",
         file=sys.stderr,
     )
     with (
-        log.open("w") as out,
+        log.open("w", buffering=1) as out,
         subprocess.Popen(
             command, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         ) as process,
@@ -137,15 +141,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backend", choices=sorted(OPTIONS), default="cpu")
     backend = parser.parse_args().backend
-    if backend in TOOLS and not shutil.which(TOOLS[backend][0]):
-        tool, where = TOOLS[backend]
-        raise SystemExit(f"halo-tui: {tool} is missing. Install {where}, or use BACKEND=cpu.")
+    try:
+        env = backend_needs.prepare(backend, compiler(), os.environ)
+    except backend_needs.Missing as missing:
+        raise SystemExit(f"halo-tui: {missing}. Or use BACKEND=cpu.") from None
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    kept = base / "halo-tui" / "wheels" / key(backend)
+    kept = base / "halo-tui" / "wheels" / key(backend, env)
     wheel = next(kept.glob("halo_native-*.whl"), None) if kept.is_dir() else None
     with tempfile.TemporaryDirectory() as scratch:
         if wheel is None:
-            wheel = build(backend, Path(scratch))
+            wheel = build(backend, Path(scratch), env)
             try:
                 kept.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(wheel, kept / (wheel.name + ".part"))

@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import io
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -119,6 +120,7 @@ def test_the_compiler_of_cxx_is_used_or_named(machine: Path) -> None:
 
 
 def test_a_missing_backend_tool_is_named(machine: Path) -> None:
+    program(machine, "c++", "")
     done = subprocess.run(
         [sys.executable, str(ROOT / "scripts" / "build_native.py"), "--backend", "cuda"],
         env={"PATH": str(machine), "HOME": str(machine)},
@@ -127,7 +129,76 @@ def test_a_missing_backend_tool_is_named(machine: Path) -> None:
         check=False,
     )
     assert done.returncode == 1
-    assert "nvcc" in done.stderr and "BACKEND=cpu" in done.stderr
+    assert "CUDA" in done.stderr and "BACKEND=cpu" in done.stderr
+
+
+@pytest.fixture
+def needs(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The check of a backend's needs, on a machine without vendors' folders."""
+    found = module(ROOT / "scripts" / "backend_needs.py")
+    monkeypatch.setattr(found, "FOLDERS", {})
+    return found
+
+
+def test_cuda_needs_a_compiler_and_something_to_compile_for(
+    needs: ModuleType, machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env = {"PATH": str(machine)}
+    monkeypatch.setattr(needs, "DEV", machine)
+    with pytest.raises(needs.Missing, match=r"nvcc is missing.*CUDACXX"):
+        needs.prepare("cuda", "c++", env)
+    program(machine, "nvcc", "")
+    with pytest.raises(needs.Missing, match=r"no NVIDIA GPU here.*CUDAARCHS=90"):
+        needs.prepare("cuda", "c++", env)
+    told = needs.prepare("cuda", "c++", {**env, "CUDAARCHS": "90", "CMAKE_ARGS": "-DA=1"})
+    assert told["CMAKE_ARGS"] == "-DA=1 -DCMAKE_CUDA_ARCHITECTURES=90"
+    (machine / "nvidia0").touch()
+    assert "CMAKE_ARGS" not in needs.prepare("cuda", "c++", env)
+
+
+def test_rocm_has_to_be_new_enough(needs: ModuleType, machine: Path) -> None:
+    env = {"PATH": str(machine), "HIPARCHS": "gfx1151"}
+    with pytest.raises(needs.Missing, match="hipconfig is missing"):
+        needs.prepare("hip", "c++", env)
+    program(machine, "hipconfig", "echo 5.7.31921-0")
+    with pytest.raises(needs.Missing, match=r"ROCm 5\.7 is too old"):
+        needs.prepare("hip", "c++", env)
+    program(machine, "hipconfig", "echo 6.4.43483")
+    assert needs.prepare("hip", "c++", env)["CMAKE_ARGS"] == "-DGPU_TARGETS=gfx1151"
+
+
+@pytest.mark.parametrize(
+    ("headers", "says"),
+    [
+        ({}, "glslc, libvulkan-dev, spirv-headers are missing"),
+        ({"vulkan/vulkan.hpp": ""}, "headers are too old"),
+        (
+            {"vulkan/vulkan.hpp": "#define VK_EXT_LAYER_SETTINGS_EXTENSION_NAME"},
+            "glslc, spirv-headers are missing",
+        ),
+    ],
+)
+def test_what_vulkan_misses_is_named(
+    needs: ModuleType, machine: Path, headers: dict[str, str], says: str
+) -> None:
+    for name, text in headers.items():
+        (machine / "include" / name).parent.mkdir(parents=True)
+        (machine / "include" / name).write_text(text)
+    # Searches nowhere but in the folder of the SDK.
+    real = shutil.which("c++")
+    compiler = program(machine, "c++", f'PATH={os.environ["PATH"]} exec {real} -nostdinc "$@"')
+    env = {"PATH": str(machine), "VULKAN_SDK": str(machine)}
+    with pytest.raises(needs.Missing, match=says):
+        needs.prepare("vulkan", str(compiler), env)
+
+
+def test_steps_of_a_build_within_the_build_are_not_shown(
+    build: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    last = [-1, 0]
+    for line in ("[10/400] a", "[1/2] shader generator", "[2/2] shader generator", "[80/400] b"):
+        build.show(line, False, last)
+    assert capsys.readouterr().err.split() == "native build 10/400 native build 80/400".split()
 
 
 def test_the_key_follows_what_is_built(
@@ -138,13 +209,14 @@ def test_the_key_follows_what_is_built(
     source = tmp_path / "src" / "a.cpp"
     source.write_text("1")
     monkeypatch.setattr(build, "NATIVE", tmp_path)
-    first = build.key("cpu")
-    assert build.key("vulkan") != first
+    first = build.key("cpu", {})
+    assert build.key("vulkan", {}) != first
     for aside in ("build/log", "tests/test_seam.cpp"):
         (tmp_path / aside).write_text("x")
-    assert build.key("cpu") == first
+    assert build.key("cpu", {}) == first
+    assert build.key("cpu", {"CMAKE_ARGS": "-DGGML_NATIVE=OFF"}) != first
     source.write_text("2")
-    assert build.key("cpu") != first
+    assert build.key("cpu", {}) != first
 
 
 def test_old_builds_are_forgotten(build: ModuleType, tmp_path: Path) -> None:
