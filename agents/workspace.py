@@ -497,6 +497,10 @@ class Workspace:
         )
         self.note("info", "engine", text)
         if not again:
+            if changed := [f"{c.key} = {c.value} ({c.why})" for c in ready.chosen if c.changed]:
+                self.note("info", "engine", f"Chosen for this machine: {'; '.join(changed)}.")
+            for hint in ready.hints:
+                self.note("warning", "engine", f"{hint.what} {hint.remedy}")
             self.sessions.engine_ready()
         self.answers.send_waiting()
         compaction.engine_ready(self)

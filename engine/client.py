@@ -208,6 +208,8 @@ class EngineClient:
             "sessions": msgspec.to_builtins(self._config.sessions),
             "experts": msgspec.to_builtins(self._config.experts),
             "folder": str(self._swap_folder) if self._swap_folder is not None else "",
+            "given": list(self._config.sources),
+            "root": self._config.telemetry.root,
         }
         package_parent = str(Path(__file__).parent.parent)
         environment = dict(os.environ)

@@ -53,12 +53,14 @@ class ModelConfig(msgspec.Struct, forbid_unknown_fields=True):
 class EngineConfig(msgspec.Struct, forbid_unknown_fields=True):
     """[engine]: the context and how the core works on it."""
 
+    auto: bool = True  # what nobody sets is chosen for the machine (engine/auto)
     n_ctx: Annotated[int, msgspec.Meta(ge=0, le=2**24)] = 8192  # cells; 0 = as trained
     n_batch: Annotated[int, msgspec.Meta(ge=32, le=16384)] = 512
     n_ubatch: Annotated[int, msgspec.Meta(ge=32, le=16384)] = 512
     prefill_chunk: Annotated[int, msgspec.Meta(ge=16, le=16384)] = 256
     max_sessions: Annotated[int, msgspec.Meta(ge=1, le=256)] = 64
     threads: Annotated[int, msgspec.Meta(ge=0, le=512)] = 0
+    threads_batch: Annotated[int, msgspec.Meta(ge=0, le=512)] = 0  # 0 = as threads
     type_k: CacheType = "f16"
     type_v: CacheType = "f16"
     flash_attention: Literal["auto", "on", "off"] = "auto"

@@ -181,6 +181,13 @@ def build_info() -> dict[str, Any]:
     return dict(json.loads(_lib().halo_build_info().decode()))
 
 
+def gpu_backends() -> tuple[str, ...]:
+    """GPU backends of this build, as `make run BACKEND=` names them: vulkan, hip, cuda."""
+    names = (str(name).lower() for name in build_info()["backends"])
+    known = {"rocm": "hip", "hip": "hip", "vulkan": "vulkan", "cuda": "cuda"}
+    return tuple(known[name] for name in names if name in known)
+
+
 def hooks(*, experts: bool = True) -> dict[str, bool]:
     """For each wrapped upstream symbol, whether a call has come through it yet.
 

@@ -199,6 +199,22 @@ class Loading(Event, tag="loading", frozen=True):
     what: str
 
 
+class Chosen(msgspec.Struct, array_like=True, frozen=True):
+    """A setting that was chosen for this machine and model (docs/auto.md)."""
+
+    key: str  # engine.n_ubatch; env.NAME is a variable of the core's environment
+    value: bool | int | float | str
+    why: str
+    changed: bool  # it is not the default
+
+
+class Hint(msgspec.Struct, array_like=True, frozen=True):
+    """Something about machine and settings that people should know, and what to do about it."""
+
+    what: str
+    remedy: str
+
+
 class Ready(Event, tag="ready", frozen=True):
     """The model is loaded and the core takes requests. Sent once per process."""
 
@@ -225,6 +241,8 @@ class Ready(Event, tag="ready", frozen=True):
     hooks: dict[str, bool]
     load_seconds: float
     n_expert: int = 0  # of a layer; 0 = a dense model
+    chosen: tuple[Chosen, ...] = ()  # by `engine.auto`
+    hints: tuple[Hint, ...] = ()
 
 
 class Failed(Event, tag="failed", frozen=True):

@@ -28,6 +28,8 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
     sessions: SessionsConfig = msgspec.field(default_factory=SessionsConfig)
     experts: ExpertsConfig = msgspec.field(default_factory=ExpertsConfig)
     folder: str = ""  # for cells put aside on disk; "" = nowhere
+    given: tuple[str, ...] = ()  # keys that somebody set
+    root: str = ""  # a recorded machine; "" = this one
 
 
 def main() -> int:
@@ -46,6 +48,8 @@ def main() -> int:
         settings.sessions,
         Path(settings.folder) if settings.folder else None,
         settings.experts,
+        settings.given,
+        settings.root,
     )
     return core.run()
 

@@ -7,6 +7,7 @@ import os
 from typing import Any
 
 from engine import native
+from engine.auto.rules import Decision
 from engine.config import EngineConfig
 from engine.core import llama
 from engine.core.model import Model
@@ -14,7 +15,13 @@ from engine.core.runner import Context
 from engine.protocol import PROTOCOL_VERSION, Ready
 
 
-def ready_event(model: Model, context: Context, config: EngineConfig, load_seconds: float) -> Ready:
+def ready_event(
+    model: Model,
+    context: Context,
+    config: EngineConfig,
+    load_seconds: float,
+    decision: Decision,
+) -> Ready:
     """Describe what was loaded."""
     api = llama.load()
     build = native.build_info()
@@ -33,7 +40,7 @@ def ready_event(model: Model, context: Context, config: EngineConfig, load_secon
         n_vocab=model.n_vocab,
         n_layer=int(api.llama_model_n_layer(model.pointer)),
         kv_bytes_per_cell=model.kv_bytes_per_cell,
-        backend=_backend(build, config),
+        backend=_backend(config),
         devices=devices,
         type_k=config.type_k,
         type_v=config.type_v,
@@ -43,12 +50,14 @@ def ready_event(model: Model, context: Context, config: EngineConfig, load_secon
         hooks=native.hooks(experts=model.n_expert > 0),
         load_seconds=load_seconds,
         n_expert=model.n_expert,
+        chosen=decision.chosen,
+        hints=decision.hints,
     )
 
 
-def _backend(build: dict[str, Any], config: EngineConfig) -> str:
+def _backend(config: EngineConfig) -> str:
     """The ggml backend that does the work, in lower case: cpu, vulkan, hip, cuda, ..."""
-    others = [str(name).lower() for name in build["backends"] if str(name).upper() != "CPU"]
+    others = native.gpu_backends()
     return others[0] if others and config.gpu_layers != 0 else "cpu"
 
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import gc
+import os
 import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import msgspec
 
+from engine import native
+from engine.auto.facts import gather
+from engine.auto.rules import Decision, apply, decide
 from engine.compaction import METHODS
 from engine.config import CompactionConfig, EngineConfig, ExpertsConfig, SessionsConfig
+from engine.core import llama
 from engine.core.archive import Archive
 from engine.core.cells import Cells
 from engine.core.compactor import Compactor
@@ -22,6 +27,7 @@ from engine.core.generation import Generation
 from engine.core.language import Language
 from engine.core.model import Model
 from engine.core.port import Gone, Port
+from engine.core.preflight import Header, read_header
 from engine.core.router import Router
 from engine.core.runner import NO_SLOT, Context
 from engine.core.sampling import Sampler, draw_seed, logprobs
@@ -84,8 +90,14 @@ class EngineCore:
         sessions: SessionsConfig | None = None,
         folder: Path | None = None,
         experts: ExpertsConfig | None = None,
+        given: Collection[str] = (),
+        root: str = "",
     ) -> None:
-        """`folder` is where cells may be put aside on disk; None = nowhere."""
+        """`folder` is where cells may be put aside on disk; None = nowhere.
+
+        `given`: keys that somebody set, which `engine.auto` leaves alone; `root`: a recorded machine
+        it looks at instead of this one.
+        """
         self._port = Port(connection)
         self._path = model
         self._config = config
@@ -95,6 +107,8 @@ class EngineCore:
             self._kept = msgspec.structs.replace(self._kept, swap_disk_mib=0)
         self._folder = folder or Path()
         self._routing = experts or ExpertsConfig()
+        self._given = given
+        self._root = root
         self._sessions: dict[str, Sequence] = {}
         self._stopping = False
         self._fatal_steps = 0
@@ -154,7 +168,9 @@ class EngineCore:
                 self._port.send(Loading(fraction, f"Loading {self._path.name}"))
 
         progress(0.0)
-        self._model = Model(self._path, self._config, progress)
+        header = read_header(self._path)
+        decision = self._settle(header)
+        self._model = Model(self._path, self._config, progress, header)
         self._context = Context(self._model, self._config)
         self._language = Language(self._model)
         # Asked for a number of threads, we take that many.
@@ -196,8 +212,26 @@ class EngineCore:
             lambda level, text: self._teller.note(level, "experts", text),
         )
         self._port.send(
-            ready_event(self._model, self._context, self._config, time.monotonic() - started)
+            ready_event(
+                self._model, self._context, self._config, time.monotonic() - started, decision
+            )
         )
+
+    def _settle(self, header: Header) -> Decision:
+        """Choose what nobody set, before anything is loaded by it."""
+        if not self._config.auto:
+            return Decision()
+        api = llama.load()
+        facts = gather(
+            header, self._config, backends=native.gpu_backends(), api=api, root=self._root
+        )
+        decision = decide(facts, self._config, self._compaction, self._given)
+        for name, value in decision.environment.items():
+            os.environ.setdefault(name, value)  # read when the first buffer is made
+        self._config, self._compaction = apply(decision, self._config, self._compaction)
+        for one in decision.chosen:
+            print(f"auto: {one.key} = {one.value}: {one.why}", file=sys.stderr)
+        return decision
 
     def _free(self) -> None:
         for sequence in self._sessions.values():
@@ -264,8 +298,10 @@ class EngineCore:
             return
         self._compactor.prepare()
         threads = self._threads
-        if threads is not None:
-            self._context.use_threads(threads.maximum if step.prefill else threads.choose())
+        if step.prefill:
+            self._context.use_threads(self._context.threads_batch)
+        else:
+            self._context.use_threads(threads.choose() if threads else self._context.threads)
         started = time.monotonic()
         for chunk in step.prefill:
             generation = chunk.sequence.payload

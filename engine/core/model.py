@@ -25,10 +25,14 @@ class Model:
         path: Path,
         config: EngineConfig,
         progress: Callable[[float], None] = lambda fraction: None,
+        header: preflight.Header | None = None,
     ) -> None:
-        """Load a GGUF file. Raises ModelError in one sentence whatever is wrong with it."""
+        """Load a GGUF file. Raises ModelError in one sentence whatever is wrong with it.
+
+        `header`: its metadata, if they were read already.
+        """
         self.path = path
-        self.header = preflight.read_header(path)
+        self.header = header or preflight.read_header(path)
         if not self.header.architecture or not self.header.tensors:
             raise ModelError(f"{path.name} holds no model.", "Choose another GGUF file.")
         n_ctx = config.n_ctx or self.header.number("context_length", 4096)

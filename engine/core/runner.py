@@ -39,6 +39,7 @@ class Context:
         self.partial = model.has_partial_memory
         self._n_swa = model.n_swa
         self.threads = thread_count(config.threads)
+        self.threads_batch = thread_count(config.threads_batch or config.threads)  # for prompts
         self._threads_in_use = self.threads
         self.pointer = self._create(config)
         self.memory = self.llama.llama_get_memory(self.pointer)

@@ -59,6 +59,7 @@ class Report:
     graph: dict[str, Any] = field(default_factory=dict)
     gpu: dict[str, Any] = field(default_factory=dict)
     memory: dict[str, int] = field(default_factory=dict)
+    auto: list[dict[str, Any]] = field(default_factory=list)  # engine.auto's choices
     sample: Any = None  # engine.telemetry.types.Sample: what was seen of the machine
 
     def add(self, name: str, ok: bool | None, detail: str, *problems: Problem) -> None:
@@ -86,6 +87,7 @@ def run_all(settings: Settings) -> Report:
         machine_checks.gpu,
         machine_checks.backend,
         machine_checks.gpu_memory,
+        machine_checks.auto,
         terminal,
     )
     for step in steps:

@@ -46,6 +46,7 @@ def as_object(report: Report) -> dict[str, Any]:
         "graph": report.graph,
         "gpu": report.gpu,
         "memory": report.memory,
+        "auto": report.auto,
         "checks": [asdict(check) for check in report.checks],
         "problems": [asdict(problem) for problem in report.problems],
     }

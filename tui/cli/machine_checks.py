@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed
+from typing import Any
+
+import msgspec
 
 from engine.telemetry.advice import gib
 from engine.telemetry.history import main_gpu
@@ -148,10 +151,57 @@ def _built() -> list[str]:
     from engine.errors import HaloError
 
     try:
-        names = native.build_info()["backends"]
+        return list(native.gpu_backends())
     except HaloError:
         return []  # the engine's check tells of it
-    return [str(name).lower() for name in names if str(name).upper() != "CPU"]
+
+
+def auto(report: Report) -> None:
+    """What is chosen for this machine and the configured model, and what somebody set."""
+    from pathlib import Path
+
+    from engine.auto import facts, rules
+    from engine.core.preflight import read_header
+
+    config = report.config
+    if not report.model.get("ok"):
+        return
+    if not config.engine.auto:
+        report.add("auto", None, "off (engine.auto): settings are the defaults and yours")
+        return
+    root = config.telemetry.root
+    header = read_header(Path(report.model["path"]))
+    found = facts.gather(header, config.engine, backends=_built(), root=root)
+    found = msgspec.structs.replace(found, devices=max(0, len(report.devices) - 1))
+    decision = rules.decide(found, config.engine, config.compaction, config.sources)
+    report.auto = [msgspec.to_builtins(Told(**msgspec.structs.asdict(c))) for c in decision.chosen]
+    changed = [f"{c.key} = {_toml(c.value)}: {c.why}" for c in decision.chosen if c.changed]
+    yours = [key for key in config.sources if key.startswith("engine.") and key != "engine.auto"]
+    detail = "; ".join(changed) or (
+        f"the defaults suit it ({found.cores} physical cores, "
+        f"{'no GPU' if found.gpu is None else found.gpu.name})"
+    )
+    if yours:
+        detail += f"; yours: {', '.join(yours)}"
+    report.add("auto", True, detail)
+    for hint in decision.hints:
+        if not any(hint.what.split(" is not used")[0] in p.what for p in report.problems):
+            report.add("auto", None, f"{hint.what} {hint.remedy}")
+
+
+class Told(msgspec.Struct):
+    """A choice as `--json` prints it."""
+
+    key: str
+    value: Any
+    why: str
+    changed: bool
+
+
+def _toml(value: Any) -> str:
+    from engine.config_edit import dump_value
+
+    return dump_value(value)
 
 
 def pages_limit(memory: int) -> int:

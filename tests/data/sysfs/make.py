@@ -59,7 +59,11 @@ def stat(cores: int) -> str:
 
 
 def proc(cores: int, memory: str) -> dict[str, str | int | bytes]:
-    blocks = [f"processor\t: {n}\ncpu MHz\t\t: 4100.0\n" for n in range(cores)]
+    half = cores // 2  # physical cores, of two threads each
+    blocks = [
+        f"processor\t: {n}\ncpu MHz\t\t: 4100.0\nphysical id\t: 0\ncore id\t\t: {n % half}\n"
+        for n in range(cores)
+    ]
     return {
         "proc/meminfo": memory,
         "proc/stat": stat(cores),

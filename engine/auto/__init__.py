@@ -1,0 +1,1 @@
+"""Settings that suit the machine and the model, wherever nobody set them: facts, rules, reasons."""
