@@ -16,13 +16,14 @@ import socket
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
+from engine import reconnect
 from engine.config import Config
 from engine.errors import EngineError, ModelError
 from engine.protocol import (
@@ -54,6 +55,7 @@ from engine.protocol import (
     Tokenize,
 )
 from engine.wire import FrameReader, FrameWriter, WireError
+from engine.workers import Worker
 
 log = logging.getLogger(__name__)
 
@@ -115,6 +117,7 @@ class EngineClient:
         self._pinned: set[str] = set()
         self._focused = ""
         self._life: asyncio.Task[None] | None = None
+        self._leaving = asyncio.Event()
         self._started: asyncio.Future[Ready] | None = None
         self._failure: Failed | None = None
         self._restarts: deque[float] = deque()
@@ -143,6 +146,7 @@ class EngineClient:
         if self.state != "dead":
             self.state = "stopped"
         self._obituary = EngineError("The engine was stopped.", "", "dead")
+        self._leaving.set()
         process = self._process
         if process is not None and process.returncode is None:
             with contextlib.suppress(OSError, WireError):
@@ -172,7 +176,15 @@ class EngineClient:
                 kind = ModelError if failure.kind == "model" else EngineError
                 self._die(kind(failure.what, failure.remedy))
                 return
-            if not self._on_death():
+            gone = await reconnect.lost(self._config.engine)
+            if not self._leaving.is_set() and not self._on_death(gone):
+                return
+            back = await reconnect.back(gone, self._config.engine.rpc_wait, self._leaving)
+            if self._leaving.is_set():
+                self._resolve_start(self._obituary)
+                return
+            if not back:
+                self._die(reconnect.obituary(gone, waits=False))
                 return
             await asyncio.sleep(0)
 
@@ -218,6 +230,9 @@ class EngineClient:
         # Idle threads of a step must not burn the cores that the app, or anything else, waits
         # for: with libgomp's long spinning, one busy neighbour makes a step a hundred times slower.
         environment.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
+        if self._config.engine.rpc:
+            # A lost worker ends the core by ggml's abort, which would call a debugger first.
+            environment.setdefault("GGML_NO_BACKTRACE", "1")
         with _open_log(self._log_path) as output:
             return await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -234,14 +249,17 @@ class EngineClient:
                 start_new_session=True,  # without a terminal, nothing native can write to it
             )
 
-    def _on_death(self) -> bool:
-        """Tell everyone, and decide whether to start again."""
+    def _on_death(self, gone: Sequence[Worker]) -> bool:
+        """Tell everyone, and decide whether to start again; `gone`: workers that do not answer."""
         code = self._process.returncode if self._process else None
         how = _how_it_died(code)
         now = time.monotonic()
         while self._restarts and now - self._restarts[0] > RESTART_WINDOW:
             self._restarts.popleft()
         never_ready = self._started is not None and not self._started.done()
+        if gone and (never_ready or not self._config.engine.rpc_wait):
+            self._die(reconnect.obituary(gone, waits=False))
+            return False
         if never_ready or len(self._restarts) >= self._config.engine.restarts:
             last = _last_lines(self._log_path)
             detail = f" Its last words: {last}" if last else ""
@@ -255,9 +273,11 @@ class EngineClient:
         self._restarts.append(now)
         self.state = "restarting"
         self.ready = None
-        self._publish(
-            CoreDied(f"The engine {how}.", "It is started again and answers go on.", True)
-        )
+        if gone:
+            told = reconnect.obituary(gone, waits=True)
+        else:
+            told = EngineError(f"The engine {how}.", "It is started again and answers go on.")
+        self._publish(CoreDied(told.what, told.remedy, True))
         return True
 
     def _die(self, error: EngineError | ModelError) -> None:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from engine import paths
+from engine import paths, workers
 from engine.config_check import Layer, assign, merge, parse_scalar, read_toml
 from engine.errors import ConfigError
 from engine.protocol import Sampling
@@ -65,6 +65,8 @@ class EngineConfig(msgspec.Struct, forbid_unknown_fields=True):
     type_v: CacheType = "f16"
     flash_attention: Literal["auto", "on", "off"] = "auto"
     gpu_layers: Annotated[int, msgspec.Meta(ge=-1)] = -1
+    rpc: list[str] = msgspec.field(default_factory=list)  # workers, "host:port"
+    rpc_wait: Annotated[int, msgspec.Meta(ge=0, le=86400)] = 600  # seconds
     mmap: bool = True
     keep_closed: bool = True
     restarts: Annotated[int, msgspec.Meta(ge=0, le=60)] = 3
@@ -327,6 +329,12 @@ def _check_together(config: Config) -> None:
             f"'{engine.type_v}' needs flash attention",
             'Set engine.flash_attention to "auto", or engine.type_v to "f16".',
         )
+    try:
+        workers.check(engine.rpc)
+    except ValueError as error:
+        raise _refuse(
+            config, "engine.rpc", str(error), 'For example: rpc = ["10.0.0.2:50052"].'
+        ) from None
     if config.sampling.grammar and config.sampling.json_schema:
         raise _refuse(
             config, "sampling.json_schema", "a grammar is set as well", "Keep one of the two."

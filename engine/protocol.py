@@ -428,8 +428,8 @@ class Held(msgspec.Struct, frozen=True):
     """Bytes of one ggml buffer type, by llama.cpp's own accounting."""
 
     buffer: str  # CPU, CPU_Mapped, Vulkan0, ROCm0, ...
-    device: str
-    kind: str  # of the device: cpu | gpu | igpu | accel | meta
+    device: str  # of a worker: host:port
+    kind: str  # of the device: cpu | gpu | igpu | accel | meta | rpc (a worker's, elsewhere)
     host: bool  # the CPU can address it; of a GPU's device: pinned memory of the host
     mapped: bool  # pages of the model's file, which the system can drop and read again
     model: int

@@ -137,6 +137,10 @@ ACTIONS: tuple[Action, ...] = (
     Action("models", "Models", "Choose or download the model.", "App", "", "models"),
     Action("model", "Load a model", "Load a model by its name or path.", "App", "", "model",
            "name", palette=False),
+    Action("workers", "Workers", "Machines that compute layers: how they are, or go without them.",
+           "App", "", "workers", "[on|off]",
+           (("", "what each holds, or whether it answers"),
+            ("off", "compute here until the next start"), ("on", "use them again"))),
     Action("restart", "Restart engine", "Start the engine core again.", "App", "", "restart"),
     Action("quit", "Quit", "Save and leave.", "App", "ctrl+q", "quit", footer=2),
 )

@@ -17,12 +17,13 @@ from tui.memory_actions import MemoryActions
 from tui.screens.dialogs import AgentEditor, AgentForm, AskText, Confirm
 from tui.session_actions import SessionActions
 from tui.widgets.marks import doing
+from tui.worker_actions import WorkerActions
 
 if TYPE_CHECKING:
     from tui.screens.main import MainScreen
 
 
-class Controller(SessionActions, MemoryActions):
+class Controller(SessionActions, MemoryActions, WorkerActions):
     """Carries out actions for the main screen. Every method takes the slash command's argument."""
 
     def __init__(self, screen: MainScreen) -> None:

@@ -15,6 +15,7 @@ from engine.telemetry.bars import Bar, bars
 from engine.telemetry.history import History
 from engine.telemetry.machine import Machine
 from engine.telemetry.types import Sample
+from tui.widgets.worker_text import worker_lines
 
 if TYPE_CHECKING:
     from textual.timer import Timer
@@ -48,6 +49,13 @@ class MachineWatch:
     def seconds(self) -> float:
         """Between two looks."""
         return 1 / self._settings.hz
+
+    @property
+    def workers(self) -> list[str]:
+        """A line for each worker the engine computes on."""
+        space = self.workspace
+        used = space.config.engine.rpc if space.ready is not None else []
+        return worker_lines(used, space.holdings)
 
     def begin(self) -> None:
         """Look at a steady rate from now on; once is enough."""

@@ -9,7 +9,7 @@ from typing import Any
 from engine import native
 from engine.auto.rules import Decision
 from engine.config import EngineConfig
-from engine.core import llama
+from engine.core import llama, remote
 from engine.core.model import Model
 from engine.core.runner import Context
 from engine.protocol import PROTOCOL_VERSION, Ready
@@ -56,21 +56,24 @@ def ready_event(
 
 
 def _backend(config: EngineConfig) -> str:
-    """The ggml backend that does the work, in lower case: cpu, vulkan, hip, cuda, ..."""
-    others = native.gpu_backends()
-    return others[0] if others and config.gpu_layers != 0 else "cpu"
+    """The ggml backend that does the work, in lower case: cpu, vulkan, hip, cuda, ...; rpc for
+    layers on workers, vulkan+rpc where the GPU of this machine takes part."""
+    if config.gpu_layers == 0:
+        return "cpu"
+    parts = native.gpu_backends()[:1] + (["rpc"] if config.rpc else [])
+    return "+".join(parts) or "cpu"
 
 
 def _devices(api: Any) -> tuple[str, ...]:
-    """Descriptions of the devices ggml found; its symbols are reachable through libllama."""
-    library = api._lib
-    library.ggml_backend_dev_get.restype = ctypes.c_void_p
-    library.ggml_backend_dev_get.argtypes = [ctypes.c_size_t]
-    library.ggml_backend_dev_count.restype = ctypes.c_size_t
+    """Descriptions of the devices ggml found, of workers "RPC host:port"; its symbols are
+    reachable through libllama."""
+    library = remote.declare(api._lib)
     library.ggml_backend_dev_description.restype = ctypes.c_char_p
     library.ggml_backend_dev_description.argtypes = [ctypes.c_void_p]
     found = []
     for index in range(library.ggml_backend_dev_count()):
-        text = library.ggml_backend_dev_description(library.ggml_backend_dev_get(index))
-        found.append(text.decode("utf-8", "replace").strip() if text else "")
+        device = library.ggml_backend_dev_get(index)
+        raw = library.ggml_backend_dev_description(device)
+        text = raw.decode("utf-8", "replace").strip() if raw else ""
+        found.append(f"{remote.NAME} {text}" if remote.is_remote(library, device) else text)
     return tuple(found)

@@ -14,6 +14,7 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
+from engine.core import remote
 from engine.protocol import Held, Holdings
 
 log = logging.getLogger(__name__)
@@ -73,8 +74,7 @@ class Accountant:
             self._library.ggml_backend_buft_get_device.argtypes = [ctypes.c_void_p]
             self._library.ggml_backend_buft_is_host.restype = ctypes.c_bool
             self._library.ggml_backend_buft_is_host.argtypes = [ctypes.c_void_p]
-            self._library.ggml_backend_dev_type.argtypes = [ctypes.c_void_p]
-            self._library.ggml_backend_dev_type.restype = ctypes.c_int
+            remote.declare(self._library)
         except AttributeError as error:
             log.info("llama.cpp does not tell what it holds: %s", error)
             self._ask = None
@@ -120,9 +120,13 @@ class Accountant:
         name = _text(library.ggml_backend_buft_name(node.buffer_type))
         device = library.ggml_backend_buft_get_device(node.buffer_type)
         kind = KINDS.get(library.ggml_backend_dev_type(device), "cpu") if device else "cpu"
+        where = _text(library.ggml_backend_dev_name(device)) if device else "CPU"
+        if device and remote.is_remote(library, device):
+            # For ggml it is a GPU; it is none of this machine.
+            kind, where = "rpc", _text(library.ggml_backend_dev_description(device))
         return Held(
             buffer=name,
-            device=_text(library.ggml_backend_dev_name(device)) if device else "CPU",
+            device=where,
             kind=kind,
             host=bool(library.ggml_backend_buft_is_host(node.buffer_type)),
             mapped=name.endswith("_Mapped"),

@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 
 from engine.config import EngineConfig
-from engine.core import llama, preflight
+from engine.core import llama, preflight, remote
 from engine.errors import ModelError
 
 _ATTR_CONTROL, _ATTR_USER_DEFINED = 1 << 3, 1 << 4
@@ -38,11 +38,17 @@ class Model:
         n_ctx = config.n_ctx or self.header.number("context_length", 4096)
         self.kv_bytes_per_cell = self.header.kv_bytes_per_cell(config.type_k, config.type_v)
         self._llama: Any = llama.load()
-        on_gpu = config.gpu_layers != 0 and self._llama.llama_supports_gpu_offload()
-        if not on_gpu:
-            available = preflight.available_bytes()
+        found = remote.connect(self._llama, config.rpc) if config.gpu_layers else []
+        gpus = remote.local_gpus(self._llama) if config.gpu_layers else 0
+        layers = config.gpu_layers
+        if not gpus:
+            beside = sum(sum(one.free) for one in found)
+            available = preflight.available_bytes() + beside
             preflight.check_memory(self.header, n_ctx, self.kv_bytes_per_cell, available)
-        self.pointer = self._load(config, progress)
+            if found and layers < 0:
+                needed = self.header.bytes_on_disk + n_ctx * self.kv_bytes_per_cell
+                layers = remote.layers_that_fit(self.header.number("block_count"), needed, found)
+        self.pointer = self._load(config, layers, progress)
         self.vocab = self._llama.llama_model_get_vocab(self.pointer)
         self.n_vocab: int = self._llama.llama_vocab_n_tokens(self.vocab)
         if self.n_vocab <= 0 or not self._llama.llama_model_has_decoder(self.pointer):
@@ -52,10 +58,10 @@ class Model:
         self._pieces: dict[int, bytes] = {}
         self._eog: dict[int, bool] = {}
 
-    def _load(self, config: EngineConfig, progress: Callable[[float], None]) -> Any:
+    def _load(self, config: EngineConfig, layers: int, progress: Callable[[float], None]) -> Any:
         api = self._llama
         params = api.llama_model_default_params()
-        params.n_gpu_layers = config.gpu_layers
+        params.n_gpu_layers = layers
         params.load_mode = api.LLAMA_LOAD_MODE_AUTO if config.mmap else api.LLAMA_LOAD_MODE_NONE
 
         def report(fraction: float, _data: object) -> bool:

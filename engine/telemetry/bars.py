@@ -88,7 +88,8 @@ class _Ours(msgspec.Struct):
 
 def bars(sample: Sample, holdings: Holdings | None) -> tuple[Bar, ...]:
     """One bar on unified memory or without a GPU; else one for each card, then the host's."""
-    held = holdings.held if holdings is not None else ()
+    # What workers hold is the memory of other machines.
+    held = tuple(h for h in holdings.held if h.kind != "rpc") if holdings is not None else ()
     apu = next((gpu for gpu in sample.gpus if gpu.kind == "apu"), None)
     cards = [gpu for gpu in sample.gpus if gpu is not apu and gpu.vram_total]
     found = [_vram(gpu, _on_card(held, index, len(cards))) for index, gpu in enumerate(cards)]

@@ -15,3 +15,8 @@ def lib_dir() -> Path:
 def include_dir() -> Path:
     """Folder of halo.h."""
     return Path(__file__).parent / "include"
+
+
+def rpc_server() -> Path:
+    """llama.cpp's rpc-server: lends this machine's devices to another one."""
+    return Path(__file__).parent / "bin" / "ggml-rpc-server"

@@ -58,6 +58,8 @@ def command(
     --continue.
     """
     config = settings.load()
+    if config.source("engine.rpc_wait") == "default":
+        config.engine.rpc_wait = 0  # a script had rather hear of it at once
     text = read_prompt(prompt)
     sampling = {
         key: value

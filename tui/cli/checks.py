@@ -58,6 +58,7 @@ class Report:
     model: dict[str, Any] = field(default_factory=dict)
     graph: dict[str, Any] = field(default_factory=dict)
     gpu: dict[str, Any] = field(default_factory=dict)
+    workers: list[dict[str, Any]] = field(default_factory=list)
     memory: dict[str, int] = field(default_factory=dict)
     auto: list[dict[str, Any]] = field(default_factory=list)  # engine.auto's choices
     sample: Any = None  # engine.telemetry.types.Sample: what was seen of the machine
@@ -81,6 +82,7 @@ def run_all(settings: Settings) -> Report:
         configuration,
         data_folder,
         model_file,
+        rpc_workers,
         engine,
         memory,
         graph,
@@ -175,6 +177,29 @@ def model_file(report: Report) -> None:
         return
     report.model = {"path": str(path), "ok": True, **to_dict(info)}
     report.add("model", True, f"{path}, {size(Path(path).stat().st_size)}")
+
+
+def rpc_workers(report: Report) -> None:
+    """Whether each worker would serve us; with one that would not, the engine is tried without."""
+    from engine import workers
+    from tui.widgets.worker_text import worker_lines
+
+    wanted = report.config.engine.rpc
+    if not wanted:
+        return
+    found = workers.look(wanted)
+    report.workers = [to_dict(one) for one in found]
+    for one, line in zip(found, worker_lines(wanted, None, found), strict=True):
+        trouble = workers.trouble([one])
+        if one.state == "busy":
+            # Most likely by the app that runs beside us; if it hangs, that app says so.
+            report.add("worker", None, f"{line}; it serves one at a time")
+        else:
+            problems = [Problem(trouble.what, trouble.remedy)] if trouble is not None else []
+            report.add("worker", trouble is None, line.removeprefix("worker "), *problems)
+    if workers.faulty(found):
+        report.config.engine.rpc = []
+        report.add("engine", None, "tried without workers")
 
 
 def engine(report: Report) -> None:
@@ -283,7 +308,10 @@ def memory(report: Report) -> None:
         "cells": cells * cell_bytes,
         "needed": needed,
     }
+    beside = sum(sum(one["free"]) for one in report.workers) if report.config.engine.rpc else 0
+    available = machine.available + beside
     have = f"{size(machine.available)} of {size(machine.total)} available"
+    have += f", {size(beside)} on workers" if beside else ""
     if not needed:
         report.add("memory", None, have)
         return
@@ -291,13 +319,13 @@ def memory(report: Report) -> None:
         f"{size(needed)} needed (model {size(model_bytes)}, {cells} cells "
         f"{size(cells * cell_bytes)}), {have}"
     )
-    if needed > machine.available:
+    if needed > available:
         report.add(
             "memory",
             False,
             detail,
             Problem(
-                f"The model and {cells} cells need {size(needed)}, {size(machine.available)} are "
+                f"The model and {cells} cells need {size(needed)}, {size(available)} are "
                 "available.",
                 "Lower engine.n_ctx, set engine.type_k and type_v to q8_0, or take a smaller model.",
             ),

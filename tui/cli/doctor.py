@@ -45,6 +45,7 @@ def as_object(report: Report) -> dict[str, Any]:
         "model": report.model,
         "graph": report.graph,
         "gpu": report.gpu,
+        "workers": report.workers,
         "memory": report.memory,
         "auto": report.auto,
         "checks": [asdict(check) for check in report.checks],

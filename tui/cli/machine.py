@@ -17,6 +17,7 @@ from tui.cli.settings import Settings, settings_options
 @click.option("--pid", type=int, help="Process id of an engine core, for its share of the memory.")
 def command(settings: Settings, as_json: bool, pid: int | None) -> None:
     """Show GPUs, memory and NPU of this machine, once."""
+    from engine import workers
     from engine.telemetry.advice import warnings
     from engine.telemetry.bars import bars
     from engine.telemetry.machine import Machine
@@ -30,24 +31,28 @@ def command(settings: Settings, as_json: bool, pid: int | None) -> None:
     finally:
         machine.close()
     pools = bars(sample, None)
+    found = workers.look(config.engine.rpc)
     warned = warnings(sample, pools, config.engine, config.telemetry.warn_free)
     if as_json:
-        click.echo(json.dumps(as_object(sample, pools, warned), ensure_ascii=False))
+        click.echo(json.dumps(as_object(sample, pools, warned, found), ensure_ascii=False))
         return
     from tui.cli.output import width
     from tui.widgets.machine_text import machine_text
+    from tui.widgets.worker_text import worker_lines
 
-    click.echo(machine_text(sample, pools, None, warned, width(), 60).plain)
+    lines = worker_lines(config.engine.rpc, None, found)
+    click.echo(machine_text(sample, pools, None, warned, width(), 60, None, 1.0, lines).plain)
 
 
-def as_object(sample: Any, pools: Any, warned: Any) -> dict[str, Any]:
+def as_object(sample: Any, pools: Any, warned: Any, found: Any = ()) -> dict[str, Any]:
     """The JSON of --json: bytes, W, °C, MHz, shares 0 to 1; null where nobody tells."""
     import msgspec
 
-    found = msgspec.to_builtins(sample)
-    found["memory"] = [
+    told = msgspec.to_builtins(sample)
+    told["memory"] = [
         {**msgspec.to_builtins(pool), "used": pool.used, "free": pool.part("free")}
         for pool in pools
     ]
-    found["warnings"] = msgspec.to_builtins(warned)
-    return dict(found)
+    told["warnings"] = msgspec.to_builtins(warned)
+    told["workers"] = msgspec.to_builtins(list(found))
+    return dict(told)

@@ -23,6 +23,7 @@ COMMANDS = {
     "memory": ("tui.cli.memory", "Ask, feed and export the graph of what was said."),
     "experts": ("tui.cli.experts", "Record which experts a model uses, and analyse that."),
     "models": ("tui.cli.models", "List, inspect and download models."),
+    "rpc-worker": ("tui.cli.rpc_worker", "Compute layers for a halo-tui on another machine."),
     "bench": ("tui.cli.bench", "Measure the engine and the app."),
     "profile": ("tui.cli.profile", "How much each attention head suffers from compaction."),
     "config": ("tui.cli.config", "Show the settings and where they come from."),

@@ -93,6 +93,7 @@ class MachineScreen(Screen[None]):
             scroll.size.height,
             colours(self.app.current_theme.dark),
             watch.seconds,
+            watch.workers,
         )
         self.query_one(MachineCanvas).show(text, width)
 

@@ -449,10 +449,19 @@ class MainScreen(Screen[None]):
             banner.update(Content(f"◔ The model is loading{share}{step}. You can write already."))
         elif state == "restarting":
             said = event.what if event and event.what else "The engine core died."
-            banner.update(Content(f"◔ {said} It starts again; answers go on where they were."))
+            if event and event.remedy and self.workspace.config.engine.rpc:
+                off = ("[ /workers off ]", "reverse @click=screen.run('workers_off')")
+                banner.update(Content.assemble(f"◔ {said} {event.remedy} ", off))
+            else:
+                banner.update(Content(f"◔ {said} It starts again; answers go on where they were."))
         elif state == "dead":
-            buttons = ("  ", ("[ /restart ]", "reverse @click=screen.run('restart')"),
-                       "  ", ("[ /models ]", "reverse @click=screen.run('models')"))  # fmt: skip
+            names = ["restart", "models"] + ["workers_off"] * bool(self.workspace.config.engine.rpc)
+            buttons = [
+                part
+                for name in names
+                for part in ("  ", (f"[ /{name.replace('_', ' ')} ]",
+                                    f"reverse @click=screen.run('{name}')"))
+            ]  # fmt: skip
             text = f"✗ {what} {remedy} Your chats are safe."
             banner.update(Content.assemble(" ".join(text.split()), *buttons))
         banner.set_class(state != "ready", "-shown")

@@ -307,6 +307,7 @@ def machine_text(
     height: int,
     style: Colour | None = None,
     seconds: float = 1.0,
+    workers: Sequence[str] = (),
 ) -> Text:
     """Faults and warnings, bars, figures, plots: in this order, as far as there is room."""
     style = style or colours()
@@ -330,6 +331,9 @@ def machine_text(
         if (limits := limits_text(bar, width)) is not None:
             block.append("\n").append_text(limits)
         blocks.append(block)
+    if workers:
+        block = Text("ON OTHER MACHINES", "bold")
+        blocks.append(block.append("".join(f"\n{worker}" for worker in workers), "not bold"))
     about = Text()
     for gpu in sample.gpus:
         about.append_text(gpu_text(gpu, style)).append("\n")

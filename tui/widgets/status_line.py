@@ -6,10 +6,18 @@ from rich.text import Text
 from textual.widget import Widget
 
 from agents.workspace import Workspace
+from engine.protocol import Ready
 from tui.widgets.marks import short
 
 ENGINE = {"starting": "◔ starting", "ready": "●", "restarting": "◔ restarting", "dead": "✗ dead"}
 STYLE = {"starting": "yellow", "ready": "green", "restarting": "yellow", "dead": "bold red"}
+
+
+def backend_words(ready: Ready) -> str:
+    """What computes: "cpu", "vulkan", "2 workers", "vulkan + 2 workers"."""
+    count = sum(device.startswith("RPC ") for device in ready.devices)
+    workers = f"{count} worker{'s' if count != 1 else ''}"
+    return " + ".join(workers if one == "rpc" else one for one in ready.backend.split("+"))
 
 
 class StatusLine(Widget):
@@ -42,7 +50,7 @@ class StatusLine(Widget):
         parts = []
         if ready:
             name = ready.model if long or len(ready.model) <= 16 else ready.model[:15] + "…"
-            parts.append(f"{name} · {ready.backend}")
+            parts.append(f"{name} · {backend_words(ready)}")
         if stats:
             decode, prefill = stats.decode_tok_s, stats.prefill_tok_s
             parts.append(f"decode {decode:,.0f} tok/s" if long else f"{decode:,.0f} tok/s")
