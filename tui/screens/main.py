@@ -450,19 +450,16 @@ class MainScreen(Screen[None]):
         elif state == "restarting":
             said = event.what if event and event.what else "The engine core died."
             if event and event.remedy and self.workspace.config.engine.rpc:
-                off = ("[ /workers off ]", "reverse @click=screen.run('workers_off')")
-                banner.update(Content.assemble(f"◔ {said} {event.remedy} ", off))
+                text = f"◔ {said} {event.remedy}  "
+                banner.update(Content.assemble(text, _button("workers_off")))
             else:
                 banner.update(Content(f"◔ {said} It starts again; answers go on where they were."))
         elif state == "dead":
-            names = ["restart", "models"] + ["workers_off"] * bool(self.workspace.config.engine.rpc)
-            buttons = [
-                part
-                for name in names
-                for part in ("  ", (f"[ /{name.replace('_', ' ')} ]",
-                                    f"reverse @click=screen.run('{name}')"))
-            ]  # fmt: skip
+            actions = ["restart", "models"]
+            if self.workspace.config.engine.rpc:
+                actions.append("workers_off")
             text = f"✗ {what} {remedy} Your chats are safe."
+            buttons = [part for action in actions for part in ("  ", _button(action))]
             banner.update(Content.assemble(" ".join(text.split()), *buttons))
         banner.set_class(state != "ready", "-shown")
         banner.set_class(state == "dead", "-error")
@@ -538,3 +535,9 @@ class MainScreen(Screen[None]):
 def _id[W: Static | AgentTabs | AgentList](widget: W, name: str) -> W:
     widget.id = name
     return widget
+
+
+def _button(action: str) -> tuple[str, str]:
+    """An action as a button of the banner; it is never broken over two lines."""
+    label = f"[ /{action.replace('_', ' ')} ]".replace(" ", "\u00a0")
+    return label, f"reverse @click=screen.run('{action}')"
