@@ -117,6 +117,8 @@ class _Rules:
         facts = self.facts
         if self.engine.gpu_layers == 0:
             return None
+        if self.engine.rpc:  # split by what workers have free, which is asked when they are there
+            return True if facts.devices else None
         if not facts.backends:
             if facts.gpu is not None:
                 first, second = BUILDS.get(facts.gpu.driver, BUILDS["amdgpu"])
@@ -185,7 +187,7 @@ class _Rules:
                     "take fewer cells (engine.n_ctx).",
                 )
             )
-        if whole is None and facts.needed > facts.available:
+        if whole is None and facts.needed > facts.available and not self.engine.rpc:
             self.hints.append(
                 Hint(
                     f"Model and cells need {gib(facts.needed)}, {gib(facts.available)} are free.",

@@ -60,7 +60,7 @@ def _backend(config: EngineConfig) -> str:
     layers on workers, vulkan+rpc where the GPU of this machine takes part."""
     if config.gpu_layers == 0:
         return "cpu"
-    parts = native.gpu_backends()[:1] + (["rpc"] if config.rpc else [])
+    parts = [*native.gpu_backends()[:1], *(["rpc"] if config.rpc else [])]
     return "+".join(parts) or "cpu"
 
 
