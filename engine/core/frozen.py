@@ -115,15 +115,20 @@ def _bias(context: Context, slot: int) -> npt.NDArray[np.float32] | None:
 
 
 def _set_bias(context: Context, frozen: Frozen, slot: int) -> bool:
-    if frozen.bias is None:
+    layers, bias = context.layers(), frozen.bias
+    if bias is None and (not layers or not seam.bias_count(context.pointer, 0)):
         return True
-    layers = context.layers()
     try:
         cells, _, _ = seam.cells_of(context.pointer, slot)
-        if len(layers) != len(frozen.bias) or len(cells) != frozen.bias.shape[2]:
+        if bias is None:
+            # The cells may be those of a compacted session that left since the last step: the seam
+            # clears what a step overwrites, and llama.cpp has just filled them without one.
+            heads = max(info.n_head_kv for info in layers)
+            bias = np.zeros((len(layers), heads, len(cells)), np.float32)
+        if len(layers) != len(bias) or len(cells) != bias.shape[2]:
             return False
         for index, info in enumerate(layers):
-            seam.set_bias(context.pointer, index, cells, frozen.bias[index, : info.n_head_kv])
+            seam.set_bias(context.pointer, index, cells, bias[index, : info.n_head_kv])
     except (native.NativeError, IndexError):
         return False
     return True

@@ -1,18 +1,16 @@
-"""Snapshots, swapping and forks in a real core: what comes back goes on exactly as it would have."""
+"""Snapshots, swapping and forks in a real core; tests/integration/test_exactness.py compares bits."""
 
 from __future__ import annotations
 
 import os
 import signal
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
 
 from engine.config import CompactionConfig, SessionsConfig
 from engine.errors import EngineError
-from engine.models import MINI
 from engine.protocol import Done, Generate, Sampling
 from tests.support.engine import CHATML, Talk, chat, running
 from tests.support.mkgguf import ARCHITECTURES, tiny
@@ -75,54 +73,6 @@ async def go_on(talk: Talk, session: str, tokens: list[int]) -> list[tuple[int, 
 def same(a: list[tuple[int, float]], b: list[tuple[int, float]]) -> None:
     assert [t for t, _ in a] == [t for t, _ in b]
     assert max(abs(x - y) for (_, x), (_, y) in zip(a, b, strict=True)) <= LOGPROB_TOLERANCE
-
-
-CACHES = [("f16", "auto"), ("f16", "off"), ("q8_0", "on")]
-
-
-@pytest.mark.parametrize("rounds", [0, 1, 3])
-@pytest.mark.parametrize(("kv", "flash"), CACHES)
-@pytest.mark.parametrize("arch", [*ARCHITECTURES, "mini"])
-async def test_a_restored_session_goes_on_as_it_would_have(
-    arch: str, kv: str, flash: str, rounds: int, tmp_path: Path
-) -> None:
-    path = MINI if arch == "mini" else model(arch)
-    engine: dict[str, Any] = {"type_k": kv, "type_v": kv, "flash_attention": flash}
-    file = tmp_path / "ada.halo"
-    async with running(path, tmp_path, n_ctx=4096, compaction=COMPACT, **engine) as talk:
-        texts = await told(talk, "ada", rounds)
-        assert await talk.client.save("ada", file, b"{}") > 1000
-        expected = await go_on(talk, "ada", texts)
-    # Another layout of the cells, another size of the context.
-    async with running(path, tmp_path, n_ctx=3072, compaction=COMPACT, **engine) as talk:
-        await talk.answer("bob", LONG[:200])
-        await talk.client.open("ada")
-        assert await talk.client.restore("ada", file) > 100
-        cache = await talk.cache()
-        assert ("ada" in cache.folded) == (rounds > 0)
-        same(await go_on(talk, "ada", texts), expected)
-
-
-@pytest.mark.parametrize("rounds", [0, 1])
-@pytest.mark.parametrize("arch", ["qwen3", "mini"])
-async def test_in_the_same_place_every_bit_is_the_same(
-    arch: str, rounds: int, tmp_path: Path
-) -> None:
-    """The same cells in the same order: no tolerance at all."""
-    path = MINI if arch == "mini" else model(arch)
-    file = tmp_path / "ada.halo"
-    found = []
-    async with running(path, tmp_path, n_ctx=4096, compaction=COMPACT) as talk:
-        texts = await told(talk, "ada", rounds)
-        await talk.client.save("ada", file, b"{}")
-        found.append(await go_on(talk, "ada", texts))
-    for _ in range(2):
-        async with running(path, tmp_path, n_ctx=4096, compaction=COMPACT) as talk:
-            await talk.client.open("ada")
-            await talk.client.restore("ada", file)
-            found.append(await go_on(talk, "ada", texts))
-    assert found[1] == found[2]
-    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
