@@ -20,8 +20,9 @@ STEP = 100_000  # pages; a round number is easier to type
 FOR_SYSTEM = 0.22  # share of the memory that stays with the system: 25,600,000 pages of 128 GB
 LOW = 0.7  # a GTT limit below that share of the memory is worth a hint on unified memory
 NEEDS = {  # per ggml backend: what to do before building for it
-    "vulkan": "sudo apt install libvulkan-dev glslc mesa-vulkan-drivers; on Debian 12 the Vulkan SDK",
-    "hip": "install ROCm with hipcc and hipblas-dev",
+    "vulkan": "sudo apt install libvulkan-dev glslc spirv-headers mesa-vulkan-drivers; on Debian 12 "
+    "the Vulkan SDK",
+    "hip": "install AMD's ROCm 6.1 or newer with hipcc, hipblas-dev and rocblas-dev",
     "cuda": "install the CUDA toolkit",
 }
 
@@ -146,7 +147,7 @@ def backend(report: Report) -> None:
 
 
 def _built() -> list[str]:
-    """Backends of the native library that is installed, in lower case, the CPU's left out."""
+    """Backends of the native library that is installed, as BACKEND= names them, without the CPU's."""
     from engine import native
     from engine.errors import HaloError
 
