@@ -40,7 +40,7 @@ def ready_event(
         n_vocab=model.n_vocab,
         n_layer=int(api.llama_model_n_layer(model.pointer)),
         kv_bytes_per_cell=model.kv_bytes_per_cell,
-        backend=_backend(config),
+        backend=_backend(api, config),
         devices=devices,
         type_k=config.type_k,
         type_v=config.type_v,
@@ -55,12 +55,14 @@ def ready_event(
     )
 
 
-def _backend(config: EngineConfig) -> str:
+def _backend(api: Any, config: EngineConfig) -> str:
     """The ggml backend that does the work, in lower case: cpu, vulkan, hip, cuda, ...; rpc for
-    layers on workers, vulkan+rpc where the GPU of this machine takes part."""
+    layers on workers, vulkan+rpc where the GPU of this machine takes part. A backend that was
+    built in but finds no device does none."""
     if config.gpu_layers == 0:
         return "cpu"
-    parts = [*native.gpu_backends()[:1], *(["rpc"] if config.rpc else [])]
+    local = native.gpu_backends()[:1] if remote.local_gpus(api) else ()
+    parts = [*local, *(["rpc"] if config.rpc else [])]
     return "+".join(parts) or "cpu"
 
 
