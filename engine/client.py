@@ -25,6 +25,7 @@ import msgspec
 
 from engine import reconnect
 from engine.config import Config
+from engine.environment import for_computing
 from engine.errors import EngineError, ModelError
 from engine.protocol import (
     AnyEvent,
@@ -62,7 +63,6 @@ log = logging.getLogger(__name__)
 LOG_BYTES = 5_000_000  # a log that has grown larger is put aside when the core starts
 RESTART_WINDOW = 60.0  # seconds in which config.engine.restarts are allowed
 STOP_SECONDS = 3.0
-SPIN_COUNT = "300"
 ONCE = ("experts.ab", "experts.record")  # asked once; a new core is not asked again
 
 ClientState = Literal["new", "starting", "ready", "restarting", "dead", "stopped"]
@@ -224,12 +224,9 @@ class EngineClient:
             "root": self._config.telemetry.root,
         }
         package_parent = str(Path(__file__).parent.parent)
-        environment = dict(os.environ)
+        environment = for_computing()
         old = environment.get("PYTHONPATH")
         environment["PYTHONPATH"] = f"{package_parent}{os.pathsep}{old}" if old else package_parent
-        # Idle threads of a step must not burn the cores that the app, or anything else, waits
-        # for: with libgomp's long spinning, one busy neighbour makes a step a hundred times slower.
-        environment.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
         if self._config.engine.rpc:
             # A lost worker ends the core by ggml's abort, which would call a debugger first.
             environment.setdefault("GGML_NO_BACKTRACE", "1")

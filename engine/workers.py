@@ -14,6 +14,7 @@ import struct
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -112,6 +113,22 @@ def trouble(workers: Sequence[Worker]) -> EngineError | None:
     what = " ".join(_sentence(one) for one in bad)
     remedy = " ".join(dict.fromkeys(_remedy(one) for one in bad))
     return EngineError(what, f"{remedy} Or compute without: {without()}.", "worker")
+
+
+def program() -> Path:
+    """llama.cpp's rpc-server in halo-native. Raises EngineError when it is not there."""
+    try:
+        import halo_native
+
+        server: Path = halo_native.rpc_server()
+    except (ImportError, AttributeError):
+        server = Path("rpc-server")
+    if not server.is_file():
+        raise EngineError(
+            "llama.cpp's rpc-server is not installed.",
+            "Build the native part again: make clean && make run.",
+        )
+    return server
 
 
 def without() -> str:

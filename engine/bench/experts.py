@@ -27,11 +27,12 @@ from engine import paths, routing
 from engine.bench import make_moe, recall
 from engine.bench.lab import Lab
 from engine.bench.throughput import machine, prompt
-from engine.client import SPIN_COUNT, EngineClient
+from engine.client import EngineClient
 from engine.config import Config, ExpertsConfig
 from engine.core.model import thread_count
 from engine.core.router import AB_ROUNDS, AB_STEPS, CALIBRATION, Router
 from engine.core.scheduler import Step
+from engine.environment import SPIN_COUNT
 from engine.experts import choice
 from engine.experts.policy import CALIBRATION as STATIC_STEPS
 from engine.models import MINI

@@ -25,9 +25,10 @@ import msgspec
 
 from engine import paths
 from engine.bench import make_model
-from engine.client import SPIN_COUNT, EngineClient
+from engine.client import EngineClient
 from engine.config import Config
 from engine.core.model import thread_count
+from engine.environment import for_computing
 from engine.models import MINI, resolve
 from engine.protocol import Deltas, Done, Event, Message, Sampling
 
@@ -142,10 +143,9 @@ def _rate(sessions: dict[str, _Session]) -> float:
 
 
 def _peer(job: dict[str, Any], kind: str) -> dict[str, float]:
-    environment = {"GOMP_SPINCOUNT": SPIN_COUNT, **os.environ}  # as the client does for the core
     done = subprocess.run(
         [sys.executable, "-m", "engine.bench.contender"], input=json.dumps({**job, "kind": kind}),
-        capture_output=True, text=True, env=environment, check=False,
+        capture_output=True, text=True, env=for_computing(), check=False,
     )  # fmt: skip
     if done.returncode:
         raise RuntimeError(f"the {kind} contender failed: {done.stderr.strip()[-400:]}")

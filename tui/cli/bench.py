@@ -88,6 +88,41 @@ def ui(settings: Settings, agents: int, tokens: int, messages: int, as_json: boo
 @command.command()
 @settings_options
 @click.option(
+    "--agents",
+    type=NumberList("counts", int, 1, 64, "1,8"),
+    default="1,8",
+    show_default=True,
+    help="Numbers of agents that talk at once.",
+)
+@click.option(
+    "--tokens",
+    type=click.IntRange(8, 4096),
+    default=128,
+    show_default=True,
+    help="Tokens each agent answers.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def rpc(settings: Settings, agents: tuple[int, ...], tokens: int, as_json: bool) -> None:
+    """Layers on two workers of this machine (which it starts) against none: tokens per second.
+
+    --model half-b is a random model of half a billion parameters.
+    """
+    from engine import paths
+    from engine.bench import make_model
+    from engine.bench import rpc as bench
+    from engine.models import MINI, resolve
+
+    config = replace(settings, model=None).load()
+    if settings.model == "half-b":
+        model = make_model.half_b(paths.cache_dir())
+    else:
+        model = resolve(settings.model, config) if settings.model else MINI
+    _print(bench.run(config, model, agents, tokens), as_json)
+
+
+@command.command()
+@settings_options
+@click.option(
     "--cells",
     type=NumberList("cells", int, 1, 1_000_000, "1,2,4,8"),
     default="1000,2000,4000,7000",

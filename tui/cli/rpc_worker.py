@@ -6,7 +6,6 @@ import ipaddress
 import os
 import socket
 import sys
-from pathlib import Path
 
 import click
 
@@ -30,10 +29,11 @@ def command(host: str, port: int, threads: int | None, device: str | None, cache
 
     This is llama.cpp's rpc-server. Its protocol has no password and no encryption.
     """
+    from engine import environment, workers
     from engine.core.model import thread_count
     from engine.errors import EngineError
 
-    server = program()
+    server = workers.program()
     endpoint = _free(host, port)
     _introduce(endpoint, port)
     arguments = ["--host", host, "--port", str(port), "--threads", str(thread_count(threads or 0))]
@@ -42,30 +42,12 @@ def command(host: str, port: int, threads: int | None, device: str | None, cache
     sys.stdout.flush()
     sys.stderr.flush()
     try:
-        os.execv(server, [str(server), *arguments])
+        os.execve(server, [str(server), *arguments], environment.for_computing())
     except OSError as error:
         raise EngineError(
             f"{server} cannot be run: {error.strerror}.",
             "Build the native part again: make clean && make run.",
         ) from None
-
-
-def program() -> Path:
-    """llama.cpp's rpc-server in halo-native. Raises EngineError when it is not there."""
-    from engine.errors import EngineError
-
-    try:
-        import halo_native
-
-        server: Path = halo_native.rpc_server()
-    except (ImportError, AttributeError):
-        server = Path("rpc-server")
-    if not server.is_file():
-        raise EngineError(
-            "llama.cpp's rpc-server is not installed.",
-            "Build the native part again: make clean && make run.",
-        )
-    return server
 
 
 def _free(host: str, port: int) -> ipaddress.IPv4Address:
