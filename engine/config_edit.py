@@ -8,6 +8,7 @@ import os
 import re
 import tempfile
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,61 @@ def save_value(key: str, value: Any, file: Path | None = None) -> Path:
     Layer(wanted, str(file), text).check(config.SCHEMA, config.TYPES)
     _write(file, text)
     return file
+
+
+def save_values(
+    values: dict[str, Any],
+    notes: list[str],
+    mark: str,
+    file: Path | None = None,
+    drop: Iterable[str] = (),
+) -> Path:
+    """Set several keys of one section at once, with comment lines that begin with `mark` above them.
+
+    Comment lines with that mark, and the keys in `drop`, are taken out first. Nothing is written when
+    something does not fit. Returns the file's path; raises ConfigError as `save_value` does.
+    """
+    file = file or paths.config_file()
+    layer = read_toml(file) if file.exists() else Layer({}, str(file))
+    wanted = copy.deepcopy(layer.values)
+    lines = layer.text.splitlines(keepends=True)
+    for key in drop:
+        parts = key.split(".")
+        if (span := Layer(layer.values, "", "".join(lines)).span(tuple(parts))) is not None:
+            del lines[span[0] : span[1]]
+            table = wanted
+            for part in parts[:-1]:
+                table = table.get(part, {})
+            table.pop(parts[-1], None)
+    text = "".join(line for line in lines if not line.startswith(mark))
+    for key, value in values.items():
+        parts = key.split(".")
+        assign(wanted, parts, value)
+        text = _edited(Layer({}, "", text), parts, value)
+    if values and notes:
+        lines = text.splitlines(keepends=True)
+        spans = (Layer({}, "", text).span(tuple(key.split("."))) for key in values)
+        first = min((span[0] for span in spans if span is not None), default=0)
+        lines[first:first] = [f"{mark}{note}\n" for note in notes]
+        text = "".join(lines)
+    try:
+        fits = _without_empty(tomllib.loads(text)) == _without_empty(wanted)
+    except tomllib.TOMLDecodeError:
+        fits = False
+    if not fits:
+        shown = ", ".join(f"{key} = {dump_value(value)}" for key, value in values.items())
+        raise ConfigError(
+            f"{file} is written in a way that cannot be changed automatically.",
+            f"Set by hand: {shown}." if shown else "Remove the keys by hand.",
+            str(file),
+        )
+    Layer(wanted, str(file), text).check(config.SCHEMA, config.TYPES)
+    _write(file, text)
+    return file
+
+
+def _without_empty(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value != {}}
 
 
 def _edited(layer: Layer, parts: list[str], value: Any) -> str:

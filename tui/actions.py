@@ -141,6 +141,8 @@ ACTIONS: tuple[Action, ...] = (
            "App", "", "workers", "[on|off]",
            (("", "what each holds, or whether it answers"),
             ("off", "compute here until the next start"), ("on", "use them again"))),
+    Action("tune", "Tune", "How to measure which settings are fastest on this machine.", "App", "",
+           "tune"),
     Action("restart", "Restart engine", "Start the engine core again.", "App", "", "restart"),
     Action("quit", "Quit", "Save and leave.", "App", "ctrl+q", "quit", footer=2),
 )

@@ -22,6 +22,8 @@ from tui.worker_actions import WorkerActions
 if TYPE_CHECKING:
     from tui.screens.main import MainScreen
 
+TUNE_MINUTES = "some minutes with a large model"
+
 
 class Controller(SessionActions, MemoryActions, WorkerActions):
     """Carries out actions for the main screen. Every method takes the slash command's argument."""
@@ -140,6 +142,17 @@ class Controller(SessionActions, MemoryActions, WorkerActions):
 
         file = await asyncio.to_thread(save_value, "model.path", path)
         self.tell(f"{ready.model} is loaded and will be next time (saved in {file}).")
+
+    async def tune(self, _: str) -> None:
+        """Measuring needs the model and the cores for itself: say how it is done."""
+        text = (
+            f"Leave the app and run `halo-tui tune` ({TUNE_MINUTES}; --quick is shorter). It measures "
+            "threads, batch sizes and the rest on this machine, and keeps what beats the default. "
+            "While the app is open it has the model in memory and the cores, so that figures would "
+            "be wrong and two models may not fit."
+        )
+        self.space.note("info", "engine", text)
+        self.screen.notify(text, title="Tune", markup=False, timeout=20)
 
     async def restart(self, _: str) -> None:
         await self.space.restart_engine()

@@ -80,7 +80,7 @@ def prompt(agent: int, shared: bool) -> tuple[Message, ...]:
     return (Message("system", system), Message("user", f"Question {agent}: what is in the room?"))
 
 
-class _Session:
+class Heard:
     """Counts what one session receives."""
 
     def __init__(self) -> None:
@@ -97,14 +97,14 @@ class _Session:
         return self.stamps[-1][0]
 
 
-async def _generate(
+async def generate(
     client: EngineClient,
     prompts: dict[str, tuple[Message, ...]],
     tokens: int,
     sampling: Sampling | None = None,
-) -> dict[str, _Session]:
+) -> dict[str, Heard]:
     """Run all prompts at once; returns when all are done."""
-    sessions = {name: _Session() for name in prompts}
+    sessions = {name: Heard() for name in prompts}
     finished = asyncio.Event()
 
     def handle(event: Event) -> None:
@@ -134,7 +134,7 @@ async def _generate(
     return sessions
 
 
-def _rate(sessions: dict[str, _Session]) -> float:
+def rate(sessions: dict[str, Heard]) -> float:
     """Tokens/s while all sessions decode: from the last first token to the first last one."""
     begin = max(s.first for s in sessions.values())
     end = min(s.last for s in sessions.values())
@@ -179,6 +179,7 @@ async def _model(
     own.model.path = str(path)
     own.engine.n_ctx = 8192
     own.engine.keep_closed = False  # every prompt is computed
+    own.engine.auto = False  # the contenders know nothing of it
     rows = []
     for count in agents:
         found: dict[str, list[float]] = {
@@ -193,13 +194,13 @@ async def _model(
                 client = EngineClient(own, log_path=Path(folder) / "core.log")
                 await client.start()
                 try:
-                    await _generate(client, {"warm": prompt(99, False)}, 8)
-                    sessions = await _generate(
+                    await generate(client, {"warm": prompt(99, False)}, 8)
+                    sessions = await generate(
                         client, {f"a{i}": prompt(i, False) for i in range(count)}, tokens
                     )
-                    found["engine"].append(_rate(sessions))
+                    found["engine"].append(rate(sessions))
                     length = max(s.done.prompt_tokens for s in sessions.values() if s.done)
-                    alone = (await _generate(client, {"x": prompt(50, False)}, 8))["x"]
+                    alone = (await generate(client, {"x": prompt(50, False)}, 8))["x"]
                     found["ttft"].append(alone.first - alone.started)
                     found["shared"].append(await _shared_ttft(client))
                 finally:
@@ -219,7 +220,7 @@ async def _shared_ttft(client: EngineClient) -> float:
     await client.generate("holder", prompt(60, True), Sampling(temperature=0.0, max_tokens=2))
     await done.wait()
     stop()
-    shared = (await _generate(client, {"y": prompt(61, True)}, 8))["y"]
+    shared = (await generate(client, {"y": prompt(61, True)}, 8))["y"]
     await client.close("holder")
     return shared.first - shared.started
 

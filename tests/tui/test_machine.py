@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from engine.config import Config
-from engine.protocol import Holdings
+from engine.protocol import Chosen, Hint, Holdings
 from engine.telemetry.bars import LABELS
 from engine.telemetry.machine import Machine
 from engine.telemetry.types import Sample
@@ -209,3 +209,33 @@ def test_strix_halo_without_colour(
     monkeypatch.setenv("NO_COLOR", "1")
     app = app_of(tmp_path, TREES / "strix-halo")
     assert snap_compare(app, terminal_size=(80, 24), run_before=scene(app, on_gpu()))
+
+
+async def test_what_was_chosen_for_the_machine_is_shown_and_logged(tmp_path: Path) -> None:
+    app = app_of(tmp_path, TREES / "strix-halo")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(lambda: app.workspace.ready is not None)
+        ready = msgspec.structs.replace(
+            app.workspace.ready,  # type: ignore[arg-type]
+            chosen=(
+                Chosen("engine.n_ubatch", 1024, "experts", True),
+                Chosen("engine.mmap", True, "as it was", False),
+            ),
+            hints=(Hint("The Radeon is not used.", "make run BACKEND=vulkan"),),
+        )
+        app.workspace.engine_ready(ready)
+        screen = await opened(app, pilot)
+        assert "Engine n_ubatch 1024 (chosen for this machine" in screen.text
+        assert "mmap" not in screen.text and "make run BACKEND=vulkan" in screen.text
+        log = [entry.text for entry in app.workspace.log]
+        assert "Chosen for this machine: engine.n_ubatch = 1024 (experts)." in log
+        assert "The Radeon is not used. make run BACKEND=vulkan" in log
+
+
+async def test_tune_says_how(tmp_path: Path) -> None:
+    app = app_of(tmp_path, None)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(lambda: app.main.is_mounted and app.main.current)
+        app.main.controller.start("tune")
+        await until(lambda: any("halo-tui tune" in e.text for e in app.workspace.log))
+        await pilot.pause()

@@ -22,6 +22,7 @@ COMMANDS = {
     "sessions": ("tui.cli.sessions", "List, check, restore, fork and export sessions."),
     "memory": ("tui.cli.memory", "Ask, feed and export the graph of what was said."),
     "experts": ("tui.cli.experts", "Record which experts a model uses, and analyse that."),
+    "tune": ("tui.cli.tune", "Measure settings on this machine, and keep what is faster."),
     "models": ("tui.cli.models", "List, inspect and download models."),
     "rpc-worker": ("tui.cli.rpc_worker", "Compute layers for a halo-tui on another machine."),
     "bench": ("tui.cli.bench", "Measure the engine and the app."),

@@ -94,6 +94,7 @@ class MachineScreen(Screen[None]):
             colours(self.app.current_theme.dark),
             watch.seconds,
             watch.workers,
+            watch.workspace.ready,
         )
         self.query_one(MachineCanvas).show(text, width)
 

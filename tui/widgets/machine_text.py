@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
+from engine.protocol import Ready
 from engine.telemetry.advice import Warn, gib
 from engine.telemetry.bars import Bar, Limit
 from engine.telemetry.history import History
@@ -234,6 +235,18 @@ def host_text(sample: Sample) -> Text:
     return text
 
 
+def chosen_text(ready: Ready) -> Text | None:
+    """What was set for this machine; None when that is the defaults."""
+    parts = [
+        f"{c.key.removeprefix('engine.')} {str(c.value).lower()}" for c in ready.chosen if c.changed
+    ]
+    if not parts:
+        return None
+    text = Text("Engine", "bold", no_wrap=True, overflow="ellipsis")
+    text.append(f" {' · '.join(parts)}", "not bold")
+    return text.append(" (chosen for this machine; F6 says why)", "not bold dim")
+
+
 # --- plots --------------------------------------------------------------------------------------
 
 
@@ -308,8 +321,12 @@ def machine_text(
     style: Colour | None = None,
     seconds: float = 1.0,
     workers: Sequence[str] = (),
+    ready: Ready | None = None,
 ) -> Text:
-    """Faults and warnings, bars, figures, plots: in this order, as far as there is room."""
+    """Faults and warnings, bars, figures, plots: in this order, as far as there is room.
+
+    `ready`: what the engine said, for what was chosen for this machine.
+    """
     style = style or colours()
     blocks: list[Text] = []
     for warning in warned:
@@ -317,8 +334,10 @@ def machine_text(
             warning.remedy, "not bold"
         )
         blocks.append(line)
-    for fault in sample.faults:
-        line = Text(f"– {fault.what} ", "").append(fault.remedy, "dim")
+    told = [(fault.what, fault.remedy) for fault in sample.faults]
+    told += [(hint.what, hint.remedy) for hint in (ready.hints if ready is not None else ())]
+    for what, remedy in told:
+        line = Text(f"– {what} ", "").append(remedy, "dim")
         blocks.append(line)
     roomy = height >= 34
     across = 3 if width >= 110 else 2
@@ -337,7 +356,10 @@ def machine_text(
     about = Text()
     for gpu in sample.gpus:
         about.append_text(gpu_text(gpu, style)).append("\n")
-    blocks.append(about.append_text(host_text(sample)))
+    about.append_text(host_text(sample))
+    if ready is not None and (engine := chosen_text(ready)) is not None:
+        about.append("\n").append_text(engine)
+    blocks.append(about)
     text = Text("\n\n" if roomy else "\n").join(blocks)
     if history is None:
         return text

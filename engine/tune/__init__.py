@@ -1,0 +1,1 @@
+"""Measures settings on this machine and model, and keeps those that are faster than the default."""
