@@ -7,6 +7,7 @@ sampling), `state.bin` (llama.cpp's sequence state) and `bias.npy` (beta). See e
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -264,8 +265,23 @@ def _npy(array: npt.NDArray[np.float32]) -> bytes:
 
 
 def _from_npy(data: Any) -> npt.NDArray[np.float32]:
-    array = np.load(io.BytesIO(bytes(data)), allow_pickle=False)
-    if array.ndim != 3 or array.dtype != np.float32 or np.isnan(array).any():
+    """Raises ValueError for anything but what `_npy` writes.
+
+    Not `np.load`: that makes room for what the header claims before it looks for it.
+    """
+    file = io.BytesIO(bytes(data))
+    if np.lib.format.read_magic(file) != (1, 0):
+        raise ValueError("its biases are in another version of NumPy's format")
+    shape, by_columns, dtype = np.lib.format.read_array_header_1_0(file)
+    rest = file.getbuffer()[file.tell() :]
+    if (
+        len(shape) != 3
+        or by_columns
+        or dtype != np.float32
+        or len(rest) != dtype.itemsize * math.prod(shape)
+    ):
         raise ValueError("its biases are not [layers, heads, cells] of float32")
-    checked: npt.NDArray[np.float32] = array
-    return checked
+    array: npt.NDArray[np.float32] = np.frombuffer(rest, np.float32).reshape(shape)
+    if np.isnan(array).any():
+        raise ValueError("its biases are not numbers")
+    return array
