@@ -67,6 +67,7 @@ class Keeper:
             workspace.note("warning", "disk", fault)
         document = found.document or Document()
         self.closed = document.closed
+        workspace.layout = document.layout
         self._configured = document.configured
         for entry in document.agents:
             agent = agent_of(entry)
@@ -242,6 +243,7 @@ class Keeper:
             agents=[entry_of(agent) for agent in workspace.agents],
             closed=self.closed,
             focus=focus,
+            layout=workspace.layout,
             configured=self._configured,
         )
         try:

@@ -68,6 +68,7 @@ class Document(msgspec.Struct):
     agents: list[Entry] = []
     closed: list[Entry] = []  # newest last
     focus: str = ""  # id
+    layout: dict[str, bool] = {}  # what the app shows; opaque here
     configured: dict[str, Spec] = {}  # name -> as [[agents]] said
 
 

@@ -68,6 +68,7 @@ class Workspace:
         self.data_dir = Path(data_dir)
         self.agents: list[Agent] = []
         self.focused = ""  # name of the agent the person looks at
+        self.layout: dict[str, bool] = {}  # of the screen, as it is kept; see `arrange`
         self.engine_state: EngineState = "starting"
         self.engine_error: HaloError = EngineError("The engine is not running.", "", "dead")
         self.ready: Ready | None = None
@@ -277,6 +278,12 @@ class Workspace:
         index = self.agents.index(agent)
         self.agents.insert(max(0, min(len(self.agents) - 1, index + delta)), self.agents.pop(index))
         self._roster_changed()
+
+    def arrange(self, part: str, shown: bool) -> None:
+        """The person has a part of the screen shown or hidden; the next start does the same."""
+        if self.layout.get(part) != shown:
+            self.layout[part] = shown
+            self.list_changed()
 
     async def focus(self, name: str) -> None:
         """The person looks at this agent ("" = none): it is served first and has no news."""

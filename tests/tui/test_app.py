@@ -180,6 +180,27 @@ async def test_side_pane_hides_on_wide_and_shows_on_narrow_screens(tmp_path: Pat
             await until(lambda s=side, f=first: bool(s.region.width) is not f)
 
 
+async def test_the_layout_comes_back_at_the_next_start(tmp_path: Path) -> None:
+    def shows(app: HaloApp) -> tuple[bool, bool]:
+        return bool(app.main.query(ChatGrid)), app.main.query_one("#side").display
+
+    for before, keys, after in (
+        ((False, True), ("f5", "f4"), (True, False)),
+        ((True, False), ("f5",), (False, False)),
+        ((False, False), ("f4",), (False, True)),
+    ):
+        async with running(tmp_path) as (app, _, pilot):
+            await until(lambda app=app, before=before: shows(app) == before, what="for the layout")
+            for key in keys:
+                await pilot.press(key)
+            await until(lambda app=app, after=after: shows(app) == after, what="for the layout")
+    async with running(tmp_path, (80, 24)) as (app, _, pilot):  # what is asked for there is its own
+        assert shows(app) == (False, False)
+        await pilot.press("f4")
+    async with running(tmp_path, (80, 24)) as (app, _, pilot):
+        await until(lambda: shows(app) == (False, True), what="for the layout")
+
+
 async def test_help_and_log_open_and_close(tmp_path: Path) -> None:
     async with running(tmp_path) as (app, _, pilot):
         await pilot.press("f1")

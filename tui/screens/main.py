@@ -127,7 +127,13 @@ class MainScreen(Screen[None]):
         self.set_interval(1 / ui.cell_map_hz, self._draw_cells)
         wanted = self.workspace.config.chat.default_agent or self.workspace.focused
         names = self.workspace.names
+        layout = dict(self.workspace.layout)
+        side = self.query_one("#side")
+        side.set_class(not layout.get("side", True), "-hidden")
+        side.set_class(layout.get("side_narrow", False), "-asked")
         await self.show_agent(wanted if wanted in names else names[0])
+        if layout.get("grid"):
+            await self.toggle_grid()
         self._show_engine()
         self._dirty |= {"roster", "cells", "stats"}
         self._read_saved()
@@ -156,6 +162,7 @@ class MainScreen(Screen[None]):
             await switcher.mount(chat)
         self.current = agent.name
         self.grid_shown = False
+        self.workspace.arrange("grid", False)
         switcher.current = self.chats[agent.id].id
         self._drop_grid()
         prompt.set_draft(agent.draft)
@@ -184,6 +191,7 @@ class MainScreen(Screen[None]):
         self._mounted += 1
         grid.id = f"grid-{self._mounted}"
         self.grid_shown = True  # before waiting: the key may be pressed again meanwhile
+        self.workspace.arrange("grid", True)
         await switcher.mount(grid)
         if not self.grid_shown:
             return
@@ -202,8 +210,14 @@ class MainScreen(Screen[None]):
         if self.memory.shown:  # it stands in the same place
             self.memory.close()
             side.set_class(False, "-hidden")
+            self.workspace.arrange("side", True)
             return
-        side.toggle_class("-asked" if self.has_class("-narrow") else "-hidden")
+        if self.has_class("-narrow"):
+            side.toggle_class("-asked")
+            self.workspace.arrange("side_narrow", side.has_class("-asked"))
+        else:
+            side.toggle_class("-hidden")
+            self.workspace.arrange("side", not side.has_class("-hidden"))
         self._dirty.add("cells")
         self.call_after_refresh(self._draw_cells)
 
