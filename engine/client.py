@@ -23,7 +23,7 @@ from typing import Literal
 
 import msgspec
 
-from engine import reconnect
+from engine import reconnect, workers
 from engine.config import Config
 from engine.environment import for_computing
 from engine.errors import EngineError, ModelError
@@ -611,4 +611,6 @@ def _how_it_died(code: int | None) -> str:
             return f"was ended by {signal.Signals(-code).name}"
         except ValueError:
             return f"was ended by signal {-code}"
+    if code == workers.LOST:
+        return "lost the connection to a worker"
     return f"failed with exit code {code}"

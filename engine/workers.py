@@ -23,6 +23,7 @@ from engine.errors import EngineError
 
 PROTOCOL = (7, 0)  # RPC_PROTO_MAJOR_VERSION, _MINOR_VERSION of ggml-rpc.h
 MOST = 16  # GGML_RPC_MAX_SERVERS
+LOST = 6  # exit code of a core whose worker closed the connection
 PORT = 50052  # llama.cpp's default
 PATIENCE = 2.0  # seconds a worker may take for one answer
 

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import msgspec
 
-from engine import native
+from engine import native, workers
 from engine.auto.facts import gather
 from engine.auto.rules import Decision, apply, decide
 from engine.compaction import METHODS
 from engine.config import CompactionConfig, EngineConfig, ExpertsConfig, SessionsConfig
-from engine.core import llama
+from engine.core import llama, remote
 from engine.core.archive import Archive
 from engine.core.cells import Cells
 from engine.core.compactor import Compactor
@@ -26,7 +26,7 @@ from engine.core.facts import ready_event
 from engine.core.generation import Generation
 from engine.core.language import Language
 from engine.core.model import Model
-from engine.core.port import Gone, Port
+from engine.core.port import Gone, Port, WorkerLost
 from engine.core.preflight import Header, read_header
 from engine.core.router import Router
 from engine.core.runner import NO_SLOT, Context
@@ -146,15 +146,22 @@ class EngineCore:
             return 3 if kind == "model" else 4
         except Gone:
             return 0
+        lost = False
         try:
             self._serve()
         except Gone:
             return 0
+        except WorkerLost:
+            lost = True
+            print("A worker closed its connection.", file=sys.stderr)
+            self._port.drain(1.0)
+            return workers.LOST
         except WireError as error:
             print(f"The app sent what cannot be read: {error}", file=sys.stderr)
             return 4
         finally:
-            self._free()
+            if not lost:  # else freeing what lies there would make ggml abort
+                self._free()
         return 0
 
     def _load(self) -> None:
@@ -172,6 +179,8 @@ class EngineCore:
         decision = self._settle(header)
         self._model = Model(self._path, self._config, progress, header)
         self._context = Context(self._model, self._config)
+        if self._config.gpu_layers:
+            self._port.watch(remote.connections(self._config.rpc))
         self._language = Language(self._model)
         # Asked for a number of threads, we take that many.
         self._threads = None if self._config.threads else ThreadTuner(self._context.threads)

@@ -16,6 +16,10 @@ class Gone(Exception):
     """The app closed its end: it has ended or died, and so must we."""
 
 
+class WorkerLost(Exception):
+    """A worker closed its connection. ggml will abort at the next use of it; better to end before."""
+
+
 class Port:
     """Frames over a non-blocking socket."""
 
@@ -28,6 +32,12 @@ class Port:
         self._poll = select.poll()
         self._poll.register(connection, select.POLLIN)
         self._watches_output = False
+
+    def watch(self, workers: Iterable[socket.socket]) -> None:
+        """Have `receive` raise WorkerLost when one of these connections is closed at the other end."""
+        self._workers = list(workers)  # kept open: closed descriptors would be taken for lost ones
+        for one in self._workers:
+            self._poll.register(one, select.POLLRDHUP)
 
     @property
     def congested(self) -> bool:
@@ -45,13 +55,16 @@ class Port:
     def receive(self, timeout: float | None) -> Iterable[AnyRequest]:
         """Requests that are there, or come within `timeout` seconds (None: wait for one).
 
-        Sends on what could not be sent before. Raises Gone at the end of the connection.
+        Sends on what could not be sent before. Raises Gone at the end of the connection, WorkerLost
+        at that of a worker's.
         """
         self._watch_output()
-        ready = self._poll.poll(None if timeout is None else timeout * 1000)
-        if not ready:
+        ready = dict(self._poll.poll(None if timeout is None else timeout * 1000))
+        flags = ready.pop(self._socket.fileno(), 0)
+        if ready:
+            raise WorkerLost
+        if not flags:
             return ()
-        flags = ready[0][1]
         if flags & select.POLLOUT:
             frame, self._unsent = self._unsent, bytearray()
             self._push(frame)

@@ -53,7 +53,6 @@ def connect(api: Any, endpoints: Sequence[str]) -> list[Worker]:
         if not registry:
             raise EngineError(f"The worker {endpoint} has no devices.", "See its own output.")
         library.ggml_backend_register(registry)
-    _keep_alive(endpoints)
     return found
 
 
@@ -99,19 +98,37 @@ def declare(library: Any) -> Any:
     return library
 
 
-def _keep_alive(endpoints: Sequence[str]) -> None:
-    """Have the kernel notice dead connections to the workers; ggml opened them, we find them."""
+def connections(endpoints: Sequence[str]) -> list[socket.socket]:
+    """ggml's connections to the workers, as copies to be watched; the kernel notices dead ones.
+
+    For when the context is made: before, ggml opens and drops them as it goes. It tells nobody of
+    them, so they are found among this process's descriptors. A worker serves nobody else as long as
+    a copy is open.
+    """
     ports = {workers.parse(endpoint)[1] for endpoint in endpoints}
-    for entry in Path("/proc/self/fd").iterdir():
+    found = []
+    for entry in Path("/proc/self/fd").iterdir() if ports else ():
         with contextlib.suppress(OSError, ValueError):
             if not os.readlink(entry).startswith("socket:"):
                 continue
-            # Options belong to the connection, not to the descriptor: a copy may be closed again.
-            with socket.socket(fileno=os.dup(int(entry.name))) as one:
-                if one.family == socket.AF_INET and one.getpeername()[1] in ports:
-                    one.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-                    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _IDLE)
-                    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _INTERVAL)
-                    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _COUNT)
-                    patience = 1000 * (_IDLE + _INTERVAL * _COUNT)
-                    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, patience)
+            one = socket.socket(fileno=os.dup(int(entry.name)))
+            if one.family == socket.AF_INET and _peer_port(one) in ports:
+                # Options belong to the connection, not to the descriptor.
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                one.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _IDLE)
+                one.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _INTERVAL)
+                one.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _COUNT)
+                patience = 1000 * (_IDLE + _INTERVAL * _COUNT)
+                one.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, patience)
+                found.append(one)
+            else:
+                one.close()
+    return found
+
+
+def _peer_port(connection: socket.socket) -> int:
+    """0 when it is not connected."""
+    try:
+        return int(connection.getpeername()[1])
+    except OSError:
+        return 0
