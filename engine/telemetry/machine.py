@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from engine.telemetry import npu
 from engine.telemetry.amdgpu import AmdGpus
+from engine.telemetry.clients import Clients
 from engine.telemetry.files import Root
 from engine.telemetry.host import HostProbe
 from engine.telemetry.nvidia import NvidiaGpus
@@ -53,6 +54,7 @@ class Machine:
         self._probes: tuple[Probe, ...] = (self._amd, self._nvidia)
         self._libdrm = Libdrm() if self.root.live else None
         self._host = HostProbe(self.root)
+        self._clients = Clients(self.root)
 
     def look(self, core: int | None = None) -> Sample:
         """Everything now. `core`: the engine core's process id, for its share of the memory."""
@@ -67,6 +69,7 @@ class Machine:
             gpus=tuple(gpus),
             npus=tuple(npu.look(self.root)),
             faults=tuple(faults),
+            users=self._clients.look(core) if gpus else (),
         )
 
     def _faults(self, gpus: list[Gpu]) -> list[Fault]:

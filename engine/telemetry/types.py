@@ -49,6 +49,14 @@ class Gpu(msgspec.Struct, frozen=True, kw_only=True):
     node: str = ""  # render node, "/dev/dri/renderD128"
 
 
+class GpuUser(msgspec.Struct, frozen=True):
+    """Another process of this user that holds GPU memory (VRAM and GTT, all cards)."""
+
+    pid: int
+    name: str
+    bytes: int
+
+
 class Npu(msgspec.Struct, frozen=True):
     """A neural processing unit the kernel knows."""
 
@@ -87,3 +95,4 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     gpus: tuple[Gpu, ...] = ()
     npus: tuple[Npu, ...] = ()
     faults: tuple[Fault, ...] = ()
+    users: tuple[GpuUser, ...] = ()  # who else holds GPU memory, the most first

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.telemetry.amdgpu import AmdGpus, client_memory
+from engine.telemetry.clients import SECONDS, Clients
 from engine.telemetry.files import Root
 from engine.telemetry.gpu_metrics import LAYOUTS, decode
 from engine.telemetry.host import HostProbe
@@ -274,3 +275,25 @@ def test_the_trees_are_what_make_writes(tmp_path: Path) -> None:
         assert files == {
             p.relative_to(tmp_path): p.read_bytes() for p in made.rglob("*") if p.is_file()
         }
+
+
+def test_who_else_holds_gpu_memory() -> None:
+    sample = Machine(TREES / "strix-halo").look(4242)
+    (user,) = sample.users  # two clients of one process; who holds half a MiB has no name here
+    assert (user.pid, user.name) == (2001, "gnome-shell")
+    assert user.bytes == (210_000 + 402_000 + 61_000) * 1024
+    names = [u.name for u in Machine(TREES / "strix-halo").look().users]
+    assert names == ["python", "gnome-shell"]  # no engine is known
+    now = [0.0]
+    clients = Clients(Root(TREES / "strix-halo"), lambda: now[0])
+    looks: list[float] = []
+    scan = clients._scan
+    clients._scan = lambda: looks.append(now[0]) or scan()  # type: ignore[func-returns-value,method-assign]
+    for now[0] in (0.0, 1.0, SECONDS - 0.1, SECONDS, SECONDS + 1):
+        clients.look()
+    assert looks == [0.0, SECONDS]  # not each second through all processes
+
+
+def test_a_machine_without_a_gpu_looks_through_no_processes(tmp_path: Path) -> None:
+    shutil.copytree(TREES / "strix-halo" / "proc", tmp_path / "proc")
+    assert Machine(tmp_path).look().users == ()

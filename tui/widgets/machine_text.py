@@ -356,6 +356,9 @@ def machine_text(
     about = Text()
     for gpu in sample.gpus:
         about.append_text(gpu_text(gpu, style)).append("\n")
+    if sample.users:
+        others = ", ".join(f"{user.name} {gib(user.bytes)}" for user in sample.users)
+        about.append("GPU users", "bold").append(f" beside the engine: {others}\n")
     about.append_text(host_text(sample))
     if ready is not None and (engine := chosen_text(ready)) is not None:
         about.append("\n").append_text(engine)

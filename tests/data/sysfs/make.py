@@ -138,6 +138,12 @@ def strix_halo() -> None:
         "proc/4242/fdinfo/17": fdinfo("0000:c5:00.0", 31, 4_096, 65_116_570),
         "proc/4242/fdinfo/19": fdinfo("0000:c5:00.0", 31, 4_096, 65_116_570),
         "proc/4242/fdinfo/3": "pos:\t0\nflags:\t02\nmnt_id:\t15",
+        "proc/4242/comm": "python",
+        "proc/2001/comm": "gnome-shell",
+        "proc/2001/fdinfo/12": fdinfo("0000:c5:00.0", 7, 210_000, 402_000),
+        "proc/2001/fdinfo/13": fdinfo("0000:c5:00.0", 9, 0, 61_000),
+        "proc/2050/comm": "tiny",
+        "proc/2050/fdinfo/4": fdinfo("0000:c5:00.0", 11, 0, 512),
     })  # fmt: skip
 
 
