@@ -177,7 +177,9 @@ def dimensions(
             {"engine.threads_batch": n} for n in counts if n != cores and not on_gpu
         ],
         "threads": [
-            {"engine.threads": n, "engine.threads_batch": prompts} for n in counts if n <= cores
+            {"engine.threads": n, "engine.threads_batch": prompts if n != cores else 0}
+            for n in counts
+            if n <= cores
         ],
         "ubatch": [
             {"engine.n_ubatch": n, "engine.n_batch": max(n, batch)} for n in sizes if n <= most

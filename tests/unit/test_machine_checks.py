@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tui.cli import machine_checks
+from tui.cli import machine_checks, memory_checks
 from tui.cli.checks import Report
 from tui.cli.settings import Settings
 
@@ -29,7 +29,7 @@ def report_of(tree: Path, needed: int = 0, backends: tuple[str, ...] = ("cpu",))
 def looked(report: Report) -> dict[str, tuple[bool | None, str]]:
     machine_checks.gpu(report)
     machine_checks.backend(report)
-    machine_checks.gpu_memory(report)
+    memory_checks.gpu_memory(report)
     return {check.name: (check.ok, check.detail) for check in report.checks}
 
 
@@ -92,7 +92,7 @@ def test_the_kernels_default_is_a_hint(built: list[str], tmp_path: Path) -> None
 
 
 def test_the_advice_for_128_gb_is_the_known_one() -> None:
-    assert machine_checks.pages_limit(128_000_000_000 + 6_000_000_000) == 25_500_000
+    assert memory_checks.pages_limit(128_000_000_000 + 6_000_000_000) == 25_500_000
 
 
 def test_no_permission(monkeypatch: pytest.MonkeyPatch, built: list[str]) -> None:
@@ -120,3 +120,54 @@ def test_no_gpu_is_no_problem(tmp_path: Path) -> None:
     assert list(found) == ["gpu"]
     assert found["gpu"][0] is None and "no AMD GPU found" in found["gpu"][1]
     assert report.problems == []
+
+
+def of_model(tree: str, gib: float, backend: str = "cpu") -> Report:
+    report = report_of(TREES / tree, 0, (backend,))
+    report.model = {"bytes": int(gib * GIB), "kv_bytes_per_cell": 100_000}
+    report.devices = ["Radeon", "CPU"] if backend != "cpu" else ["CPU"]
+    machine_checks.gpu(report)
+    memory_checks.memory(report)
+    return report
+
+
+def memory_line(report: Report) -> tuple[bool | None, str]:
+    return next((c.ok, c.detail) for c in report.checks if c.name == "memory")
+
+
+def test_the_model_against_the_recorded_hosts_memory() -> None:
+    report = of_model("strix-halo", 40)
+    assert (
+        memory_line(report)[0] is True and "54.7 GB of 134.1 GB available" in memory_line(report)[1]
+    )
+    report = of_model("strix-halo", 60)
+    assert memory_line(report)[0] is False
+    assert "q8_0" in report.problems[0].remedy and "n_ctx" in report.problems[0].remedy
+
+
+def test_a_cards_memory_counts_where_it_computes() -> None:
+    # 4.4 GiB are free on the card, 46 GiB of the host
+    assert memory_line(of_model("discrete", 3, "vulkan")) == (
+        True,
+        "4.0 GB needed (model 3.2 GB, 8192 cells 819.2 MB), 4.7 GB of 25.8 GB free on AMD GPU "
+        "0x744c, 49.4 GB of 67.4 GB available",
+    )
+    ok, detail = memory_line(of_model("discrete", 20, "vulkan"))
+    assert ok is None and "stay with the CPU" in detail
+    assert memory_line(of_model("discrete", 60, "vulkan"))[0] is False
+    assert "on AMD GPU" not in memory_line(of_model("discrete", 3))[1]  # a CPU build
+
+
+def test_ttm_built_into_the_kernel_is_raised_on_its_command_line(
+    built: list[str], tmp_path: Path
+) -> None:
+    built.append("vulkan")
+    tree = tmp_path / "tree"
+    shutil.copytree(TREES / "strix-halo", tree)
+    (tree / "sys/module/ttm/initstate").unlink()
+    report = report_of(tree, 110 * GIB, ("vulkan",))
+    report.devices = ["Radeon 8060S", "CPU"]
+    looked(report)
+    remedy = report.problems[0].remedy
+    assert f"ttm.pages_limit={report.gpu['pages_limit']} " in remedy and "update-grub" in remedy
+    assert "modprobe.d" not in remedy

@@ -74,7 +74,7 @@ class Report:
 
 def run_all(settings: Settings) -> Report:
     """All checks, in the order a start needs them. Never raises HaloError."""
-    from tui.cli import machine_checks
+    from tui.cli import machine_checks, memory_checks
 
     report = Report(settings)
     steps: tuple[Callable[[Report], None], ...] = (
@@ -84,11 +84,11 @@ def run_all(settings: Settings) -> Report:
         model_file,
         rpc_workers,
         engine,
-        memory,
         graph,
         machine_checks.gpu,
         machine_checks.backend,
-        machine_checks.gpu_memory,
+        memory_checks.memory,
+        memory_checks.gpu_memory,
         machine_checks.auto,
         terminal,
     )
@@ -290,48 +290,6 @@ async def _load(config: Config) -> Any:
         return await asyncio.wait_for(client.start(), START_SECONDS)
     finally:
         await client.stop()
-
-
-def memory(report: Report) -> None:
-    """The model and its cells against what the machine has."""
-    import psutil
-
-    machine = psutil.virtual_memory()
-    cells = report.config.engine.n_ctx or int(report.model.get("n_ctx_train", 0))
-    cell_bytes = int(report.model.get("kv_bytes_per_cell", 0))
-    model_bytes = int(report.model.get("bytes", 0))
-    needed = model_bytes + cells * cell_bytes
-    report.memory = {
-        "total": machine.total,
-        "available": machine.available,
-        "model": model_bytes,
-        "cells": cells * cell_bytes,
-        "needed": needed,
-    }
-    beside = sum(sum(one["free"]) for one in report.workers) if report.config.engine.rpc else 0
-    available = machine.available + beside
-    have = f"{size(machine.available)} of {size(machine.total)} available"
-    have += f", {size(beside)} on workers" if beside else ""
-    if not needed:
-        report.add("memory", None, have)
-        return
-    detail = (
-        f"{size(needed)} needed (model {size(model_bytes)}, {cells} cells "
-        f"{size(cells * cell_bytes)}), {have}"
-    )
-    if needed > available:
-        report.add(
-            "memory",
-            False,
-            detail,
-            Problem(
-                f"The model and {cells} cells need {size(needed)}, {size(available)} are "
-                "available.",
-                "Lower engine.n_ctx, set engine.type_k and type_v to q8_0, or take a smaller model.",
-            ),
-        )
-    else:
-        report.add("memory", True, detail)
 
 
 def graph(report: Report) -> None:

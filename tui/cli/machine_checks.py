@@ -15,10 +15,6 @@ from engine.telemetry.machine import Machine
 from engine.telemetry.types import Gpu, Sample
 from tui.cli.checks import Problem, Report
 
-PAGE = 4096
-STEP = 100_000  # pages; a round number is easier to type
-FOR_SYSTEM = 0.22  # share of the memory that stays with the system: 25,600,000 pages of 128 GB
-LOW = 0.7  # a GTT limit below that share of the memory is worth a hint on unified memory
 NEEDS = {  # per ggml backend: what to do before building for it
     "vulkan": "sudo apt install libvulkan-dev glslc spirv-headers mesa-vulkan-drivers; on Debian 12 "
     "the Vulkan SDK",
@@ -203,52 +199,3 @@ def _toml(value: Any) -> str:
     from engine.config_edit import dump_value
 
     return dump_value(value)
-
-
-def pages_limit(memory: int) -> int:
-    """What to set ttm.pages_limit to on a machine with so many bytes."""
-    return int(memory * (1 - FOR_SYSTEM)) // PAGE // STEP * STEP
-
-
-def gpu_memory(report: Report) -> None:
-    """On unified memory: how much the GPU may hold, against what model and cells need."""
-    sample: Sample | None = report.sample
-    one = next((gpu for gpu in sample.gpus if gpu.kind == "apu"), None) if sample else None
-    if sample is None or one is None or one.gtt_total is None:
-        return
-    carve = one.vram_total or 0
-    may, memory = one.gtt_total + carve, sample.host.total + carve
-    needed = int(report.memory.get("needed", 0))
-    pages = max(pages_limit(memory), -(-needed // PAGE // STEP) * STEP)
-    report.gpu["limit"] = may
-    report.gpu["pages_limit"] = pages
-    detail = f"it may hold {gib(may)} of {gib(memory)} (carve-out {gib(carve)}, GTT {gib(one.gtt_total)})"
-    limit = sample.host.ttm_limit
-    if limit is not None and limit > one.gtt_total:
-        cause = (
-            "amdgpu.gttsize on the kernel command line holds GTT below ttm.pages_limit: remove it. "
-        )
-    else:
-        cause = ""
-    remedy = cause + (
-        f"echo 'options ttm pages_limit={pages} page_pool_size={pages}' | "
-        "sudo tee /etc/modprobe.d/halo-ttm.conf && sudo update-initramfs -u (Fedora: sudo dracut -f), "
-        "then restart. A small carve-out in the BIOS (512 MB) leaves the rest to both."
-    )
-    if needed > may:
-        if needed > memory:
-            remedy = "Take a smaller model, or fewer cells (engine.n_ctx)."
-        report.add(
-            "gpu memory",
-            False,
-            detail,
-            Problem(f"Model and cells need {gib(needed)}, the GPU may hold {gib(may)}.", remedy),
-        )
-    elif may < LOW * memory:
-        report.add(
-            "gpu memory",
-            None,
-            f"{detail}; that is enough for this model, for a larger one: {remedy}",
-        )
-    else:
-        report.add("gpu memory", True, detail)

@@ -128,6 +128,7 @@ def strix_halo() -> None:
         "sys/class/accel/accel0/device/vbnv": "RyzenAI-npu5",
         "sys/class/accel/accel0/device/fw_version": "1.0.0.63",
         "sys/module/ttm/parameters/pages_limit": 25_600_000,
+        "sys/module/ttm/initstate": "live",  # a module; without it ttm is built into the kernel
         "sys/module/amdgpu/parameters/gttsize": -1,
         "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq": 4_100_000,
         "dev/dri/renderD128": "",
