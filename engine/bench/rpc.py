@@ -21,7 +21,7 @@ import msgspec
 
 from engine import environment, workers
 from engine.bench import throughput
-from engine.bench.throughput import _generate, _rate, machine, prompt, tell
+from engine.bench.throughput import generate, machine, prompt, rate, tell
 from engine.client import EngineClient
 from engine.config import Config
 from engine.core.model import thread_count
@@ -107,14 +107,14 @@ async def _measure(config: Config, count: int, tokens: int) -> dict[str, float]:
         client = EngineClient(config, log_path=Path(folder) / "core.log")
         await client.start()
         try:
-            await _generate(client, {"warm": prompt(99, False)}, 8)
+            await generate(client, {"warm": prompt(99, False)}, 8)
             prompts = {f"a{i}": prompt(i, False) for i in range(count)}
-            decode = _rate(await _generate(client, prompts, tokens))
+            decode = rate(await generate(client, prompts, tokens))
             one = Sampling(temperature=0.0, max_tokens=1, ignore_eos=True)
             speeds = []
             for number in range(LONG):
                 text = f"Notes {number}. " + throughput.prompt(number, False)[0].content * 6
-                said = await _generate(client, {"long": (Message("user", text),)}, 1, one)
+                said = await generate(client, {"long": (Message("user", text),)}, 1, one)
                 done = said["long"].done
                 if done is None or not done.prefill_seconds:
                     raise EngineError("A prompt was not timed.", "See the engine's log.")
