@@ -25,7 +25,7 @@ from engine.tune.search import Paired, Search, Settings, compare, dimensions, wo
 from engine.tune.traffic import Traffic, cpu_cache, traffic
 from engine.tune.work import Reading, Work, calibrated, measure
 
-QUICK_SECONDS, SECONDS = 2.0, 6.0  # of work in one measurement, without loading the model
+QUICK_SECONDS, SECONDS = 2.0, 5.0  # of work in one measurement, without loading the model
 QUICK_PAIRS, PAIRS, CELLS_PAIRS = 4, 7, 3
 KEYS = (
     "engine.threads", "engine.threads_batch", "engine.n_batch", "engine.n_ubatch",

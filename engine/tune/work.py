@@ -27,6 +27,8 @@ Settings = Mapping[str, Any]  # "engine.threads" -> value
 WORDS = "the room holds a red lamp and near it lies an old map of some far coast".split()
 LEAST_PROMPT, MOST_PROMPT = 256, 4096
 LEAST_ANSWER, MOST_ANSWER = 16, 256
+MOST_REPEATS = 9
+STEPS, NEAR = 3, 0.6
 
 
 class Work(msgspec.Struct, frozen=True):
@@ -126,19 +128,31 @@ def _text(words: int) -> str:
 async def calibrated(
     config: Config, agents: tuple[int, ...], target: float
 ) -> tuple[Work, Reading, Ready]:
-    """Work that takes about `target` seconds with the settings as they are."""
+    """Work that takes about `target` seconds with the settings as they are, and its reading.
+
+    Found in a few steps, since the seconds grow faster than the work: attention reads all cells.
+    """
     n_ctx = config.engine.n_ctx or 4096
     most = min(MOST_PROMPT, n_ctx // 2 // 32 * 32)
-    least = min(LEAST_PROMPT, most)
-    probe = Work(agents, least, LEAST_ANSWER)
-    reading, ready = await measure(config, {}, probe)
-    factor = max(1.0, target / sum(reading.seconds.values()))
-    work = Work(
-        agents,
-        int(min(most, least * factor)) // 32 * 32,
-        int(min(MOST_ANSWER, LEAST_ANSWER * factor, n_ctx // 2 // max(agents))) // 8 * 8,
-    )
+    work = Work(agents, min(LEAST_PROMPT, most), LEAST_ANSWER)
+    for _ in range(STEPS):
+        reading, ready = await measure(config, {}, work)
+        factor = target / (work.repeats * sum(reading.seconds.values()))
+        larger = scaled(work, factor, most, n_ctx // 2 // max(agents))
+        if NEAR < factor < 1 / NEAR or larger == work:
+            break
+        work = larger
+    else:
+        reading, ready = await measure(config, {}, work)
+    return work, reading, ready
+
+
+def scaled(work: Work, factor: float, most_prompt: int, most_answer: int) -> Work:
+    """Work that takes `factor` times as long, if the seconds were proportional to it."""
+    factor *= work.repeats
+    prompt = int(max(LEAST_PROMPT, min(most_prompt, work.prompt * factor))) // 32 * 32
+    answer = int(max(LEAST_ANSWER, min(MOST_ANSWER, most_answer, work.answer * factor))) // 8 * 8
     # What cannot grow further, since cells end, is done several times.
-    grown = min(work.prompt / least, work.answer / LEAST_ANSWER)
-    repeats = max(1, min(9, round(factor / max(1.0, grown))))
-    return msgspec.structs.replace(work, repeats=repeats), reading, ready
+    grown = min(prompt / work.prompt, answer / work.answer)
+    repeats = max(1, min(MOST_REPEATS, round(factor / max(grown, 1e-9))))
+    return Work(work.agents, min(prompt, most_prompt), answer, repeats)

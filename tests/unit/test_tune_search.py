@@ -16,6 +16,7 @@ from engine.config import load
 from engine.errors import ConfigError, ModelError
 from engine.tune import keep
 from engine.tune.search import Paired, Search, Tried, compare, dimensions, words
+from engine.tune.work import Work, scaled
 
 EFFECTIVE = {
     "engine.threads": 0, "engine.threads_batch": 0, "engine.n_batch": 512, "engine.n_ubatch": 512,
@@ -223,3 +224,26 @@ def test_a_key_that_also_comes_from_elsewhere_stays(tmp_path: Path) -> None:
     config = load(file, env={"HALO_ENGINE_THREADS": "3"})
     keep.without(config, keep.kept(file))
     assert config.engine.threads == 3
+
+
+# --- how much work --------------------------------------------------------------------------------
+
+
+@given(st.floats(0.01, 1000), st.integers(256, 4096), st.integers(16, 256), st.integers(1, 9))
+def test_work_grows_and_shrinks_within_its_bounds(
+    factor: float, prompt: int, answer: int, repeats: int
+) -> None:
+    work = Work((1, 4), prompt // 32 * 32, answer // 8 * 8, repeats)
+    new = scaled(work, factor, 4096, 1024)
+    assert 256 <= new.prompt <= 4096 and 16 <= new.answer <= 256 and 1 <= new.repeats <= 9
+    if factor >= 1.5 and (work.prompt, work.answer, work.repeats) != (4096, 256, 9):
+        assert new.prompt * new.repeats >= work.prompt * work.repeats or new.repeats == 9
+    if factor <= 0.5:
+        assert new.prompt * new.repeats <= work.prompt * work.repeats
+
+
+def test_work_is_repeated_when_it_cannot_grow() -> None:
+    work = Work((1,), 256, 16)
+    assert scaled(work, 4, 4096, 256) == Work((1,), 1024, 64, 1)
+    assert scaled(work, 64, 4096, 256) == Work((1,), 4096, 256, 4)
+    assert scaled(work, 4, 512, 256).repeats == 2
