@@ -73,10 +73,12 @@ class Model:
         llama.complaints.clear()
         pointer = api.llama_model_load_from_file(os.fsencode(self.path), params)
         if not pointer:
-            raise ModelError(
-                f"llama.cpp cannot load {self.path.name}: {llama.why('the reason is in the log')}.",
-                "Download it again, or choose another file.",
-            )
+            why = llama.why("the reason is in the log")
+            remedy = "Download it again, or choose another file."
+            if any("alloc" in line for line in llama.complaints):
+                fewer = f", or engine.gpu_layers below {layers}" if layers > 0 else ""
+                remedy = f"Set a smaller engine.n_ctx{fewer}; `halo-tui doctor` says what is free."
+            raise ModelError(f"llama.cpp cannot load {self.path.name}: {why}.", remedy)
         return pointer
 
     def close(self) -> None:

@@ -247,3 +247,26 @@ def test_work_is_repeated_when_it_cannot_grow() -> None:
     assert scaled(work, 4, 4096, 256) == Work((1,), 1024, 64, 1)
     assert scaled(work, 64, 4096, 256) == Work((1,), 4096, 256, 4)
     assert scaled(work, 4, 512, 256).repeats == 2
+
+
+own_lines = st.lists(
+    st.sampled_from(["# a comment", "", "n_ctx = 1024  # cells", "keep_closed = false", "# threads = 9"]),
+    unique=True, max_size=5,
+)  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(own_lines, st.booleans())
+def test_what_was_there_is_there_again_after_undo(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[str], before: bool
+) -> None:
+    file = tmp_path_factory.mktemp("own") / "config.toml"
+    head = ["# the look", "[ui]", 'theme = "nord"', ""] if before else []
+    text = "\n".join([*head, "[engine]", *lines]) + "\n"
+    file.write_text(text)
+    keep.keep({"engine.threads": 4, "engine.n_ubatch": 256}, ["1.2 x"], file)
+    keep.keep({"engine.n_ubatch": 128, "engine.flash_attention": "off"}, ["1.3 x"], file)
+    assert set(text.splitlines()) <= set(file.read_text().splitlines())
+    assert load(file, env={}).engine.n_ubatch == 128
+    keep.undo(file)
+    assert file.read_text() == text

@@ -45,7 +45,8 @@ def command(
     from engine.tune.run import Tuner
 
     config = settings.load()
-    keep.without(config, keep.kept(file))
+    earlier = keep.kept(file)
+    keep.without(config, earlier)
     folder = DataFolder(settings.data_dir())
     if warning := folder.lock():  # an open app would be measured, too, and two models may not fit
         _say(warning)
@@ -53,6 +54,7 @@ def command(
         tuner = Tuner(config, _say, agents=agents, quick=quick, quantised=allow_quantised_kv)
         result = asyncio.run(tuner.run())
         result["written"] = _write(tuner, file) if not dry_run else None
+        result["earlier"] = earlier
     finally:
         folder.unlock()
     if as_json:
@@ -89,6 +91,13 @@ def _say(text: str) -> None:
 def as_text(result: dict[str, Any], dry_run: bool = False) -> str:
     """The result for people."""
     lines = [*_memory(result), *_rates(result), *_verdict(result, dry_run), *_quantised(result)]
+    if result.get("earlier") and not result["written"]:
+        from engine.tune.search import words
+
+        lines.append(
+            f"What an earlier run wrote still holds: {words(result['earlier'])}. "
+            "`halo-tui tune --undo` takes it out."
+        )
     return "\n".join(lines)
 
 
