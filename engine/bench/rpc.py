@@ -30,7 +30,7 @@ from engine.protocol import Message, Sampling
 
 WORKERS = 2
 REPEATS = 3
-LONG = 4  # prompts whose prefill is timed
+LONG = 2  # prompts whose prefill is timed
 
 
 def run(
@@ -113,7 +113,7 @@ async def _measure(config: Config, count: int, tokens: int) -> dict[str, float]:
             one = Sampling(temperature=0.0, max_tokens=1, ignore_eos=True)
             speeds = []
             for number in range(LONG):
-                text = f"Notes {number}. " + throughput.prompt(number, False)[0].content * 6
+                text = f"Notes {number}. " + throughput.prompt(number, False)[0].content * 3
                 said = await generate(client, {"long": (Message("user", text),)}, 1, one)
                 done = said["long"].done
                 if done is None or not done.prefill_seconds:

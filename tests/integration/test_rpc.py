@@ -16,6 +16,7 @@ import pytest
 
 from engine import models, workers
 from engine.bench import recall
+from engine.bench import rpc as bench
 from engine.client import CoreDied, EngineClient
 from engine.config import CompactionConfig
 from engine.errors import EngineError
@@ -228,3 +229,13 @@ def test_the_command_line(two: list[Rpc], tmp_path: Path) -> None:
     assert done.returncode == 4 and "listen" in done.stderr
     done = halo(tmp_path, "rpc-worker", "--host", "nowhere")
     assert done.returncode == 2 and "IPv4" in done.stderr
+
+
+def test_the_bench(tmp_path: Path) -> None:
+    config = settings(MINI)
+    found = bench.run(config, tiny("llama", chat_template=CHATML), (2,), 64, repeats=1)
+    (row,) = found["rows"]
+    assert row["agents"] == 2
+    assert all(
+        row[f"{what}_{kind}"] > 0 for what in ("decode", "prefill") for kind in ("local", "rpc")
+    )
