@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import msgspec
 
@@ -43,6 +43,7 @@ from engine.protocol import (
     Generate,
     GetStats,
     Message,
+    Note,
     Open,
     Pin,
     Ready,
@@ -167,7 +168,17 @@ class EngineClient:
     async def _live(self) -> None:
         """Run one core process after another until stopped, failed or too often dead."""
         while True:
-            await self._run_core()
+            try:
+                await self._run_core()
+            except OSError as error:  # no processes, memory or files are left for a core
+                self._die(
+                    EngineError(
+                        f"The engine cannot be started: {error.strerror or error}.",
+                        "Free what is short, then start halo-tui again.",
+                        "dead",
+                    )
+                )
+                return
             if self.state == "stopped":
                 self._resolve_start(self._obituary)
                 return
@@ -230,7 +241,7 @@ class EngineClient:
         if self._config.engine.rpc:
             # A lost worker ends the core by ggml's abort, which would call a debugger first.
             environment.setdefault("GGML_NO_BACKTRACE", "1")
-        with _open_log(self._log_path) as output:
+        with self._open_log() as output:
             return await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-P",  # a folder named `engine` where the user stands is not ours
@@ -245,6 +256,20 @@ class EngineClient:
                 env=environment,
                 start_new_session=True,  # without a terminal, nothing native can write to it
             )
+
+    def _open_log(self) -> BinaryIO:
+        """The log, opened for appending; a long one is put aside as `<name>.1` first."""
+        path = self._log_path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(OSError):
+                if path.stat().st_size > LOG_BYTES:
+                    path.replace(path.with_name(path.name + ".1"))
+            return path.open("ab")
+        except OSError as error:
+            why = f"The engine goes on without its log, {path}: {error.strerror}."
+            self._publish(Note("warning", "engine", why))
+            return open(os.devnull, "ab")
 
     def _on_death(self, gone: Sequence[Worker]) -> bool:
         """Tell everyone, and decide whether to start again; `gone`: workers that do not answer."""
@@ -581,15 +606,6 @@ def model_path(config: Config) -> Path:
     if config.model.path:
         return Path(config.model.path).expanduser()
     return Path(__file__).parent / "assets" / "halo-mini.gguf"
-
-
-def _open_log(path: Path):  # type: ignore[no-untyped-def]
-    """The log, opened for appending; a long one is put aside as `<name>.1` first."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(OSError):
-        if path.stat().st_size > LOG_BYTES:
-            path.replace(path.with_name(path.name + ".1"))
-    return path.open("ab")
 
 
 def _last_lines(path: Path, count: int = 3) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import os
 import signal
 import socket
@@ -186,6 +188,28 @@ async def test_the_core_holds_no_terminal_and_writes_to_its_log(tmp_path: Path) 
         os.kill(core.pid, signal.SIGINT)  # Ctrl-C is the app's business
         assert (await talk.answer("ada", "Hello.")).reason == "length"
     assert "llama" in Path(log).read_text()
+
+
+@pytest.mark.asyncio
+async def test_a_log_that_cannot_be_written_is_said_and_not_missed(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    async with running(model(), tmp_path / "file" / "no folder") as talk:
+        assert (await talk.answer("ada", "Hello.")).reason == "length"
+        assert sum("goes on without its log" in note for note in talk.notes()) == 1
+
+
+@pytest.mark.asyncio
+async def test_a_core_that_cannot_be_started_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def no_process(*_: object, **__: object) -> None:
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", no_process)
+    client = EngineClient(settings(model()), log_path=tmp_path / "core.log")
+    with pytest.raises(EngineError, match=r"cannot be started: Resource temporarily unavailable"):
+        await asyncio.wait_for(client.start(), 10)
+    await client.stop()
 
 
 @pytest.mark.asyncio
