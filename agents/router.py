@@ -24,6 +24,7 @@ from engine.protocol import (
     Ready,
     State,
     Stats,
+    Studied,
 )
 
 if TYPE_CHECKING:
@@ -49,6 +50,10 @@ def route(workspace: Workspace, event: Event) -> None:
         case Compaction(session):
             if (agent := workspace.by_id(session)) is not None:
                 compaction.apply(workspace, agent, event)
+        case Studied(session, tokens, queries, seconds):
+            if (agent := workspace.by_id(session)) is not None:
+                text = f"Studied {tokens:,} tokens ahead of compaction: {queries:,} queries, {seconds:.0f} s."
+                workspace.note("info", "compaction", text, agent)
         case CacheMap():
             _cache(workspace, event)
         case Stats():

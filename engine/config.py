@@ -92,6 +92,7 @@ class CompactionConfig(msgspec.Struct, forbid_unknown_fields=True):
     study: Literal["recap", "off"] = "recap"
     study_tokens: Annotated[int, msgspec.Meta(ge=16, le=8192)] = 256
     study_samples: Annotated[int, msgspec.Meta(ge=0, le=16)] = 0  # 0 = by the span
+    study_ahead: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.85  # of a limit; 1 = at the limit
     threads: Annotated[int, msgspec.Meta(ge=0, le=512)] = 0
     profile: str = ""  # a file of `halo-tui profile`: which heads need more cells
 

@@ -424,6 +424,15 @@ class Compaction(Event, tag="compaction", omit_defaults=True, frozen=True):
     remedy: str = ""
 
 
+class Studied(Event, tag="studied", frozen=True):
+    """A session was studied before it is compacted; now a compaction lands soon after its start."""
+
+    session: str
+    tokens: int  # of the session, which the study saw
+    queries: int  # for each head
+    seconds: float
+
+
 class Held(msgspec.Struct, frozen=True):
     """Bytes of one ggml buffer type, by llama.cpp's own accounting."""
 
@@ -480,5 +489,5 @@ class Experts(Event, tag="experts", omit_defaults=True, frozen=True):
 
 AnyEvent = (
     Loading | Ready | Failed | Reply | State | Deltas | Done | CacheMap | Stats | Note | Compaction
-    | Holdings | Experts
+    | Holdings | Experts | Studied
 )  # fmt: skip

@@ -14,23 +14,27 @@ from engine.bench import recall
 from engine.bench.compaction import Plan, Say
 from engine.client import EngineClient
 from engine.config import Config
-from engine.protocol import Compaction, Deltas, Done, Event, Message, Sampling
+from engine.protocol import Compaction, Deltas, Done, Event, Message, Sampling, Studied
 
 TALKERS = 3
-TOKENS = 3000
+TOKENS = 6000
+STUDY_SECONDS = 300.0
+NEAR = 0.01  # of the threshold: at once
 CALM = 2.0  # seconds of undisturbed talk before
 
 
-def run(config: Config, plan: Plan, say: Say) -> dict[str, Any]:
-    """One row: seconds and stall of compacting a long session while others answer."""
+def run(config: Config, plan: Plan, say: Say) -> list[dict[str, Any]]:
+    """Seconds and stall of compacting a long session while others answer: one row when it is studied
+    at the limit, one when it was studied ahead, as the core does by itself."""
     config.model.path = str(plan.model)
     config.engine.n_ctx = max(config.engine.n_ctx, 3 * plan.context + TALKERS * TOKENS)
     config.compaction.auto = True
     config.compaction.threshold = 1.0
-    return asyncio.run(_measure(config, plan, say))
+    config.compaction.study_ahead = 1.0
+    return [asyncio.run(_measure(config, plan, say, ahead)) for ahead in (False, True)]
 
 
-async def _measure(config: Config, plan: Plan, say: Say) -> dict[str, Any]:
+async def _measure(config: Config, plan: Plan, say: Say, ahead: bool) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         client = EngineClient(config, log_path=Path(folder) / "core.log")
         times: list[float] = []
@@ -39,24 +43,24 @@ async def _measure(config: Config, plan: Plan, say: Say) -> dict[str, Any]:
         def watch(event: Event) -> None:
             if isinstance(event, Deltas) and any(d.session != "long" for d in event.items):
                 times.append(time.monotonic())
-            elif isinstance(event, (Done, Compaction)):
+            elif isinstance(event, (Done, Compaction, Studied)):
                 ended.put_nowait(event)
 
         client.subscribe(watch)
         await client.start()
         try:
-            return await _with(client, config, plan, say, times, ended)
+            return await _with(client, plan, say, times, ended, ahead)
         finally:
             await client.stop()
 
 
 async def _with(
     client: EngineClient,
-    config: Config,
     plan: Plan,
     say: Say,
     times: list[float],
     ended: asyncio.Queue[Event],
+    ahead: bool,
 ) -> dict[str, Any]:
     messages: list[Message] = []
     for dialogue in recall.load(2000):
@@ -84,11 +88,17 @@ async def _with(
     calm = np.diff(times)
     times.clear()
     ratio = plan.ratios[len(plan.ratios) // 2]
+    found = await _study_ahead(client, ended) if ahead else None
+    studying = np.diff(times)
+    times.clear()
     before = await client.compact("long", ratio, plan.methods[0])
+    reached: dict[str, float] = {}  # stage -> seconds from the start
     while True:
         event = await ended.get()
-        if isinstance(event, Compaction) and event.phase in ("done", "failed", "cancelled"):
-            break
+        if isinstance(event, Compaction):
+            reached.setdefault(event.phase, event.seconds)
+            if event.phase in ("done", "failed", "cancelled"):
+                break
     busy = np.diff(times)
 
     def p(gaps: Any, share: float) -> float:
@@ -97,9 +107,24 @@ async def _with(
     return {
         "task": "live", "method": plan.methods[0], "ratio": ratio, "cells_before": before,
         "cells_after": event.cells_after, "accuracy": None, "perplexity": None, "kl": None,
-        "seconds": event.seconds, "beta_min": event.beta_min, "beta_max": event.beta_max,
+        "seconds": event.seconds, "seconds_by_stage": reached, "queries": event.queries,
+        "beta_min": event.beta_min, "beta_max": event.beta_max,
         "cv_norm_ratio": event.norm_ratio, "phase": event.phase, "stall_ms": event.stall_ms,
         "gap_ms_p50_calm": p(calm, 50), "gap_ms_p99_calm": p(calm, 99),
         "gap_ms_p50_busy": p(busy, 50), "gap_ms_p99_busy": p(busy, 99),
         "p99_ratio": p(busy, 99) / max(1e-9, p(calm, 99)), "talkers": TALKERS,
+        "studied_ahead": found is not None,
+        "study_seconds": found.seconds if found is not None else reached.get("solve"),
+        "study_p99_ratio": p(studying, 99) / max(1e-9, p(calm, 99)) if found else None,
     }  # fmt: skip
+
+
+async def _study_ahead(client: EngineClient, ended: asyncio.Queue[Event]) -> Studied:
+    """Have the core study the session that it would compact next, as it does near its limit."""
+    await client.configure("compaction.study_ahead", NEAR)
+    async with asyncio.timeout(STUDY_SECONDS):
+        while True:
+            event = await ended.get()
+            if isinstance(event, Studied):
+                await client.configure("compaction.study_ahead", 1.0)
+                return event

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 # Ratios tried for an error bound. Finer steps cost solver time and nobody would see the difference.
@@ -75,17 +76,39 @@ def recaps(samples: int, tokens: int) -> int:
     return samples or max(FEWEST_RECAPS, min(MOST_RECAPS, round(tokens / TOKENS_A_RECAP)))
 
 
-def choose_ratio(ratios: Sequence[float], errors: Sequence[float], max_error: float) -> float:
-    """The highest ratio up to which no error passes `max_error`; the lowest one if all do.
+FEWEST_QUERIES, MOST_QUERIES, QUERIES_A_CELL = 2048, 4096, 6
+LIKELY_RATIO = 12.0  # measured first where nothing is known yet
 
-    `errors` belong to `ratios`, which ascend.
+
+def fit_queries(cells: int) -> int:
+    """Queries of a head that the fit to `cells` cells is given at most.
+
+    Six for each cell; more cost seconds in proportion. On heads of halo-mini (4,013 cells) 2,406 of
+    6,860 queries raise the error from .094 to .104 at 10x and from .230 to .238 at 50x.
     """
-    best = ratios[0]
-    for ratio, error in zip(ratios, errors, strict=True):
-        if error > max_error:
-            break
-        best = ratio
-    return best
+    return max(FEWEST_QUERIES, min(MOST_QUERIES, QUERIES_A_CELL * cells))
+
+
+def next_ratio(
+    ratios: Sequence[float], errors: Mapping[float, float], max_error: float, guess: float
+) -> tuple[float, bool]:
+    """The ratio to measure next, or the one to take and True: the highest below which all is within
+    `max_error`, the lowest if none is. `ratios` ascend; `errors` holds what was measured.
+
+    From `guess` one step at a time, since errors grow with the ratio and a step costs a solution.
+    """
+    if not errors:
+        return min(ratios, key=lambda r: abs(math.log(r / max(guess, 1.0)))), False
+    within = [r for r in ratios if errors.get(r, math.inf) <= max_error]
+    beyond = [r for r in ratios if r in errors and not errors[r] <= max_error]
+    below = [r for r in within if not beyond or r < beyond[0]]
+    if not below:
+        at = ratios.index(beyond[0])
+        return (ratios[at - 1], False) if at else (ratios[0], True)
+    at = ratios.index(below[-1]) + 1
+    if at == len(ratios) or ratios[at] in errors:
+        return below[-1], True
+    return ratios[at], False
 
 
 def ratios_up_to(most: float) -> tuple[float, ...]:

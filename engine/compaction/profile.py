@@ -55,9 +55,12 @@ class HeadWeights:
             )
         return cls(weights, np.clip(shares, 0.0, 1.0))
 
-    def mean(self, errors: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-        """Weighted mean over layers and heads of [layers, heads, k]: [k]."""
-        weights = self._weights[: errors.shape[0], : errors.shape[1], None]
+    def mean(
+        self, errors: npt.NDArray[np.floating], layers: Sequence[int] | None = None
+    ) -> npt.NDArray[np.float64]:
+        """Weighted mean over layers and heads of [layers, heads, k]: [k]. `layers`: which ones."""
+        own = self._weights if layers is None else self._weights[list(layers)]
+        weights = own[: errors.shape[0], : errors.shape[1], None]
         return np.asarray((errors * weights).sum((0, 1)) / weights.sum())
 
     def budgets(self, layer: int, cells: int) -> list[int]:

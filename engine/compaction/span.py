@@ -14,6 +14,7 @@ import numpy.typing as npt
 from engine import native, seam
 from engine.seam import F32, I32, LayerInfo
 
+type Index = npt.NDArray[np.signedinteger]
 F16_MAX = 65504.0  # also the limit of a quantised block's scale
 
 
@@ -30,27 +31,28 @@ class Asked:
     keys: F32  # [r, n_head_kv, d_k] of the sequence's cells outside the span
     key_pos: I32  # [r]
     beta: F32  # [n_head_kv, r]
+    known: F32 | None = None  # [t, n_head] log of the mass of further keys, which are not here
 
-    def log_rest(self, info: LayerInfo) -> F32:
-        """Log of the attention mass outside the span [t, n_head]; -inf where there is none."""
-        t, heads = self.queries.shape[:2]
-        out = np.full((t, heads), -np.inf, np.float32)
-        if not len(self.keys):
-            return out
-        scale = info.scale or info.d_k**-0.5
-        hidden = self.key_pos[None, :] > self.pos[:, None]
-        for head in range(heads):
-            kv = head // info.group
-            scores = self.queries[:, head] @ self.keys[:, kv].T * scale
-            if info.softcap:
-                scores = info.softcap * np.tanh(scores / info.softcap)
-            scores += self.beta[kv]
-            scores[hidden] = -np.inf
-            top = scores.max(1)
-            top[~np.isfinite(top)] = 0.0
-            with np.errstate(divide="ignore"):
-                out[:, head] = np.log(np.exp(scores - top[:, None]).sum(1)) + top
-        return out
+    def log_rest(self, info: LayerInfo, heads: Index, tokens: Index) -> F32:
+        """Log of the attention mass outside the span of the queries of `heads` [r] at `tokens` [r],
+        all of one KV head: [r], -inf where there is none."""
+        rest = np.full(len(tokens), -np.inf, np.float32)
+        if self.known is not None:
+            rest = self.known[tokens, heads]
+        if not len(self.keys) or not len(tokens):
+            return rest
+        kv = int(heads[0]) // info.group
+        queries = self.queries[tokens, heads]
+        scores = queries @ self.keys[:, kv].T * (info.scale or info.d_k**-0.5)
+        if info.softcap:
+            scores = info.softcap * np.tanh(scores / info.softcap)
+        scores += self.beta[kv]
+        scores[self.key_pos[None, :] > self.pos[tokens][:, None]] = -np.inf
+        top = scores.max(1)
+        top[~np.isfinite(top)] = 0.0
+        with np.errstate(divide="ignore"):
+            seen = np.log(np.exp(scores - top[:, None]).sum(1)) + top
+        return np.asarray(np.logaddexp(rest, seen), np.float32)
 
 
 @dataclass(slots=True)
@@ -63,33 +65,31 @@ class LayerData:
     values: F32  # [n, n_head_kv, d_v]
     beta: F32  # [n_head_kv, n]
     asked: list[Asked]
-    _pool: tuple[F32, F32] | None = None
 
-    @property
-    def pool(self) -> tuple[F32, F32]:
-        """All queries [t, n_head, d_k], and the log of their mass outside the span [t, n_head].
+    def head(self, head: int, most: int = 0) -> tuple[F32, F32, F32, F32, F32]:
+        """Keys [n, d], values [n, dv], queries [q, d], beta [n], log_rest [q] of one KV head.
 
-        Computed where it is first asked for: in the solver's thread.
+        The queries are those of all query heads of its group, token by token; of more than `most`
+        (0: no limit) an even choice, since neighbours resemble each other.
         """
-        if self._pool is None:
-            self._pool = (
-                np.concatenate([a.queries for a in self.asked]),
-                np.concatenate([a.log_rest(self.info) for a in self.asked]),
-            )
-        return self._pool
-
-    def head(self, head: int) -> tuple[F32, F32, F32, F32, F32]:
-        """Keys [n, d], values [n, dv], queries [t * group, d], beta [n], log_rest [t * group] of
-        one KV head."""
         group = self.info.group
-        mine = slice(head * group, (head + 1) * group)
-        queries, log_rest = self.pool
+        total = group * sum(len(a.pos) for a in self.asked)
+        count = min(most or total, total)
+        chosen = np.arange(count, dtype=np.int64) * total // max(1, count)
+        queries, rest, first = [], [], 0
+        for asked in self.asked:
+            size = group * len(asked.pos)
+            rows = chosen[(chosen >= first) & (chosen < first + size)] - first
+            tokens, heads = rows // group, head * group + rows % group
+            queries.append(asked.queries[tokens, heads])
+            rest.append(asked.log_rest(self.info, heads, tokens))
+            first += size
         return (
             np.ascontiguousarray(self.keys[:, head]),
             np.ascontiguousarray(self.values[:, head]),
-            np.ascontiguousarray(queries[:, mine].reshape(-1, self.info.d_k)),
+            np.ascontiguousarray(np.concatenate(queries)),
             np.ascontiguousarray(self.beta[head]),
-            np.ascontiguousarray(log_rest[:, mine].reshape(-1)),
+            np.concatenate(rest),
         )
 
 

@@ -9,9 +9,10 @@ the session and all others go on; whatever changes them ends the job.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -22,6 +23,8 @@ from engine.compaction import policy, solve, span
 from engine.compaction.kernels import Cancel, CompactionCancelled
 from engine.compaction.profile import HeadWeights
 from engine.config import CompactionConfig
+from engine.core import ahead
+from engine.core.job import Job
 from engine.core.keeper import QueryKeeper
 from engine.core.language import Language
 from engine.core.runner import Context
@@ -30,38 +33,18 @@ from engine.core.sequence import Fold, Phase, Sequence
 from engine.core.solver import Worker
 from engine.core.study import BRANCH, Study, recap_prompt
 from engine.errors import EngineError, HaloError
-from engine.protocol import Compaction
+from engine.protocol import Compaction, Studied
 
 log = logging.getLogger(__name__)
 
 READ_SECONDS = 0.004  # of copying cells out between two steps
 MOVES = 64  # cells moved down between two steps
 ADJUSTABLE = (
-    "auto", "threshold", "session_cells", "ratio", "max_error", "method", "study",
+    "auto", "threshold", "session_cells", "ratio", "max_error", "method", "study", "study_ahead",
 )  # fmt: skip
 FEWEST_QUERIES = 16  # tokens; below, a fit would be guesswork
-
-
-@dataclass(slots=True)
-class Job:
-    """One compaction on its way."""
-
-    number: int
-    sequence: Sequence
-    part: policy.Span
-    trigger: str
-    method: str
-    ratio: float  # 0 = by error bound
-    started: float
-    stage: str = "study"
-    branches: list[Sequence] = field(default_factory=list)
-    studied: int = 0  # tokens said in study, then layers handed to the worker
-    source: str = ""
-    sources: list[int] = field(default_factory=list)  # slots that asked
-    asked: list[list[span.Asked]] = field(default_factory=list)  # by layer, by source
-    cells_after: int = 0
-    worker: Worker | None = None
-    stall: float = 0.0
+PROBED = 8  # layers that a ratio by error bound is chosen by
+LOOK_SECONDS = 0.25  # between two looks for a session to study ahead
 
 
 class Compactor:
@@ -73,7 +56,7 @@ class Compactor:
         context: Context,
         scheduler: Scheduler,
         language: Language,
-        tell: Callable[[Compaction], None],
+        tell: Callable[[Compaction | Studied], None],
         ends: Callable[[int], bool],
         threads: int,
     ) -> None:
@@ -89,6 +72,9 @@ class Compactor:
         self._count = 0
         self._keeper = QueryKeeper(context, scheduler, self._layers)
         self._given_up: dict[str, int] = {}  # session -> tokens held when it gained nothing
+        self._guess = policy.LIKELY_RATIO  # the ratio by error bound that fitted last
+        self._unstudied: dict[str, int] = {}  # session -> tokens held when no study was possible
+        self._next_look = 0.0
         self._holes = False
         scheduler.relief = self.relief
 
@@ -121,7 +107,7 @@ class Compactor:
         """Start compacting a session because somebody asked. Raises EngineError if it cannot be."""
         if self.impossible:
             raise EngineError(self.impossible, "Its cells cannot be compacted.", "unsupported")
-        if self.job is not None:
+        if self.job is not None and not self.job.ahead:
             raise EngineError(
                 f"{self.job.sequence.name} is being compacted.", "Wait for it.", "busy"
             )
@@ -139,15 +125,17 @@ class Compactor:
             )
         if not ratio:
             ratio = self.config.ratio
-        self._start(sequence, part, "manual", method or self.config.method, max(0.0, ratio))
-        return part.cells
+        if self.job is not None:
+            self._end("cancelled")
+        return self._start(sequence, part, "manual", method or self.config.method, max(0.0, ratio))
 
     def cancel(self, sequence: Sequence) -> bool:
         """Give up a session's compaction; whether there was one."""
         if self.job is None or self.job.sequence is not sequence:
             return False
+        asked_for = not self.job.ahead
         self._end("cancelled")
-        return True
+        return asked_for
 
     def configure(self, key: str, value: object) -> None:
         """Change a setting while running. Raises EngineError for what cannot be."""
@@ -164,6 +152,7 @@ class Compactor:
         except msgspec.ValidationError as error:
             raise EngineError(f"compaction.{key}: {error}.", "", "bad_request") from None
         self._given_up.clear()
+        self._unstudied.clear()
         self._keeper.forget_shape()
 
     def relief(self) -> bool:
@@ -204,6 +193,8 @@ class Compactor:
         """A session is at its last position: lower it, or have it wait until that can be done."""
         if self._lower(sequence):
             return True
+        if self.job is not None and self.job.ahead:
+            self._end("cancelled")
         if self.job is None and self.unbounded:
             self._consider("session", sequence)
         if self.job is not None and self.job.sequence is sequence:
@@ -276,15 +267,49 @@ class Compactor:
                     if self.job is not None:
                         return
         if cells.used < config.threshold * cells.total:
+            self._look_ahead()
             return
         while cells.used >= config.threshold * cells.total and self._scheduler.drop_kept():
             pass  # prefixes of closed sessions go before anybody's memory is thinned
         if cells.used >= config.threshold * cells.total:
             self._consider("threshold")
 
-    def _consider(self, trigger: str, only: Sequence | None = None) -> None:
-        candidates = []
-        for sequence in [only] if only is not None else list(self._scheduler.alive()):
+    def _look_ahead(self) -> None:
+        """Study the session that will be compacted next, when a limit is near."""
+        config, cells, now = self.config, self._scheduler.cells, time.monotonic()
+        if config.study == "off" or config.study_ahead >= 1.0:
+            return
+        if self._scheduler.busy and now < self._next_look:
+            return
+        self._next_look = now + LOOK_SECONDS
+        if cells.used >= config.study_ahead * config.threshold * cells.total:
+            near = list(self._scheduler.alive())
+        else:
+            limit = config.study_ahead * config.session_cells or math.inf
+            near = [s for s in self._scheduler.alive() if cells.held(s.slot) >= limit]
+        settled = [s for s in near if s.phase in (Phase.IDLE, Phase.DECODE)]
+        best = policy.most_promising(self._candidates(settled))
+        if best is None:
+            return
+        sequence, part = best
+        failed_at = self._unstudied.get(sequence.name, -config.min_span)
+        if failed_at <= sequence.held < failed_at + config.min_span:
+            return
+        if ahead.covered(part, ahead.studied(sequence)) is None:
+            self._study_ahead(sequence, part)
+
+    def _study_ahead(self, sequence: Sequence, part: policy.Span) -> None:
+        job = Job(0, sequence, part, "ahead", "", 0.0, time.monotonic())
+        self._begin_study(job)
+        if not job.branches:
+            self._unstudied[sequence.name] = sequence.held
+            return
+        sequence.guard, sequence.private = job.upto, sequence.held  # others may still share all
+        self.job = job
+
+    def _candidates(self, sequences: list[Sequence]) -> list[tuple[Sequence, policy.Span]]:
+        found = []
+        for sequence in sequences:
             failed_at = self._given_up.get(sequence.name)
             if failed_at is not None and failed_at <= sequence.held < (
                 failed_at + self.config.min_span
@@ -292,10 +317,20 @@ class Compactor:
                 continue
             part = self._span(sequence)
             if part is not None and self._bearable(sequence, part):
-                candidates.append((sequence, part))
+                found.append((sequence, part))
+        return found
+
+    def _consider(self, trigger: str, only: Sequence | None = None) -> None:
+        candidates = self._candidates([only] if only is not None else list(self._scheduler.alive()))
         best = policy.most_promising(candidates)
-        if best is not None:
-            self._start(*best, trigger, self.config.method, self.config.ratio)
+        if best is None:
+            return
+        for sequence, part in candidates:  # one that was studied lands at once
+            ready = ahead.covered(part, ahead.studied(sequence))
+            if ready is not None and 2 * policy.gain(ready) >= policy.gain(best[1]):
+                best = (sequence, part)
+                break
+        self._start(*best, trigger, self.config.method, self.config.ratio)
 
     # --- a job's life ---------------------------------------------------------------------------
 
@@ -309,19 +344,34 @@ class Compactor:
 
     def _start(
         self, sequence: Sequence, part: policy.Span, trigger: str, method: str, ratio: float
-    ) -> None:
+    ) -> int:
+        """Start a compaction; the cells it is about."""
+        prepared = ahead.studied(sequence) if self.config.study != "off" else None
+        ready = ahead.covered(part, prepared)
+        if ready is None or ready.cells < self.config.min_span:
+            prepared = None
+        else:
+            part = ready
         self._count += 1
         self.job = job = Job(self._count, sequence, part, trigger, method, ratio, time.monotonic())
+        job.prepared = prepared
         sequence.guard, sequence.private = part.end, part.start
         self._scheduler.keep_to_itself(sequence, part.start)
         self._report(job, "started")
-        if self.config.study != "off" and not method.startswith("evict-recent"):
+        if (
+            prepared is None
+            and self.config.study != "off"
+            and not method.startswith("evict-recent")
+        ):
             self._begin_study(job)
+            if job.branches:
+                self._report(job, "study", total=self._study_total(job))
         if not job.branches:
             self._begin_gathering(job)
+        return part.cells
 
     def _pursue(self, job: Job) -> None:
-        if job.sequence.guard != job.part.end:
+        if job.sequence.guard != (job.upto if job.ahead else job.part.end):
             self._end("cancelled")
             return
         if job.stage == "study":
@@ -336,14 +386,14 @@ class Compactor:
         worker = job.worker
         assert worker is not None
         deadline = time.monotonic() + READ_SECONDS
-        while worker.hungry and job.studied < len(self._layers):
-            worker.inbox.put(self._read(job, job.studied))
+        while worker.hungry and job.studied < len(job.layers):
+            worker.inbox.put(self._read(job, job.layers[job.studied]))
             job.studied += 1
-            if job.studied == len(self._layers):
+            if job.studied == len(job.layers):
                 break
             if time.monotonic() >= deadline:
                 return
-        if job.studied == len(self._layers) and worker.hungry:
+        if job.studied == len(job.layers) and worker.hungry:
             worker.inbox.put(None)
             job.studied += 1
         if worker.finished.is_set():
@@ -363,7 +413,7 @@ class Compactor:
         sequence, part = job.sequence, job.part
         return (
             part.start if part.whole or sequence.fold is None else sequence.position(part.start),
-            sequence.position(part.end),
+            sequence.position(job.upto if job.ahead else part.end),
         )
 
     def _advance(self, job: Job, worker: Worker) -> None:
@@ -374,36 +424,48 @@ class Compactor:
             log.error("compaction failed", exc_info=worker.failure)
             self._fail(job, f"The solver failed: {worker.failure}.", "See the engine's log.")
             return
+        results = [r for r in worker.results if isinstance(r, solve.LayerResult)]
         if job.stage == "measure":
-            curves = np.stack([np.asarray(r) for r in worker.results])  # [layers, heads, ratios]
-            ratios = policy.ratios_up_to(self.config.max_ratio)
-            errors = self._weights.mean(curves)
-            job.ratio = policy.choose_ratio(ratios, errors.tolist(), self.config.max_error)
-            self._begin_solving(job)
+            errors = np.array([r.errors for r in results])[..., None]
+            job.errors[job.ratio] = float(self._weights.mean(errors, job.layers)[0])
+            if len(job.layers) == len(self._layers):
+                job.solved[job.ratio] = results
+            self._measure(job)
             return
-        self._land(job, [r for r in worker.results if isinstance(r, solve.LayerResult)])
+        self._land(job, results)
 
-    def _begin_measuring(self, job: Job) -> None:
-        job.stage, job.studied = "measure", 0
-        sizes = [
-            policy.cells_after(job.part.cells, ratio)
-            for ratio in policy.ratios_up_to(self.config.max_ratio)
-        ]
-        settings = solve.Settings.of(self.config, job.method, self._threads)
-        self._employ(job, lambda data, cancel: solve.error_curve(data, sizes, settings, cancel))
+    def _measure(self, job: Job) -> None:
+        """The ratio by error bound: solve some layers at one ratio after the other."""
+        ratios = policy.ratios_up_to(self.config.max_ratio)
+        bound = self.config.max_error
+        job.ratio, chosen = policy.next_ratio(ratios, job.errors, bound, self._guess)
+        if not chosen:
+            count = min(PROBED, len(self._layers))
+            layers = [i * len(self._layers) // count for i in range(count)]
+            self._begin_solving(job, "measure", layers)
+            return
+        self._guess = job.ratio
+        if job.ratio in job.solved:
+            job.cells_after = policy.cells_after(job.part.cells, job.ratio)
+            self._report(job, "solve")
+            self._land(job, job.solved[job.ratio])
+        else:
+            self._begin_solving(job, "solve", list(range(len(self._layers))))
 
-    def _begin_solving(self, job: Job) -> None:
-        job.stage, job.studied = "solve", 0
-        job.cells_after = policy.cells_after(job.part.cells, job.ratio)
+    def _begin_solving(self, job: Job, stage: str, layers: list[int]) -> None:
+        job.stage, job.studied, job.layers = stage, 0, layers
+        after = policy.cells_after(job.part.cells, job.ratio)
         settings = solve.Settings.of(self.config, job.method, self._threads)
-        weights, after = self._weights, job.cells_after
+        weights = self._weights
         self._employ(
             job,
             lambda data, cancel: solve.solve_layer(
                 data, weights.budgets(data.index, after), settings, cancel
             ),
         )
-        self._report(job, "solve")
+        if stage == "solve":
+            job.cells_after = after
+            self._report(job, "solve")
 
     def _employ(self, job: Job, work: Callable[[span.LayerData, Cancel], object]) -> None:
         worker = Worker(lambda data: work(data, worker.cancel))
@@ -446,7 +508,8 @@ class Compactor:
         )
 
     def _fail(self, job: Job, what: str, remedy: str) -> None:
-        self._given_up[job.sequence.name] = job.sequence.held
+        if not job.ahead:
+            self._given_up[job.sequence.name] = job.sequence.held
         self._end("failed", what, remedy)
 
     def _end(self, phase: str, what: str = "", remedy: str = "") -> None:
@@ -459,7 +522,10 @@ class Compactor:
         job.sequence.guard = 0
         job.sequence.hold = False
         self.job = None
-        self._report(job, phase, what=what, remedy=remedy)
+        if job.ahead:
+            self._unstudied[job.sequence.name] = job.sequence.held
+        else:
+            self._report(job, phase, what=what, remedy=remedy)
 
     # --- study ----------------------------------------------------------------------------------
 
@@ -470,6 +536,7 @@ class Compactor:
         if found is None:
             return
         prompt, held = found
+        job.upto = held
         # Several, sampled: a single recap keeps to what comes to mind first.
         room = self._scheduler.cells.free // (len(prompt) - held + config.study_tokens // 2)
         wanted = policy.recaps(config.study_samples, job.part.end - job.part.start)
@@ -479,8 +546,6 @@ class Compactor:
             if not self._scheduler.branch(sequence, branch, list(prompt), held):
                 break
             job.branches.append(branch)
-        if job.branches:
-            self._report(job, "study", total=self._study_total(job))
 
     def _study_total(self, job: Job) -> int:
         return len(job.branches) * self.config.study_tokens
@@ -496,19 +561,23 @@ class Compactor:
             return
         branch.tokens.append(token)
         job.studied += 1
-        if job.studied % 32 == 0:
+        if job.studied % 32 == 0 and not job.ahead:
             self._report(job, "study", done=job.studied, total=self._study_total(job))
 
     def _begin_gathering(self, job: Job) -> None:
         """The study is over: see whose queries there are."""
-        start = job.sequence.position(job.part.end)
+        start = job.sequence.position(job.upto if job.ahead else job.part.end)
         sources = [("recap", branch.slot) for branch in job.branches]
-        sources.append(("later", job.sequence.slot))
+        if not job.ahead:
+            sources.append(("later", job.sequence.slot))
         kept = [(n, s) for n, s in sources if s in self._context.tracked]
         counts = {s: seam.count_queries(self._context.pointer, s, start) for _, s in kept}
         job.sources = [s for _, s in kept if counts[s]]
-        job.source = "+".join(dict.fromkeys(n for n, s in kept if counts[s]))
-        if sum(counts.values()) < FEWEST_QUERIES:
+        names = [n for n, s in kept if counts[s]]
+        before = job.prepared.queries if job.prepared is not None else 0
+        job.source = "+".join(dict.fromkeys(["recap", *names] if before else names))
+        job.tokens = sum(counts.values())
+        if job.tokens + before < FEWEST_QUERIES:
             self._fail(
                 job,
                 f"{job.sequence.name} has no queries yet that look back at its old cells.",
@@ -525,19 +594,40 @@ class Compactor:
         ctx = self._context.pointer
         first, last = self._positions(job)
         deadline = time.monotonic() + READ_SECONDS
-        while len(job.asked) < len(self._layers) and time.monotonic() < deadline:
-            index = len(job.asked)
+        wanted = len(job.sources) + (len(job.prepared.asked[0]) if job.prepared is not None else 0)
+        while len(job.asked) < len(self._layers) or len(job.asked[-1]) < wanted:
+            if time.monotonic() >= deadline:
+                return
+            if not job.asked or len(job.asked[-1]) == wanted:
+                job.asked.append([])
+            index, mine = len(job.asked) - 1, job.asked[-1]
             info = self._layers[index]
-            found = [span.who_asked(ctx, index, info, slot, first, last) for slot in job.sources]
-            job.asked.append(found)
-        if len(job.asked) < len(self._layers):
-            return
+            if len(mine) < len(job.sources):
+                found = span.who_asked(ctx, index, info, job.sources[len(mine)], first, last)
+                if job.ahead:
+                    found = ahead.frugal(found, info, ahead.worth(job.tokens, info))
+                mine.append(found)
+            elif job.prepared is not None:
+                mine += job.prepared.with_tail(ctx, index, info, job.sequence, last)
         for branch in list(job.branches):
             self._drop_branch(job, branch)
-        if job.ratio:
-            self._begin_solving(job)
+        if job.ahead:
+            self._keep(job)
+        elif job.ratio:
+            self._begin_solving(job, "solve", list(range(len(self._layers))))
         else:
-            self._begin_measuring(job)
+            self._measure(job)
+
+    def _keep(self, job: Job) -> None:
+        """A study ahead is done: its queries wait for their compaction."""
+        sequence, seconds = job.sequence, time.monotonic() - job.started
+        sequence.guard, self.job = 0, None
+        kept = ahead.Prepared(
+            job.part.start, sequence.tokens[: job.upto], sequence.fold, job.asked, seconds
+        )
+        sequence.studied = kept
+        count = kept.queries * self._layers[0].group
+        self._tell(Studied(sequence.name, job.upto, count, seconds))
 
     def _drop_branch(self, job: Job, branch: Sequence) -> None:
         job.branches.remove(branch)
@@ -567,6 +657,6 @@ class Compactor:
     def marked(self) -> tuple[list[int], int, int] | None:
         """The slots that refer to the span being compacted, and its positions [first, last)."""
         job = self.job
-        if job is None or job.sequence.slot < 0 or not job.sequence.guard:
+        if job is None or job.ahead or job.sequence.slot < 0 or not job.sequence.guard:
             return None
         return [job.sequence.slot, *(b.slot for b in job.branches)], *self._positions(job)

@@ -60,6 +60,7 @@ from engine.protocol import (
     Restore,
     Save,
     Shutdown,
+    Studied,
     Swap,
     Tokenize,
 )
@@ -443,7 +444,10 @@ class EngineCore:
             self._collected_at = now
             gc.collect(0)
 
-    def _compaction_event(self, event: Compaction) -> None:
+    def _compaction_event(self, event: Compaction | Studied) -> None:
+        if isinstance(event, Studied):
+            self._port.send(event)
+            return
         self._teller.wants_map = True
         if event.phase == "done" and (sequence := self._sessions.get(event.session)) is not None:
             sequence.past = [*sequence.past[1 - PAST :], event]

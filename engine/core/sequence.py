@@ -49,7 +49,7 @@ class Sequence:
         "admitted", "arrival", "away", "cached", "fold", "guard", "held", "hold", "last_used",
         "loading", "messages",
         "n_prompt", "name", "past", "payload", "phase", "pinned", "preempted", "private", "reason",
-        "sampling", "slot", "tokens",
+        "sampling", "slot", "studied", "tokens",
         "waits_for",
     )  # fmt: skip
 
@@ -71,6 +71,9 @@ class Sequence:
         self.fold: Fold | None = None  # what was compacted
         self.guard = 0  # tokens a compaction under way relies on; 0 as soon as they change
         self.private = 0  # from where on cells are not shared while `guard` is set
+        self.studied: object = (
+            None  # queries kept for its next compaction; not the scheduler's business
+        )
         self.hold = False  # waits at the last position for a compaction to make room
         self.away: Frozen | None = None  # its cells, out of the cache, to come back on demand
         self.loading = False  # `away` is being read from a file; it waits for that

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "blas.h"
 #include "head.h"
 
 namespace halo::compact {
@@ -23,6 +24,62 @@ Indices by_score(const Floats & score) {
     });
     return order;
 }
+
+// Bounded least squares of the picked rows by their inner products, so that a sweep costs m * m and
+// not m * q: the pursuit solves once for every few cells it adds.
+class PickedWeights {
+  public:
+    PickedWeights(int most, int q, float lo, float hi) : most_(most), q_(q), lo_(lo), hi_(hi), gram_(size_t(most) * most) {}
+
+    // Takes in rows [had(), count) of `rows` [., q]; `target` [q] is what all rows are to sum to.
+    void add(const Floats & rows, int count, const Floats & target) {
+        const int from = int(right_.size());
+        gemm(false, true, count - from, count, q_, 1, rows.data() + size_t(from) * q_, q_, rows.data(), q_, 0,
+             gram_.data() + size_t(from) * most_, most_);
+        for (int i = from; i < count; ++i) {
+            for (int j = 0; j < from; ++j) {
+                gram_[size_t(j) * most_ + i] = gram_[size_t(i) * most_ + j];
+            }
+            right_.push_back(dot(rows.data() + size_t(i) * q_, target.data(), q_));
+        }
+    }
+
+    // Coordinate descent from the given w, until a sweep gains next to nothing.
+    void solve(double squares, int sweeps, Floats & w) const {
+        const int m = int(right_.size());
+        Floats slope(right_);
+        for (int j = 0; j < m; ++j) {
+            add_scaled(slope.data(), -w[j], gram_.data() + size_t(j) * most_, m);
+        }
+        for (int j = 0; j < m; ++j) {
+            squares -= double(w[j]) * (double(right_[j]) + slope[j]);
+        }
+        for (int sweep = 0; sweep < sweeps; ++sweep) {
+            double gained = 0;
+            for (int j = 0; j < m; ++j) {
+                const float * row = gram_.data() + size_t(j) * most_;
+                if (!(row[j] > 1e-30f)) {
+                    continue;
+                }
+                const float next = std::clamp(w[j] + slope[j] / row[j], lo_, hi_), step = next - w[j];
+                if (step != 0) {
+                    gained += double(step) * (2.0 * slope[j] - double(step) * row[j]);
+                    add_scaled(slope.data(), -step, row, m);
+                    w[j] = next;
+                }
+            }
+            if (!(gained > 3e-4 * squares)) {
+                break;
+            }
+            squares -= gained;
+        }
+    }
+
+  private:
+    int most_, q_;
+    float lo_, hi_;
+    Floats gram_, right_; // [most, most], [count]
+};
 
 // The k largest entries, best first.
 void top_k(const float * values, int n, int k, Indices & out) {
@@ -103,7 +160,10 @@ Indices rank_omp(const Head & head, int m, float beta_max) {
     Indices order, pool;
     order.reserve(n);
     std::vector<char> taken(n, 0);
-    Floats rows(size_t(wanted) * q), near, w, residual(head.shares(q)), left, gain(n);
+    const Floats target(head.shares(q));
+    const double squares = sum_squares(target.data(), q);
+    PickedWeights picked(wanted, q, lo, hi);
+    Floats rows(size_t(wanted) * q), near, w, residual(target), left, gain(n);
     constexpr int COLS = 2048;
     const int chunks = (n + COLS - 1) / COLS;
     while (int(order.size()) < wanted && sum_squares(residual.data(), q) > EXPLAINED * EXPLAINED * q) {
@@ -150,8 +210,12 @@ Indices rank_omp(const Head & head, int m, float beta_max) {
             break; // the mass is explained; the rest are the keys with the largest attention
         }
         if (int(order.size()) < wanted) {
-            residual = head.shares(q);
-            solve_weights(rows.data(), q, int(order.size()), q, lo, hi, OMP_SWEEPS, w.data(), residual.data());
+            picked.add(rows, int(order.size()), target);
+            picked.solve(squares, OMP_SWEEPS, w);
+            residual = target;
+            for (size_t j = 0; j < order.size(); ++j) {
+                add_scaled(residual.data(), -w[j], rows.data() + j * q, q);
+            }
         }
     }
     for (const int cell : rank_mean(head)) {

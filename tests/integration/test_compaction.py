@@ -12,7 +12,7 @@ import pytest
 
 from engine.config import CompactionConfig
 from engine.errors import EngineError
-from engine.protocol import CacheMap, Compaction, Sampling
+from engine.protocol import CacheMap, Compaction, Sampling, Studied
 from tests.support.engine import CHATML, GREEDY, running
 from tests.support.mkgguf import ARCHITECTURES, tiny
 from tests.support.waiting import until
@@ -205,6 +205,49 @@ async def test_others_go_on_while_one_is_compacted(tmp_path: Path) -> None:
         assert event.phase == "done" and "recap" in event.source
         await talk.finish(["bob"], after=1)
         assert talk.done("bob").tokens == 400  # type: ignore[union-attr]
+
+
+EARLY = with_(
+    study="recap", study_tokens=48, study_samples=4, study_ahead=0.02, threshold=1.0, keep_recent=16
+)
+
+
+async def test_a_session_is_studied_before_its_limit(tmp_path: Path) -> None:
+    async with running(model(), tmp_path, n_ctx=8192, compaction=EARLY) as talk:
+        await talk.answer("ada", LONG * 3)
+        await until(lambda: bool(talk.all(Studied)), what="for the study")
+        assert not talk.all(Compaction)
+        found = talk.all(Studied)[-1]
+        cache = await talk.cache()
+        assert found.session == "ada" and found.queries >= 16
+        assert not cache.solving and "~study" not in cache.cells
+        event = await talk.compact("ada", 4.0)
+        assert event.phase == "done" and "recap" in event.source
+        assert event.end <= found.tokens
+        assert "study" not in {e.phase for e in talk.all(Compaction)}
+        assert (await talk.answer("ada", "And now?")).tokens > 0
+
+
+async def test_a_study_of_other_words_is_not_used(tmp_path: Path) -> None:
+    async with running(model(), tmp_path, n_ctx=8192, compaction=EARLY) as talk:
+        await talk.answer("ada", LONG * 3)
+        await until(lambda: bool(talk.all(Studied)), what="for the study")
+        await talk.client.configure("compaction.study_ahead", 1.0)
+        await talk.answer("ada", "Something else. " + LONG * 2)
+        event = await talk.compact("ada", 4.0)
+        assert event.phase == "done"
+        assert "study" in {e.phase for e in talk.all(Compaction)}
+
+
+async def test_the_ratio_is_found_by_the_error(tmp_path: Path) -> None:
+    bound = with_(ratio=0.0, max_error=0.5, max_ratio=20.0, keep_recent=16)
+    async with running(model(), tmp_path, n_ctx=8192, compaction=bound) as talk:
+        await talk.answer("ada", LONG * 3)
+        event = await talk.compact("ada")
+        assert event.phase == "done"
+        assert event.error <= 0.5 or event.cells_before / event.cells_after < 2.1
+        found = round(event.cells_before / event.cells_after)
+        assert found in (2, 3, 5, 8, 12, 20)
 
 
 async def test_settings_change_while_running(tmp_path: Path) -> None:

@@ -54,13 +54,38 @@ def test_cells_after_are_some_and_not_more(cells: int, ratio: float) -> None:
     assert abs(after - cells / ratio) <= 1
 
 
-@given(st.lists(st.floats(0, 2), min_size=8, max_size=8), st.floats(0.001, 1))
-def test_the_error_bound_holds_up_to_the_ratio(errors: list[float], bound: float) -> None:
+@given(
+    st.lists(st.floats(0, 2), min_size=8, max_size=8),
+    st.floats(0.001, 1),
+    st.floats(0.1, 200),
+)
+def test_the_ratio_found_is_within_the_bound(
+    errors: list[float], bound: float, guess: float
+) -> None:
     ratios = policy.ratios_up_to(50)
     assert len(ratios) == 8
-    best = policy.choose_ratio(ratios, errors, bound)
-    below = [e for r, e in zip(ratios, errors, strict=True) if r <= best]
-    assert best == ratios[0] or max(below) <= bound
+    true, measured = dict(zip(ratios, errors, strict=True)), dict[float, float]()
+    ratio, chosen = policy.next_ratio(ratios, measured, bound, guess)
+    while not chosen:
+        assert ratio not in measured  # so it ends
+        measured[ratio] = true[ratio]
+        ratio, chosen = policy.next_ratio(ratios, measured, bound, guess)
+    assert ratio in measured or ratio == ratios[0]
+    assert ratio == ratios[0] or true[ratio] <= bound
+
+
+@given(st.lists(st.floats(0, 2), min_size=8, max_size=8), st.floats(0.001, 1), st.floats(1, 50))
+def test_errors_that_grow_with_the_ratio_give_the_highest_within_the_bound(
+    errors: list[float], bound: float, guess: float
+) -> None:
+    ratios, errors = policy.ratios_up_to(50), sorted(errors)
+    measured = dict[float, float]()
+    ratio, chosen = policy.next_ratio(ratios, measured, bound, guess)
+    while not chosen:
+        measured[ratio] = errors[ratios.index(ratio)]
+        ratio, chosen = policy.next_ratio(ratios, measured, bound, guess)
+    within = [r for r, e in zip(ratios, errors, strict=True) if e <= bound]
+    assert ratio == (within[-1] if within else ratios[0])
 
 
 @given(st.floats(1, 1000))
@@ -73,3 +98,8 @@ def test_ratios_stay_below_the_limit(most: float) -> None:
 def test_longer_spans_are_studied_more(samples: int, tokens: int, more: int) -> None:
     found = policy.recaps(samples, tokens)
     assert found == samples if samples else 8 <= found <= policy.recaps(0, tokens + more) <= 16
+
+
+@given(st.integers(1, 100_000))
+def test_more_cells_are_fitted_to_more_queries(cells: int) -> None:
+    assert 2048 <= policy.fit_queries(cells) <= policy.fit_queries(cells + 1) <= 4096

@@ -124,7 +124,7 @@ def compaction(
     if live:
         from engine.bench.live import run as run_live
 
-        rows.append(run_live(config, plan, _say))
+        rows += run_live(config, plan, _say)
     if heads or speed:
         from engine.bench import heads as head_bench
 

@@ -1,0 +1,99 @@
+"""A study made before its compaction is due: queries kept outside llama.cpp until they are needed.
+
+A study takes seconds beside everybody's decoding, a solution hardly any. So the session that will be
+compacted next is studied while cells are still free; when the limit is reached there is only the
+solving left to wait for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from engine import seam
+from engine.compaction import span
+from engine.compaction.policy import MOST_QUERIES, Span
+from engine.core.sequence import Fold, Sequence
+from engine.seam import LayerInfo
+
+COVERED = 0.75  # share of a span that a study must have seen to serve for it
+
+
+@dataclass(slots=True)
+class Prepared:
+    """What the branches of a study asked, layer by layer."""
+
+    start: int  # first token of the span they were asked about
+    tokens: list[int]  # of the session, which they saw
+    fold: Fold | None  # as it was
+    asked: list[list[span.Asked]]  # by `frugal`
+    seconds: float
+
+    @property
+    def upto(self) -> int:
+        """How many tokens of the session they saw."""
+        return len(self.tokens)
+
+    @property
+    def queries(self) -> int:
+        """Tokens that asked."""
+        return sum(len(a.pos) for a in self.asked[0])
+
+    def with_tail(
+        self, ctx: Any, index: int, info: LayerInfo, sequence: Sequence, last: int
+    ) -> list[span.Asked]:
+        """Who asked in one layer, with the keys they saw between the span's end, position `last`,
+        and their own."""
+        cells, pos, _ = seam.cells_of(ctx, sequence.slot)
+        seen = (pos >= last) & (pos < sequence.position(self.upto))
+        tail = cells[seen]
+        keys, _ = seam.read(ctx, index, info, tail)
+        beta = seam.get_bias(ctx, index, info, tail)
+        return [
+            span.Asked(a.queries.astype(np.float32), a.pos, keys, pos[seen], beta, a.known)
+            for a in self.asked[index]
+        ]
+
+
+def frugal(found: span.Asked, info: LayerInfo, share: float) -> span.Asked:
+    """As much of it as is worth keeping for a while: an even share of the queries, in half
+    precision, and of the keys they saw nothing but their mass."""
+    count = max(1, round(len(found.pos) * min(1.0, share)))
+    own = np.arange(count) * len(found.pos) // count
+    known = np.empty((count, info.n_head), np.float32)
+    for head in range(info.n_head):
+        known[:, head] = found.log_rest(info, np.full(count, head), own)
+    return span.Asked(
+        found.queries[own].astype(np.float16),
+        found.pos[own],
+        found.keys[:0],
+        found.key_pos[:0],
+        found.beta[:, :0],
+        known,
+    )
+
+
+def worth(tokens: int, info: LayerInfo) -> float:
+    """The share of so many tokens' queries that a fit can ever use."""
+    return MOST_QUERIES / max(1, tokens * info.group)
+
+
+def studied(sequence: Sequence) -> Prepared | None:
+    """The study that a session has in hand, if nothing it saw has changed since."""
+    found = sequence.studied
+    if not isinstance(found, Prepared):
+        return None
+    same = found.fold == sequence.fold and sequence.held >= found.upto
+    return found if same and sequence.tokens[: found.upto] == found.tokens else None
+
+
+def covered(part: Span, found: Prepared | None) -> Span | None:
+    """The span as far as the study saw it, or None when that is too little of it."""
+    if found is None or found.start != part.start:
+        return None
+    unseen = max(0, part.end - found.upto)
+    if unseen > (1.0 - COVERED) * (part.end - part.start):
+        return None
+    return Span(part.start, part.end - unseen, part.cells - unseen, part.fresh - unseen)

@@ -1,0 +1,44 @@
+"""One compaction, or one study for a later one, on its way beside the steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from engine.compaction import policy, span
+from engine.compaction.solve import LayerResult
+from engine.core.ahead import Prepared
+from engine.core.sequence import Sequence
+from engine.core.solver import Worker
+
+
+@dataclass(slots=True)
+class Job:
+    """What it is about and how far it is."""
+
+    number: int
+    sequence: Sequence
+    part: policy.Span
+    trigger: str  # "ahead": only a study, for the compaction to come
+    method: str
+    ratio: float  # 0 = by error bound
+    started: float
+    stage: str = "study"  # study | gather | measure | solve
+    branches: list[Sequence] = field(default_factory=list)
+    upto: int = 0  # tokens the branches share with the session
+    prepared: Prepared | None = None  # a study made before
+    studied: int = 0  # tokens said in study, then layers handed to the worker
+    source: str = ""
+    sources: list[int] = field(default_factory=list)  # slots that asked
+    tokens: int = 0  # that asked, of all of these
+    asked: list[list[span.Asked]] = field(default_factory=list)  # by layer, by source
+    cells_after: int = 0
+    layers: list[int] = field(default_factory=list)  # of this stage
+    errors: dict[float, float] = field(default_factory=dict)  # measured, by ratio
+    solved: dict[float, list[LayerResult]] = field(default_factory=dict)  # all layers, by ratio
+    worker: Worker | None = None
+    stall: float = 0.0
+
+    @property
+    def ahead(self) -> bool:
+        """Only a study; nothing is compacted at its end."""
+        return self.trigger == "ahead"
