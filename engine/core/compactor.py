@@ -31,7 +31,7 @@ from engine.core.runner import Context
 from engine.core.scheduler import Scheduler
 from engine.core.sequence import Fold, Phase, Sequence
 from engine.core.solver import Worker
-from engine.core.study import BRANCH, Study, recap_prompt
+from engine.core.studies import Studies
 from engine.errors import EngineError, HaloError
 from engine.protocol import Compaction, Studied
 
@@ -42,7 +42,6 @@ MOVES = 64  # cells moved down between two steps
 ADJUSTABLE = (
     "auto", "threshold", "session_cells", "ratio", "max_error", "method", "study", "study_ahead",
 )  # fmt: skip
-FEWEST_QUERIES = 16  # tokens; below, a fit would be guesswork
 PROBED = 8  # layers that a ratio by error bound is chosen by
 LOOK_SECONDS = 0.25  # between two looks for a session to study ahead
 
@@ -62,8 +61,7 @@ class Compactor:
     ) -> None:
         """Raises ConfigError when the profile named in `config` cannot be used."""
         self.config = config
-        self._context, self._scheduler, self._language = context, scheduler, language
-        self._tell, self._ends = tell, ends
+        self._context, self._scheduler, self._tell = context, scheduler, tell
         self._threads = config.threads or max(1, threads // 2)
         self.impossible = context.cannot_compact()
         self._layers = [] if self.impossible else context.layers()
@@ -71,6 +69,7 @@ class Compactor:
         self.job: Job | None = None
         self._count = 0
         self._keeper = QueryKeeper(context, scheduler, self._layers)
+        self._studies = Studies(context, scheduler, language, self._keeper, self._layers, ends)
         self._given_up: dict[str, int] = {}  # session -> tokens held when it gained nothing
         self._guess = policy.LIKELY_RATIO  # the ratio by error bound that fitted last
         self._unstudied: dict[str, int] = {}  # session -> tokens held when no study was possible
@@ -300,7 +299,7 @@ class Compactor:
 
     def _study_ahead(self, sequence: Sequence, part: policy.Span) -> None:
         job = Job(0, sequence, part, "ahead", "", 0.0, time.monotonic())
-        self._begin_study(job)
+        self._studies.begin(job, self.config)
         if not job.branches:
             self._unstudied[sequence.name] = sequence.held
             return
@@ -363,7 +362,7 @@ class Compactor:
             and self.config.study != "off"
             and not method.startswith("evict-recent")
         ):
-            self._begin_study(job)
+            self._studies.begin(job, self.config)
             if job.branches:
                 self._report(job, "study", total=self._study_total(job))
         if not job.branches:
@@ -376,7 +375,7 @@ class Compactor:
             return
         if job.stage == "study":
             for branch in [b for b in job.branches if b.phase is Phase.QUEUED]:
-                self._drop_branch(job, branch)  # preempted: somebody needed its cells
+                self._studies.drop(job, branch)  # preempted: somebody needed its cells
             if all(branch.phase is Phase.IDLE for branch in job.branches):
                 self._begin_gathering(job)
             return
@@ -518,7 +517,7 @@ class Compactor:
         if job.worker is not None:
             job.worker.stop()
         for branch in list(job.branches):
-            self._drop_branch(job, branch)
+            self._studies.drop(job, branch)
         job.sequence.guard = 0
         job.sequence.hold = False
         self.job = None
@@ -529,88 +528,29 @@ class Compactor:
 
     # --- study ----------------------------------------------------------------------------------
 
-    def _begin_study(self, job: Job) -> None:
-        """Branch off the session and ask the model for recaps, if that can be done."""
-        sequence, config = job.sequence, self.config
-        found = recap_prompt(self._language, sequence, job.part.end, self._context.partial)
-        if found is None:
-            return
-        prompt, held = found
-        job.upto = held
-        # Several, sampled: a single recap keeps to what comes to mind first.
-        room = self._scheduler.cells.free // (len(prompt) - held + config.study_tokens // 2)
-        wanted = policy.recaps(config.study_samples, job.part.end - job.part.start)
-        for number in range(min(wanted, room)):
-            branch = Sequence(f"{BRANCH}{number}")
-            branch.payload = Study(number)
-            if not self._scheduler.branch(sequence, branch, list(prompt), held):
-                break
-            job.branches.append(branch)
+    def studied(self, branch: Sequence, logits: npt.NDArray[np.float32]) -> None:
+        """A branch has been computed up to its last token: choose the next."""
+        job = self.job
+        assert job is not None
+        spoke = self._studies.choose(job, self.config, branch, logits)
+        if spoke and job.studied % 32 == 0 and not job.ahead:
+            self._report(job, "study", done=job.studied, total=self._study_total(job))
 
     def _study_total(self, job: Job) -> int:
         return len(job.branches) * self.config.study_tokens
 
-    def studied(self, branch: Sequence, logits: npt.NDArray[np.float32]) -> None:
-        """A branch has been computed up to its last token: choose the next."""
-        job, study = self.job, branch.payload
-        assert job is not None and isinstance(study, Study)
-        token = study.choose(logits)
-        said = branch.tokens[branch.n_prompt :]
-        if self._ends(token) or len(said) >= self.config.study_tokens or study.repeats(said, token):
-            self._scheduler.stop(branch)
-            return
-        branch.tokens.append(token)
-        job.studied += 1
-        if job.studied % 32 == 0 and not job.ahead:
-            self._report(job, "study", done=job.studied, total=self._study_total(job))
-
     def _begin_gathering(self, job: Job) -> None:
-        """The study is over: see whose queries there are."""
-        start = job.sequence.position(job.upto if job.ahead else job.part.end)
-        sources = [("recap", branch.slot) for branch in job.branches]
-        if not job.ahead:
-            sources.append(("later", job.sequence.slot))
-        kept = [(n, s) for n, s in sources if s in self._context.tracked]
-        counts = {s: seam.count_queries(self._context.pointer, s, start) for _, s in kept}
-        job.sources = [s for _, s in kept if counts[s]]
-        names = [n for n, s in kept if counts[s]]
-        before = job.prepared.queries if job.prepared is not None else 0
-        job.source = "+".join(dict.fromkeys(["recap", *names] if before else names))
-        job.tokens = sum(counts.values())
-        if job.tokens + before < FEWEST_QUERIES:
+        if not self._studies.settle(job):
             self._fail(
                 job,
                 f"{job.sequence.name} has no queries yet that look back at its old cells.",
                 "Say something more, then compact again.",
             )
-            return
-        for branch in job.branches:
-            self._scheduler.stop(branch)
-        job.stage = "gather"
 
     def _gather(self, job: Job) -> None:
-        """Copy the queries, and the keys they saw beside the span, of as many layers as there is
-        time for; then drop the branches and go on to the solver."""
-        ctx = self._context.pointer
-        first, last = self._positions(job)
-        deadline = time.monotonic() + READ_SECONDS
-        wanted = len(job.sources) + (len(job.prepared.asked[0]) if job.prepared is not None else 0)
-        while len(job.asked) < len(self._layers) or len(job.asked[-1]) < wanted:
-            if time.monotonic() >= deadline:
-                return
-            if not job.asked or len(job.asked[-1]) == wanted:
-                job.asked.append([])
-            index, mine = len(job.asked) - 1, job.asked[-1]
-            info = self._layers[index]
-            if len(mine) < len(job.sources):
-                found = span.who_asked(ctx, index, info, job.sources[len(mine)], first, last)
-                if job.ahead:
-                    found = ahead.frugal(found, info, ahead.worth(job.tokens, info))
-                mine.append(found)
-            elif job.prepared is not None:
-                mine += job.prepared.with_tail(ctx, index, info, job.sequence, last)
-        for branch in list(job.branches):
-            self._drop_branch(job, branch)
+        """Collect who asked; then go on to the solver, or keep it for later."""
+        if not self._studies.gather(job, *self._positions(job), READ_SECONDS):
+            return
         if job.ahead:
             self._keep(job)
         elif job.ratio:
@@ -628,11 +568,6 @@ class Compactor:
         sequence.studied = kept
         count = kept.queries * self._layers[0].group
         self._tell(Studied(sequence.name, job.upto, count, seconds))
-
-    def _drop_branch(self, job: Job, branch: Sequence) -> None:
-        job.branches.remove(branch)
-        self._keeper.drop(branch)
-        self._scheduler.end_branch(branch)
 
     # --- telling --------------------------------------------------------------------------------
 

@@ -208,7 +208,7 @@ async def test_others_go_on_while_one_is_compacted(tmp_path: Path) -> None:
 
 
 EARLY = with_(
-    study="recap", study_tokens=48, study_samples=4, study_ahead=0.02, threshold=1.0, keep_recent=16
+    study="recap", study_tokens=48, study_samples=4, study_ahead=0.02, threshold=1.0, keep_recent=64
 )
 
 
