@@ -27,6 +27,7 @@ from engine.tune.work import Reading, Work, calibrated, measure
 
 QUICK_SECONDS, SECONDS = 2.0, 5.0  # of work in one measurement, without loading the model
 QUICK_PAIRS, PAIRS, CELLS_PAIRS = 4, 7, 3
+BUSY = 0.5  # load for each core: others are at work
 KEYS = (
     "engine.threads", "engine.threads_batch", "engine.n_batch", "engine.n_ubatch",
     "engine.flash_attention", "engine.type_k", "engine.type_v",
@@ -90,7 +91,7 @@ class Tuner:
         path = model_path(self._config)
         self._traffic = traffic(path)
         free = os.cpu_count() or 1
-        if self._load["load_before"] > 0.5 * free:
+        if self._load["load_before"] > BUSY * free:
             self._tell(
                 f"Other programs are busy (load {self._load['load_before']:.1f} on {free} cores): "
                 "figures will scatter, and the default stays where it cannot be told."
@@ -294,6 +295,8 @@ class Tuner:
         """Comment lines for the settings file: what was measured, and when."""
         found = self.result()
         ratios = found["ratios"]
+        load, cores = found["machine"]["load_before"], found["machine"]["cores"]
+        busy = f", load {load:.1f} on {cores} cores" if load > BUSY * (cores or 1) else ""
 
         def rates(part: dict[str, Any]) -> str:
             answers = ", ".join(f"{v:g} ({n})" for n, v in part["decode_tok_s"].items())
@@ -302,7 +305,7 @@ class Tuner:
         return [
             f"{time.strftime('%Y-%m-%d')}, {found['model']} on {found['backend']}, "
             f"{found['machine']['cpu']}: {found['gain']:.2f} x the default "
-            f"({min(ratios):.2f} to {max(ratios):.2f} in {len(ratios)} comparisons)",
+            f"({min(ratios):.2f} to {max(ratios):.2f} in {len(ratios)} comparisons{busy})",
             f"default: {rates(found['default'])}",
             f"with this: {rates(found['found'])}",
         ]

@@ -62,3 +62,17 @@ def test_what_is_chosen_is_a_setting_that_the_checks_accept(
     names = [n for n in EngineConfig.__struct_fields__ if fits or n != "flash_attention"]
     load(overrides=[f"engine.{n}={str(getattr(after, n)).lower()}" for n in names], env={})
     assert all(one.why for one in decision.chosen)
+
+
+@given(machines)
+def test_layers_that_are_offloaded_fit(facts: Facts) -> None:
+    decision = decide(facts, EngineConfig())
+    layers = next((c.value for c in decision.chosen if c.key == "engine.gpu_layers"), 0)
+    free = facts.gpu_free
+    if facts.unified and facts.backends[:1] == ("hip",) and free is not None:
+        free = max(free, facts.available)  # managed memory
+    if layers == 0 or free is None or not facts.layers:
+        return
+    assert isinstance(layers, int)
+    share = 1.0 if layers < 0 else layers / (facts.layers + 1)
+    assert facts.needed * share <= free
