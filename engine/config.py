@@ -299,9 +299,14 @@ def load(
         layer.check(SCHEMA, TYPES)
         merge(values, layer.values)
         sources.update(layer.sources())
+    return together(values, sources, str(file) if asked or file.exists() else "")
+
+
+def together(values: dict[str, Any], sources: dict[str, str], file: str) -> Config:
+    """Settings of checked layers. Raises ConfigError for what only several keys can tell."""
     config = msgspec.convert(values, Config)
     config.sources = sources
-    config.file = str(file) if asked or file.exists() else ""
+    config.file = file
     _check_together(config)
     return config
 

@@ -105,7 +105,9 @@ def save_values(
             f"Set by hand: {shown}." if shown else "Remove the keys by hand.",
             str(file),
         )
-    Layer(wanted, str(file), text).check(config.SCHEMA, config.TYPES)
+    whole = Layer(wanted, str(file), text)
+    whole.check(config.SCHEMA, config.TYPES)
+    config.together(wanted, whole.sources(), str(file))
     _write(file, text)
     return file
 

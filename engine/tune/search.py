@@ -129,7 +129,10 @@ class Search:
 
 def _with(best: Settings, option: Settings) -> Settings:
     first = next(iter(option))
-    return {**option, **best, first: option[first]}
+    new = {**option, **best, first: option[first]}
+    if "engine.n_batch" in new:  # a step holds at least one ubatch
+        new["engine.n_batch"] = max(new["engine.n_batch"], new.get("engine.n_ubatch", 0))
+    return new
 
 
 async def compare(
@@ -165,7 +168,7 @@ def dimensions(
 
     `held` keys were set by somebody and stay; `quantised` allows cells that change answers.
     """
-    batch = int(effective["engine.n_batch"])
+    batch, ubatch = int(effective["engine.n_batch"]), int(effective["engine.n_ubatch"])
     most = batch if "engine.n_batch" in held else n_ctx
     quantised_now = effective["engine.type_v"] not in ("f32", "f16", "bf16")
     sizes = (256, 1024) if quick else (128, 256, 512, 1024, 2048)
@@ -183,6 +186,10 @@ def dimensions(
         ],
         "ubatch": [
             {"engine.n_ubatch": n, "engine.n_batch": max(n, batch)} for n in sizes if n <= most
+        ],
+        # Tokens of a step: only several prompts at once make use of more.
+        "batch": [
+            {"engine.n_batch": n} for n in (1024, 2048) if n <= n_ctx and n > ubatch and not quick
         ],
         "flash attention": [
             {"engine.flash_attention": word}

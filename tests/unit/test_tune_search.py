@@ -63,6 +63,17 @@ def test_it_finds_the_best_of_each_and_drops_what_is_slow() -> None:
     assert slow.dropped and len(slow.seconds) == 1
 
 
+def test_a_step_holds_at_least_one_ubatch() -> None:
+    costs: dict[str, dict[Any, float]] = {
+        "engine.n_ubatch": {512: 1.0, 2048: 0.5}, "engine.n_batch": {1024: 0.8, 2048: 0.9},
+    }  # fmt: skip
+    search = Search(Machine(costs), space())
+    best = asyncio.run(search.run())
+    assert best["engine.n_batch"] >= best["engine.n_ubatch"] == 2048
+    for tried in search.tried:
+        assert tried.settings.get("engine.n_batch", 512) >= tried.settings.get("engine.n_ubatch", 0)
+
+
 def test_nothing_is_better() -> None:
     flat = {key: dict.fromkeys(costs, 1.0) for key, costs in COSTS.items()}
     assert asyncio.run(Search(Machine(flat, noise=0.005), space()).run()) == {}
@@ -216,6 +227,14 @@ def test_a_file_that_cannot_be_changed_is_left_as_it_is(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="by hand"):
         keep.keep({"engine.threads": 4}, ["x"], file)
     assert file.read_text() == "engine = { threads = 1 }\n"
+
+
+def test_what_the_next_start_would_refuse_is_not_written(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text("[engine]\nn_batch = 256\nn_ubatch = 256\n")
+    with pytest.raises(ConfigError, match="more than n_batch"):
+        keep.keep({"engine.n_ubatch": 1024}, ["x"], file)
+    assert "1024" not in file.read_text()
 
 
 def test_a_key_that_also_comes_from_elsewhere_stays(tmp_path: Path) -> None:
