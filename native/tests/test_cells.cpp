@@ -120,7 +120,7 @@ int main(int argc, char ** argv) {
         const int n = halo_hooks(hooks, 8);
         CHECK(n >= 1);
         for (int i = 0; i < n; ++i) {
-            CHECK(hooks[i].reached > 0);
+            CHECK(hooks[i].reached > 0 || std::strcmp(hooks[i].name, "experts") == 0); // not every model has them
         }
         check_cells(ctx, llama_model_is_hybrid(model));
         check_bench(ctx);
