@@ -181,6 +181,7 @@ class Tuner:
             logical=min(psutil.cpu_count() or 1, len(os.sched_getaffinity(0))),
             on_gpu=self._on_gpu(),
             n_ctx=self._ready.n_ctx,
+            prompt=self._work.prompt,
             held=held,
             quick=self._quick,
             quantised=self._quantised,

@@ -160,13 +160,15 @@ def dimensions(
     logical: int,
     on_gpu: bool,
     n_ctx: int,
+    prompt: int = 1 << 30,
     held: Collection[str] = (),
     quick: bool = False,
     quantised: bool = False,
 ) -> list[Dimension]:
     """What is worth trying. `effective`: the values that hold without it, `engine.` keys.
 
-    `held` keys were set by somebody and stay; `quantised` allows cells that change answers.
+    `prompt`: tokens that the work reads at once, beyond which sizes cannot be told apart. `held` keys
+    were set by somebody and stay; `quantised` allows cells that change answers.
     """
     batch, ubatch = int(effective["engine.n_batch"]), int(effective["engine.n_ubatch"])
     most = batch if "engine.n_batch" in held else n_ctx
@@ -185,11 +187,15 @@ def dimensions(
             if n <= cores
         ],
         "ubatch": [
-            {"engine.n_ubatch": n, "engine.n_batch": max(n, batch)} for n in sizes if n <= most
+            {"engine.n_ubatch": n, "engine.n_batch": max(n, batch)}
+            for n in sizes
+            if n <= most and min(n, prompt) != min(ubatch, prompt)
         ],
         # Tokens of a step: only several prompts at once make use of more.
         "batch": [
-            {"engine.n_batch": n} for n in (1024, 2048) if n <= n_ctx and n > ubatch and not quick
+            {"engine.n_batch": n}
+            for n in (1024, 2048)
+            if ubatch < n <= n_ctx and min(n, prompt) != min(batch, prompt) and not quick
         ],
         "flash attention": [
             {"engine.flash_attention": word}

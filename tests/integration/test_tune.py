@@ -47,7 +47,10 @@ def test_a_run_to_its_end(tmp_path: Path, model: Path, monkeypatch: pytest.Monke
     assert found["default"]["settings"]["engine.n_ubatch"] == 512
     assert set(found["default"]["decode_tok_s"]) == {"1", "2"}
     assert found["default"]["prefill_tok_s"] > 0
-    assert {t["dimension"] for t in found["tried"]} == {"ubatch", "flash attention"}
+    tried = {t["dimension"] for t in found["tried"]}
+    # Of short prompts, one ubatch is like another.
+    assert tried - {"ubatch"} == {"flash attention"}
+    assert ("ubatch" in tried) == (found["work"]["prompt_tokens"] > 256)
     assert all(t["seconds"] for t in found["tried"])
     assert not any("threads" in key for t in found["tried"] for key in t["settings"])
     assert any("engine.threads is yours (mine)" in line for line in told)

@@ -160,6 +160,15 @@ def test_every_option_is_a_setting(cores: int, gpu: bool, quick: bool, n_ctx: in
             load(overrides=[f"{k}={v}" for k, v in reversed(option.items())], env={})
 
 
+def test_sizes_that_the_work_cannot_tell_apart_are_not_tried() -> None:
+    def sizes(prompt: int) -> list[int]:
+        found = space(prompt=prompt)
+        return [o["engine.n_ubatch"] for d in found for o in d.options if "engine.n_ubatch" in o]
+
+    assert sizes(256) == [128] and sizes(4096) == [128, 256, 1024, 2048]
+    assert sizes(600) == [128, 256, 1024, 2048]  # 512 and 88, or all at once
+
+
 def test_words() -> None:
     assert words({}) == "as it is"
     assert words({"engine.n_ubatch": 1024, "compaction.threads": 2}) == (
