@@ -142,7 +142,15 @@ def test_the_model_against_the_recorded_hosts_memory() -> None:
     )
     report = of_model("strix-halo", 60)
     assert memory_line(report)[0] is False
-    assert "q8_0" in report.problems[0].remedy and "n_ctx" in report.problems[0].remedy
+    assert "q8_0" not in report.problems[0].remedy and "smaller model" in report.problems[0].remedy
+    report = of_model("strix-halo", 50.5)  # 400 MiB of 54.7 GB are left for cells
+    remedy = report.problems[0].remedy
+    assert remedy.startswith(
+        "Set engine.n_ctx to 4352 or less, set engine.type_k and type_v to q8_0,"
+    )
+    report.config.engine.n_ctx = 4352
+    memory_checks.memory(report)
+    assert memory_line(report)[0] is False and report.checks[-1].ok is True
 
 
 def test_a_cards_memory_counts_where_it_computes() -> None:

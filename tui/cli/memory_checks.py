@@ -13,7 +13,8 @@ PAGE = 4096
 STEP = 100_000  # pages; a round number is easier to type
 FOR_SYSTEM = 0.22  # share of the memory that stays with the system: 25,600,000 pages of 128 GB
 LOW = 0.7  # a GTT limit below that share of the memory is worth a hint on unified memory
-SMALLER = "Lower engine.n_ctx, set engine.type_k and type_v to q8_0, or take a smaller model."
+Q8_SHARE = 34 / 64  # of q8_0 cells: 32 values in 34 bytes, against 64 of f16
+LEAST_CELLS = 1024  # fewer are no remedy
 
 
 def memory(report: Report) -> None:
@@ -51,13 +52,33 @@ def memory(report: Report) -> None:
         what = (
             f"The model and {cells} cells need {size(needed)}, {size(free + beside)} are available."
         )
-        report.add("memory", False, detail, Problem(what, SMALLER))
+        remedy = _smaller(report, free + beside - model_bytes, cells, cell_bytes)
+        report.add("memory", False, detail, Problem(what, remedy))
     elif card is not None and needed > left:
         report.add(
             "memory", None, f"{detail}: layers that the card has no room for stay with the CPU"
         )
     else:
         report.add("memory", True, detail)
+
+
+def _smaller(report: Report, room: int, cells: int, cell_bytes: int) -> str:
+    """What makes it fit, with numbers. `room`: bytes for cells beside the weights."""
+    engine = report.config.engine
+    fits = room // max(1, cell_bytes) // 256 * 256
+    remedies = []
+    if fits >= LEAST_CELLS:
+        remedies.append(f"set engine.n_ctx to {fits} or less")
+    if engine.type_k == engine.type_v == "f16":
+        quantised = room // max(1, int(cell_bytes * Q8_SHARE)) // 256 * 256
+        if quantised >= cells:
+            remedies.append("set engine.type_k and type_v to q8_0")
+        elif quantised >= LEAST_CELLS:
+            remedies.append(f"set engine.type_k and type_v to q8_0 and n_ctx to {quantised}")
+    remedies.append("close other programs")
+    remedies.append("take a smaller model or a stronger quantisation")
+    text = ", ".join(remedies[:-1]) + f", or {remedies[-1]}."
+    return text[0].upper() + text[1:]
 
 
 def _card(report: Report) -> Gpu | None:
