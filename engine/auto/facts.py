@@ -10,14 +10,13 @@ from typing import Any
 import msgspec
 
 from engine.config import EngineConfig
+from engine.core import remote
 from engine.core.model import thread_count
 from engine.core.preflight import Header, available_bytes
 from engine.telemetry.files import Root
 from engine.telemetry.history import main_gpu
 from engine.telemetry.machine import Machine
 from engine.telemetry.types import Gpu
-
-_DEVICE_KINDS = {1: "gpu", 2: "igpu"}  # enum ggml_backend_dev_type
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,24 +128,17 @@ def _cores(root: Root) -> int:
 
 
 def _devices(api: Any) -> tuple[int, int | None]:
-    """How many GPUs ggml found, and the bytes free on the first."""
-    library = api._lib
-    library.ggml_backend_dev_count.restype = ctypes.c_size_t
-    library.ggml_backend_dev_get.restype = ctypes.c_void_p
-    library.ggml_backend_dev_get.argtypes = [ctypes.c_size_t]
-    library.ggml_backend_dev_type.restype = ctypes.c_int
-    library.ggml_backend_dev_type.argtypes = [ctypes.c_void_p]
-    library.ggml_backend_dev_memory.restype = None
+    """How many GPUs of this machine ggml found, and the bytes free on the first."""
+    library = remote.declare(api._lib)
     size = ctypes.POINTER(ctypes.c_size_t)
+    library.ggml_backend_dev_memory.restype = None
     library.ggml_backend_dev_memory.argtypes = [ctypes.c_void_p, size, size]
-    count, first = 0, None
-    for index in range(library.ggml_backend_dev_count()):
+    count, first = remote.local_gpus(api), None
+    for index in range(library.ggml_backend_dev_count() if count else 0):
         device = library.ggml_backend_dev_get(index)
-        if library.ggml_backend_dev_type(device) not in _DEVICE_KINDS:
-            continue
-        count += 1
-        if first is None:
+        if library.ggml_backend_dev_type(device) in remote.GPUS:
             free, total = ctypes.c_size_t(0), ctypes.c_size_t(0)
             library.ggml_backend_dev_memory(device, ctypes.byref(free), ctypes.byref(total))
             first = free.value if total.value else None
+            break
     return count, first

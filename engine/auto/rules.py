@@ -14,8 +14,9 @@ import msgspec
 from engine.auto.facts import Facts
 from engine.config import CompactionConfig, EngineConfig
 from engine.protocol import Chosen, Hint
+from engine.telemetry.advice import gib
 
-MIB, GIB = 1024**2, 1024**3
+MIB = 1024**2
 GPU_THREADS = 4  # CPU threads beside a GPU that holds all layers
 SPARE = 0.06  # of the GPU's memory is left for compute buffers and others
 SPARE_LEAST = 512 * MIB
@@ -281,8 +282,3 @@ class _Rules:
     def _set(self, name: str, why: str) -> None:
         self.environment[name] = "1"
         self.chosen.append(Chosen(f"env.{name}", "1", why, True))
-
-
-def gib(count: float) -> str:
-    """Bytes as 12.3 GiB, or in MiB below one."""
-    return f"{count / GIB:,.1f} GiB" if count >= GIB else f"{count / MIB:,.0f} MiB"

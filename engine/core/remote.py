@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 NAME = "RPC"  # of ggml's backend; devices are called RPC0, RPC1, ... and described by host:port
 _CPU, _GPU, _INTEGRATED = 0, 1, 2  # enum ggml_backend_dev_type
+GPUS = (_GPU, _INTEGRATED)
 _IDLE, _INTERVAL, _COUNT = 10, 5, 3  # seconds, seconds, probes: 25 s until a lost one is noticed
 FITS = 0.95  # share of the workers' free memory that weights and cells may take
 
@@ -70,8 +71,7 @@ def local_gpus(api: Any) -> int:
     library = declare(api._lib)
     found = (library.ggml_backend_dev_get(i) for i in range(library.ggml_backend_dev_count()))
     return sum(
-        library.ggml_backend_dev_type(device) in (_GPU, _INTEGRATED)
-        and not is_remote(library, device)
+        library.ggml_backend_dev_type(device) in GPUS and not is_remote(library, device)
         for device in found
     )
 
