@@ -23,7 +23,11 @@ from engine.workers import PORT
 @click.option("--port", type=click.IntRange(1, 65535), default=PORT, show_default=True)
 @click.option("--threads", type=click.IntRange(1, 512), help="Default: one a physical core.")
 @click.option("--device", metavar="NAMES", help="Only these devices, e.g. Vulkan0 or CPU.")
-@click.option("--cache", is_flag=True, help="Keep weights on disk here: later starts send less.")
+@click.option(
+    "--cache",
+    is_flag=True,
+    help="Keep large tensors in ~/.cache/llama.cpp/rpc: later starts send less.",
+)
 def command(host: str, port: int, threads: int | None, device: str | None, cache: bool) -> None:
     """Compute layers for a halo-tui elsewhere. Runs until Ctrl-C; serves one at a time.
 
