@@ -65,6 +65,9 @@ class WorkerActions:
             if on
             else "Computes on this machine until the next start; /workers on goes back."
         )
+        if not lives:  # they waited for a worker, not to be stopped
+            for name in busy:
+                await self.space.regenerate(name)
 
     async def workers_off(self, _: str) -> None:
         """The banner's button."""

@@ -43,6 +43,10 @@ async def test_what_each_holds(tmp_path: Path) -> None:
 async def test_one_is_gone_and_we_go_on_without(tmp_path: Path) -> None:
     async with running(tmp_path, (200, 60), config=config(ONE, TWO)) as (app, client, pilot):
         await until(lambda: app.workspace.engine_state == "ready")
+        await write(pilot, app, "Hello.")
+        ada = app.workspace.agents[0]
+        await until(lambda: ada.id in client.generations)
+        client.say(ada.id, "Hel")
         told = obituary([Worker(TWO, "down", "connection refused")], waits=True)
         client.emit(CoreDied(told.what, told.remedy, True))
         banner = app.main.query_one("#banner", Static)
@@ -57,6 +61,11 @@ async def test_one_is_gone_and_we_go_on_without(tmp_path: Path) -> None:
         assert await pilot.click("#banner", offset=at)
         await until(lambda: app.workspace.config.engine.rpc == [])
         await until(lambda: not banner.has_class("-shown"))
+        # What waited for the worker is answered here.
+        await until(lambda: ada.id in client.generations and ada.turns[-1].text == "")
+        client.say(ada.id, "Hello Bob.")
+        client.finish(ada.id)
+        assert [turn.text for turn in ada.turns] == ["Hello.", "Hello Bob."]
         await write(pilot, app, "/workers on")
         await until(lambda: app.workspace.config.engine.rpc == [ONE, TWO])
         assert "Uses the workers again" in toasts(app)
