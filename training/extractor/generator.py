@@ -10,7 +10,9 @@ import random
 import re
 import zlib
 
-from training.extractor import templates
+from training.extractor import compose, templates, terms
+from training.extractor.gazetteer import NAMES
+from training.extractor.posts import Posts
 from training.extractor.public import Example
 from training.extractor.vocabulary import WORDS
 from training.mini import names
@@ -21,6 +23,24 @@ PRONOUNS = {
 }  # fmt: skip
 SLOT = re.compile(r"\{(\w+?)(\d?)\}")
 SPOKEN = re.compile(r"\b(?:I|[Mm]y|[Mm]e|[Ww]e|[Oo]ur|[Yy]ou|[Yy]our)\b")
+WHEN = re.compile(
+    r"\b(?:(?:today|tomorrow|yesterday|tonight|last night|this morning)"
+    r"|(?:last|next|this) (?:week|month|year|weekend|summer|winter|spring|autumn))\b",
+    re.IGNORECASE,
+)
+COMPOSED = ("date", "quantity", "hardware", "model_architecture", "research_paper")
+TECHNICAL = {  # what follows an invented word of each type
+    "gpu_feature": (" cores", " instructions", " registers", " support", " units", " cache", ""),
+    "optimization_technique": (" fusion", " tiling", " caching", " quantization", " pruning", " batching", " decoding", ""),
+    "algorithm": (" search", "sort", " sampling", "'s algorithm", " decoding", " routing", " matching", ""),
+    "software_framework": (".js", ".cpp", "DB", " SDK", "ML", "lib", "", "", ""),
+    "performance_metric": (" score", " rate", " latency", " throughput", " per second", " time"),
+    "memory_pattern": (" misses", " copies", " loads", " reads", " writes", " access", " faults"),
+    "kernel_operation": (" kernel", " op", " kernels", "_mat", " matmul", ""),
+    "constraint": (" limit", " budget", " bound", " overhead", " pressure"),
+    "data_structure": (" tree", " table", " buffer", " list", " queue", " cache", " map", " index"),
+    "hardware": (" GPU", " NPU", " chip", " board", " X1", " 9000", ""),
+}  # fmt: skip
 HELD_SHARE = 5  # one in five
 
 
@@ -32,9 +52,15 @@ def held(text: str) -> bool:
 def pools(extra: dict[str, set[str]] | None = None) -> dict[str, list[str]]:
     """All values by type; `extra` are names found in public training sentences."""
     out = {k: list(v) for k, v in WORDS.items()}
-    out["person"] = [*names.PEOPLE, *names.HELD_PEOPLE]
+    for kind, words in terms.MORE.items():
+        out.setdefault(kind, []).extend(words)
+    for kind, words in NAMES.items():
+        kind = {"corporation": "organisation", "group": "organisation"}.get(kind, kind)
+        if kind != "person":
+            out.setdefault(kind, []).extend(words)
+    out["person"] = [*names.PEOPLE, *names.HELD_PEOPLE, *terms.FIRST]
     out["location"] = [*out["location"], *names.CITIES, *names.HELD_CITIES]
-    out["organisation"] = list(names.BRANDS)
+    out["organisation"] = [*out["organisation"], *names.BRANDS]
     for kind, found in (extra or {}).items():
         if kind in ("person", "organisation", "location", "creative_work", "event", "product"):
             out.setdefault(kind, []).extend(sorted(found))
@@ -53,7 +79,7 @@ class Generator:
     ) -> None:
         self.r = random.Random(f"{split}-{seed}")
         self.held = split == "heldout"
-        every = split == "all"
+        every = self.every = split == "all"
         self.words = {
             k: [w for w in v if every or held(w) == self.held] for k, v in pools(extra).items()
         }
@@ -64,6 +90,30 @@ class Generator:
 
         self.facts, self.technical = mine(templates.FACTS), mine(templates.TECHNICAL)
         self.open, self.talk = mine(templates.OPEN), mine(templates.TALK)
+        self.more, self.more_open = mine(templates.MORE), mine(templates.MORE_OPEN)
+
+        def own(text: str) -> bool:
+            return every or held(text) == self.held
+
+        apart = not (every or self.held)  # the held-out templates must not come in by another way
+        barred = compose.barred(held) if apart else []
+        unseen = compose.unseen(held) if apart else set()
+        self.composer = compose.Composer(self.r, own, barred, unseen)
+        wordings = [compose.canonical(text) for text in barred]
+        self.more, self.more_open = (
+            [
+                (text, claims)
+                for text, claims in some
+                if not any(w in compose.canonical(text) for w in wordings)
+                and not any((name, compose.wording(text)) in unseen for _, name, _ in claims)
+            ]
+            for some in (self.more, self.more_open)
+        )
+        self.posts = Posts(self.r, self.pool.word, own)
+        self.surnames = [
+            s for s in names.SURNAMES + names.HELD_SURNAMES + terms.LAST if every or held(s) == self.held
+        ]
+        self.orgs = [o for o in names.ORGS + names.HELD_ORGS if every or held(o) == self.held]
 
     def value(self, kind: str) -> str:
         r = self.r
@@ -73,14 +123,13 @@ class Generator:
                 return self.pool.word(r.choice((1, 2, 2))).capitalize()
             name = r.choice(self.words["person"])
             if roll < 0.5 and " " not in name:
-                surname = [s for s in names.SURNAMES + names.HELD_SURNAMES if held(s) == self.held]
-                return f"{name} {r.choice(surname)}"
+                return f"{name} {r.choice(self.surnames)}"
             return name
         if kind == "organisation" and roll < 0.55:
             word = (
                 self.pool.word(2).capitalize()
                 if roll < 0.3
-                else r.choice([o for o in names.ORGS + names.HELD_ORGS if held(o) == self.held])
+                else r.choice(self.orgs)
             )
             return f"{word} {r.choice(names.ORG_TAIL)}" if roll < 0.5 else word
         if kind == "location" and roll < 0.12:
@@ -89,25 +138,57 @@ class Generator:
             return f"{self.pool.word(2).capitalize()} {r.choice(('2', 'X', 'Pro', '3000', 'Mini', 'One'))}"
         if kind == "creative_work" and roll < 0.3:
             return self.pool.title()
-        if kind == "date" and roll < 0.4:
+        if kind == "date" and roll < 0.3:
             return self.pool.date()
-        if kind == "quantity" and roll < 0.4:
+        if kind in COMPOSED and roll < 0.7:
+            for _ in range(20):
+                word = self._composed(kind)
+                if self.every or held(word) == self.held:
+                    return word
+        if kind in TECHNICAL and roll > 0.93:  # a term nobody has heard of
+            return self._invented(kind)
+        if kind == "quantity" and roll < 0.8:
             n = self.pool.number()
             return r.choice(
                 ("{n}", "{n} euros", "{n} dollars", "{n} km", "{n} GB", "{n} years")
             ).format(n=n)
         return r.choice(self.words[kind])
 
+    def _composed(self, kind: str) -> str:
+        if kind == "date":
+            return terms.date(self.r)
+        if kind == "quantity":
+            return terms.quantity(self.r)
+        if kind == "hardware":
+            return terms.chip(self.r)
+        word = self.pool.word(2).capitalize()
+        return terms.model(self.r, word) if kind == "model_architecture" else terms.paper(self.r, word)
+
+    def _invented(self, kind: str) -> str:
+        word = self.pool.word(self.r.choice((1, 2)))
+        word = self.r.choice((word, word.capitalize(), word.upper()))
+        return f"{word}{self.r.choice(TECHNICAL[kind])}"
+
     def sentence(self) -> tuple[str, list[tuple[int, int, str]], list[tuple[int, str, int]]]:
         r = self.r
         roll = r.random()
         claim = True
-        if roll < 0.55:
+        if roll < 0.17:
             text, triples = r.choice(self.facts)
-        elif roll < 0.78:
+        elif roll < 0.25:
             text, triples = r.choice(self.technical)
-        elif roll < 0.9:
+        elif roll < 0.31:
+            text, triples = r.choice(self.more)
+        elif roll < 0.59:
+            (text, triples), claim = self.composer.sentence(False), False
+        elif roll < 0.79:
+            (text, triples), claim = self.composer.sentence(True), False
+        elif roll < 0.84:
             (text, triples), claim = r.choice(self.open), False
+        elif roll < 0.91:
+            (text, triples), claim = r.choice(self.more_open), False
+        elif roll < 0.95:
+            text, triples, claim = templates.plain(r), [], False
         else:
             (text, triples), claim = r.choice(self.talk), False
         out, spans, place = "", [], {}
@@ -161,6 +242,9 @@ class Generator:
         for m in SPOKEN.finditer(text):  # every pronoun of the two is a mention
             if not any(a < m.end() and b > m.start() for a, b, _ in spans):
                 spans.append((m.start(), m.end(), PRONOUNS[m[0] if m[0] == "I" else m[0].lower()]))
+        for m in WHEN.finditer(text):  # and so is every day that is told of
+            if not any(a < m.end() and b > m.start() for a, b, _ in spans):
+                spans.append((m.start(), m.end(), "date"))
         if r.random() < 0.15:
             text = text.lower()
         return Example(text, spans, relations, "", True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from training.extractor import schema
@@ -71,9 +71,30 @@ def _joined(words: list[tuple[str, str]], mapping: dict[str, str], source: str) 
 
 def crossner(root: Path, split: str) -> dict[str, list[Example]]:
     return {
-        d: conll(root / "ner/crossner" / d / f"{split}.txt", schema.CROSSNER, "crossner")
+        d: conll(root / "ner/crossner" / d / f"{split}.txt", schema.CROSSNER, f"crossner-{d}")
         for d in DOMAINS
     }
+
+
+def _kinds(path: Path, mapping: dict[str, str], source: str) -> list[tuple[Example, list[str]]]:
+    """Sentences with the data set's own names of the types of their spans beside them."""
+    own = conll(path, {kind: kind for kind in mapping}, source)
+    return [
+        (replace(e, spans=[(a, b, mapping.get(k or "")) for a, b, k in e.spans]), [k or "" for _, _, k in e.spans])
+        for e in own
+    ]
+
+
+def crossner_kinds(root: Path, split: str) -> list[tuple[Example, list[str]]]:
+    found = []
+    for d in DOMAINS:
+        path = root / "ner/crossner" / d / f"{split}.txt"
+        found += _kinds(path, schema.CROSSNER, f"crossner-{d}")
+    return found
+
+
+def wnut_kinds(root: Path, split: str) -> list[tuple[Example, list[str]]]:
+    return _kinds(root / "ner/wnut17" / f"{split}.conll", schema.WNUT, "wnut")
 
 
 def wnut(root: Path, split: str) -> list[Example]:

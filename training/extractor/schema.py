@@ -17,6 +17,7 @@ RELATION_TYPES = (
     "LIMITS", "IS_PART_OF", "BUILDS_ON", "EXTENDS", "ENABLES", "REQUIRES", "INTRODUCES",
     "VALIDATES", "COMPETES_WITH", "OPTIMIZES", "ELIMINATES", "COULD_IMPROVE", "PORTS_TO",
 )  # fmt: skip
+KINDS = (*ENTITY_TYPES, *PRONOUN_TYPES)
 LABELS = ("O", *(f"{p}-{t}" for t in (*ENTITY_TYPES, *PRONOUN_TYPES) for p in "BI"))
 
 WNUT = {
@@ -69,10 +70,16 @@ WIKIDATA = {
     "P571": ("HAPPENED_ON", False), "P127": ("OWNS", True),
 }  # fmt: skip
 # Types that a data set would have marked: at its O words any other type may hide.
+_ALWAYS = {"person", "organisation", "location", "event", "misc"}
 COVERS = {
     "wnut": frozenset(WNUT.values()),
-    "crossner": frozenset(
-        {"person", "organisation", "location", "event", "creative_work", "misc", "product"}
+    "crossner-ai": frozenset(
+        {*_ALWAYS, "topic", "product", "algorithm", "performance_metric", "software_framework"}
     ),
+    "crossner-literature": frozenset({*_ALWAYS, "creative_work", "topic"}),
+    "crossner-music": frozenset({*_ALWAYS, "creative_work", "topic", "product"}),
+    "crossner-politics": frozenset(_ALWAYS),
+    "crossner-science": frozenset({*_ALWAYS, "creative_work", "topic"}),
     "redocred": frozenset({"person", "organisation", "location", "date"}),
 }
+SOURCES = ("", *COVERS)  # "" is generated: every type is marked

@@ -411,7 +411,7 @@ could {you} say that again?|
 
 BEFORE = (
     "by the way, ", "also, ", "actually, ", "remember: ", "just so you know, ", "oh, ", "well, ",
-    "note that ", "please remember that ", "so ", "and ", "hi, ", "hello! ", "ok, ", "yesterday ",
+    "note that ", "please remember that ", "so ", "and ", "hi, ", "hello! ", "ok, ",
     "I think ", "I heard that ", "you know, ", "btw ", "correction: ", "no, ", "fun fact: ",
 )  # fmt: skip
 AFTER = (
@@ -429,3 +429,185 @@ def parse(block: str) -> list[tuple[str, list[tuple[str, str, str]]]]:
         triples = [tuple(r.split()) for r in relations.split(";") if r.strip()]
         out.append((text, triples))
     return out  # type: ignore[return-value]
+
+
+# More of the same, as people put it in passing; and of sentences that claim nothing.
+MORE = """
+where does {p} work? at {o}|p WORKS_AT o
+who employs {p}? {o} does|p WORKS_AT o
+which city does {p} live in? {l}|p LIVES_IN l
+where does {p} come from? from {l}|p LIVES_IN l
+what does {p} like? {t}|p LIKES t
+what does {p} hate most? {t}|p DISLIKES t
+who is {p} married to? {p2}|p RELATED_TO p2
+who is the boss of {p}? {p2}|p KNOWS p2
+when was {p} born? on {d}|p BORN_ON d
+when is the birthday of {p}? {d}|p BORN_ON d
+who made {w}? {p} did|p CREATED w
+who started {o}? that was {p}|p CREATED o
+where is {o}? it's in {l}|o LOCATED_IN l
+where will {e} be? in {l}|e LOCATED_IN l
+when will {e} be? {d}|e HAPPENED_ON d
+what car does {p} have? a {r}|p OWNS r
+what does {p} study? {t}|p STUDIES t
+things {I} like: {t}, {t2} and {t3}|I LIKES t; I LIKES t2; I LIKES t3
+things {p} likes: {t}, {t2}, {w}|p LIKES t; p LIKES t2; p LIKES w
+{p}: {t} yes, {t2} no|p LIKES t; p DISLIKES t2
+about me: {I}'m {p}, from {l}, working at {o}|I LIVES_IN l; I WORKS_AT o
+name: {p}, employer: {o}, city: {l}|p WORKS_AT o; p LIVES_IN l
+{p} ({o}) and {p2} ({o2}) were there|p WORKS_AT o; p2 WORKS_AT o2
+{p}, {o}, will give the talk|p WORKS_AT o
+{p} of {o} gave the speech|p WORKS_AT o
+{p} works at {o}, {p2} at {o2}|p WORKS_AT o; p2 WORKS_AT o2
+{p} lives in {l}, {p2} in {l2}|p LIVES_IN l; p2 LIVES_IN l2
+{p} likes {t}, {p2} prefers {t2}|p LIKES t; p2 LIKES t2
+{I} love {t} but {p} can't stand it|I LIKES t; p DISLIKES t
+both {p} and {p2} work at {o}|p WORKS_AT o; p2 WORKS_AT o
+neither {p} nor {p2} likes {t}|p DISLIKES t; p2 DISLIKES t
+{p} and {I} are cousins|I RELATED_TO p
+{p} and {I} went to school together|I KNOWS p
+{I} share a flat with {p} in {l}|I KNOWS p; I LIVES_IN l
+{my} friend {p}, who lives in {l}, visited us|my KNOWS p; p LIVES_IN l
+{my} sister {p} moved to {l} and works for {o} now|my RELATED_TO p; p LIVES_IN l; p WORKS_AT o
+{p} quit {o} and joined {o2}|p WORKS_AT o2
+{p} moved from {l} to {l2} in {d}|p LIVES_IN l2
+from {d} on {I} will be at {o}|I WORKS_AT o
+since {d} {p} has been with {o}|p WORKS_AT o
+in {d} {p} moved to {l}|p LIVES_IN l
+at {o} {p} leads the design team|p WORKS_AT o
+{o}'s office in {l} is closed|o LOCATED_IN l
+{o}, a company from {l}, hired {p}|o LOCATED_IN l; p WORKS_AT o
+{o} from {l} makes {r}|o LOCATED_IN l; o CREATED r
+{r} by {o} costs {q}|o CREATED r
+{w}, a film by {p}, won the {m}|p CREATED w
+{p}'s book {w} came out in {d}|p CREATED w; w HAPPENED_ON d
+{p}, author of {w}, will be in {l}|p CREATED w
+{e} in {l} is on {d}|e LOCATED_IN l; e HAPPENED_ON d
+{e} will be in {l} from {d} to {d2}|e LOCATED_IN l; e HAPPENED_ON d
+on {d} there is {e}|e HAPPENED_ON d
+we meet for {e} at {l}|e LOCATED_IN l
+{p} comes along to {e}|p PLANS e
+tickets for {e} in {l}: {I} will go|I PLANS e; e LOCATED_IN l
+{p} got {q} from {o} for {r}|
+{p} gave {p2} a {r}|p2 OWNS r
+{p} sold the {r} to {p2}|p2 OWNS r
+{p} borrowed {my} {r}|my OWNS r
+{I} write for {o} and sing in {o2}|I WORKS_AT o; I MEMBER_OF o2
+{p}, member of {o}, lives in {l}|p MEMBER_OF o; p LIVES_IN l
+{p} prefers {sf} over {sf2}|p USES sf
+{I} moved from {sf} to {sf2}|I USES sf2
+{p} wrote {sf} in {sf2}|p CREATED sf; sf USES sf2
+{sf} is written in {sf2}|sf USES sf2
+{sf} with {ot} on {hw} gives {q}|
+on {hw} we get {q} {pm}|
+{ot} and {ot2} both reduce {pm}|ot REDUCES pm; ot2 REDUCES pm
+{ot} improves {pm} and reduces {mp}|ot IMPROVES pm; ot REDUCES mp
+{ot} improves {pm}, but {co} limits it|ot IMPROVES pm; co LIMITS pm
+unlike {ot}, {ot2} removes {mp}|ot2 ELIMINATES mp
+{rp} introduces {al}, which builds on {al2}|rp INTRODUCES al; al BUILDS_ON al2
+{al}, introduced in {rp}, lowers {pm}|rp INTRODUCES al; al REDUCES pm
+{sf} implements {al} and runs on {hw}|sf IMPLEMENTS al; sf TARGETS hw
+{ma} needs {hw}, since {co} limits {pm}|ma REQUIRES hw; co LIMITS pm
+{hw} has {gf}, so {ot} is possible|gf IS_FEATURE_OF hw; gf ENABLES ot
+{gf} ({hw}) enables {ot}|gf IS_FEATURE_OF hw; gf ENABLES ot
+{ko} in {sf} uses {ds}|ko IS_PART_OF sf; ko USES ds
+"""
+
+MORE_OPEN = """
+what is the capital of {l}?|
+which is better, {sf} or {sf2}?|
+compare {ma} and {ma2}|
+compare {hw} with {hw2} please|
+how fast is {ma} on {hw}?|
+why is {pm} so low?|
+what limits {pm} on {hw}?|
+explain {al} in simple words|
+what is the difference between {ot} and {ot2}?|
+how does {ko} work?|
+where can I read {rp}?|
+is there a better {ds}?|
+can we get rid of {mp}?|
+is {co} a problem?|
+who wrote {w}?|
+who won {e}?|
+when was {o} founded?|
+how much is a {r}?|
+can I pay with {m}?|
+translate this into {m}|
+should we invite {p}?|
+have {you} met {p}?|
+what would {p} say?|
+is {p} in {l} or in {l2}?|
+let's talk about {t}|
+any news from {p}?|
+any news about {o}?|
+ask {p} about {e}|
+write to {p} about {r}|
+call {o} on {d}|
+send {q} to {p}|
+book a table for {q} on {d}|
+set an alarm for {d}|
+wake me at {d}|
+what happened in {d}?|
+what happened in {l}?|
+is it warm in {l} in {d}?|
+{p} is asleep|
+{p} and {p2} were late|
+{p} needs {q} more|
+{p} asked for {q}|
+{p} mentioned {l} and {o}|
+we talked about {o} and {l}|
+{p} was on the phone when {p2} came in|
+between {l} and {l2} it is {q}|
+{o} shares fell by {q}|
+{o} cut {q} of its jobs|
+the train to {l} leaves at {d}|
+it is {q} to {l}|
+{w} is {q} long|
+{e} was cancelled|
+{e} cost {q}|
+the {r} weighs {q}|
+{r} or {r2}, that is the question|
+{hw} costs {q}|
+{ma} has {q}|
+the log says {q} for {pm}|
+{pm} was {q} before and is {q2} now|
+we saw {mp} in the profile|
+{ko} takes {q}|
+run {ko} again on {hw}|
+try {ot} with {ma}|
+look at {ds} in the debugger|
+read {rp} until {d}|
+install {sf} first|
+{sf} crashed again on {hw}|
+{co} again|
+add {al} to the list|
+congratulations to {p}|
+best wishes from {l}|
+the weather in {l} is nice|
+"""
+NOUNS = """table chair door window key bottle box bag list letter mail file folder page line word idea problem question answer reason
+plan step part side end start list number name price bill order job task team group house room street road bridge tree flower cat dog
+bird horse car bus train plane boat bike shirt shoe coat hat glass cup plate knife spoon cake apple sandwich soup dinner lunch breakfast
+book story poem song picture photo movie game phone computer screen keyboard button menu test error bug function class loop test server
+message chat model token prompt reply summary report paper draft note sketch design color font image sound voice noise light lamp
+meeting call break holiday weekend evening morning child friend neighbour guest doctor teacher driver customer user manager""".split()
+ADJECTIVES = """big small new old good bad nice long short red blue green warm cold quick slow easy hard clean dirty full empty open
+closed loud quiet strange funny boring heavy light cheap expensive simple broken wrong right other first last next same second""".split()
+VERBS = """open close read write move check fix change delete add remove print send find lose buy sell clean paint cook eat
+explain describe compare sort count test try start stop repeat finish keep save copy rename share show hide use need want see""".split()
+SHAPES = """the {n} is {a}|I need a {a} {n}|can you {v} the {n}?|please {v} the {a} {n}|there is a {n} on the {n}|a {n} is not a {n}|
+I want to {v} a {n}|could you {v} this {n} for me?|how do I {v} a {n}?|what is a {n}?|the {a} {n} was on the {n}|we should {v} the {n}|
+it was a {a} {n}|that {n} looks {a}|the {n} and the {n} are {a}|don't {v} the {n}|why is the {n} so {a}?|my {n} is {a}|your {n} is {a}|
+let's {v} the {n} together|I had to {v} the {n} twice|a {a} {n} would be better|is the {n} {a} enough?|I can't {v} it without a {n}|
+write me a {a} {n}|give me a {n} about a {a} {n}|the {n} of the {n} is {a}|every {n} needs a {n}|some {n}s are {a}|I bought a {n}|
+I saw a {a} {n} today|they want a {n}|put the {n} next to the {n}|first {v} the {n}, then {v} the {n}|it is {a}|this is a {n}"""
+
+
+def plain(r) -> str:  # type: ignore[no-untyped-def]
+    """A sentence of common words, none of which is a name."""
+    text = r.choice(SHAPES.replace("\n", "").split("|"))
+    for mark, words in (("{n}", NOUNS), ("{a}", ADJECTIVES), ("{v}", VERBS)):
+        while mark in text:
+            text = text.replace(mark, r.choice(words), 1)
+    return text
