@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import re
 import secrets
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from agents.memory import dates, names
+from agents.memory import dates, names, text
 from agents.memory.registry import Known, Registry
 from agents.memory.types import Entity, Note
 
 RECENT = 64  # entities of a conversation that a first name can mean
 THIRD_PERSON_MESSAGES = 3  # how far back "he" and "she" reach
+_HIS = frozenset("he him his himself".split())
+_MAN = "brother father dad husband son uncle grandfather grandpa nephew boyfriend fiancé mr".split()
+_WOMAN = (
+    "sister mother mum mom wife daughter aunt grandmother grandma niece girlfriend fiancée mrs ms"
+)
+_CALLED = {**dict.fromkeys(_MAN, "he"), **dict.fromkeys(_WOMAN.split(), "she")}
+_BEFORE = re.compile(r"(\w+)[.,]?\s+(?:is\s+)?$")  # "my sister Eva", "Mrs. Miller"
 # What models call a firm that is named by its first word only.
 _FIRMS = ("organisation", "product", "event", "misc", "software_framework")
 YOU = "You"  # the person at the keyboard, until they give a name
@@ -32,12 +40,15 @@ Meaning = Callable[[str, str], str | None]
 class Talk:
     """What a conversation has mentioned lately."""
 
-    recent: OrderedDict[str, int] = field(default_factory=OrderedDict)  # entity id -> message no.
+    # entity id -> number of the message and of its sentence, latest last
+    recent: OrderedDict[str, tuple[int, int]] = field(default_factory=OrderedDict)
     count: int = 0
+    sentences: list[int] = field(default_factory=list)  # where those of the message begin
+    called: dict[str, str] = field(default_factory=dict)  # entity id -> "he" or "she"
 
-    def saw(self, id: str) -> None:
-        """An entity was mentioned in the message at hand."""
-        self.recent[id] = self.count
+    def saw(self, id: str, start: int = 0) -> None:
+        """An entity was mentioned in the message at hand, at character `start`."""
+        self.recent[id] = self.count, bisect_right(self.sentences, start)
         self.recent.move_to_end(id)
         while len(self.recent) > RECENT:
             self.recent.popitem(last=False)
@@ -83,6 +94,7 @@ class Resolver:
                 if id in self.registry.by_id:
                     talk.saw(id)
         talk.count += 1
+        talk.sentences = [start for start, _ in text.bounds(note.text)]
         if note.kind == "document":
             return "", ""
         speaker = self.speaker(note.speaker)
@@ -116,9 +128,12 @@ class Resolver:
         found = self._find(mention, note, talk, speaker, listener)
         if found is None:
             return None
-        talk.saw(found.id)
+        talk.saw(found.id, mention.start)
         entity = self.registry.by_id[found.id]
         if found.how != "speaker":
+            before = _BEFORE.search(note.text, 0, mention.start)
+            if entity.kind == "person" and before and before[1].lower() in _CALLED:
+                talk.called[found.id] = _CALLED[before[1].lower()]
             entity.votes[mention.type] += 1
             self._learn_name(entity, mention, found.how)
             self.changed[entity.id] = entity
@@ -154,13 +169,31 @@ class Resolver:
             return Resolved(speaker, "speaker") if speaker else None
         if word in names.SECOND_PERSON:
             return Resolved(listener, "speaker") if listener else None
+        return self._third_person("he" if word in _HIS else "she", talk, speaker, listener)
+
+    def _third_person(self, word: str, talk: Talk, speaker: str, listener: str) -> Resolved | None:
+        """Whoever the last sentence with anybody names, if that is one person: of two it would be
+        a guess, unless one of them is known to be called by the other word."""
+        people: list[str] = []
+        last: tuple[int, int] | None = None
         for id, seen in reversed(talk.recent.items()):
-            if talk.count - seen > THIRD_PERSON_MESSAGES:
+            if talk.count - seen[0] > THIRD_PERSON_MESSAGES or (last and seen != last):
                 break
             entity = self.registry.by_id.get(id)
-            if entity is not None and entity.kind == "person" and id not in (speaker, listener):
-                return Resolved(id, "speaker", 0.7)
-        return None
+            if (
+                entity is not None
+                and entity.kind == "person"
+                and id not in (speaker, listener)
+                and talk.called.get(id, word) == word
+            ):
+                people.append(id)
+                last = seen
+        sure = [id for id in people if talk.called.get(id) == word]
+        if len(sure or people) != 1:
+            return None
+        (one,) = sure or people
+        talk.called[one] = word
+        return Resolved(one, "speaker", 0.7)
 
     def _owned(
         self, word: str, thing: str, type: str, speaker: str, listener: str

@@ -87,11 +87,12 @@ def test_offsets_are_of_the_text(text: str, finer: bool) -> None:
     st.lists(st.sampled_from(["word", "unbelievably", "Ada", ".", "!\n", "x" * 40]), max_size=120),
     st.integers(8, 60),
     st.integers(1, 4),
+    st.integers(0, 60),
 )
-def test_windows_own_every_word_once(parts: list[str], limit: int, threads: int) -> None:
+def test_windows_own_every_word_once(parts: list[str], limit: int, threads: int, aim: int) -> None:
     text = " ".join(parts)
     (words,) = split(tokenizer(), [text])
-    found = windows(text, words, limit, threads)
+    found = windows(text, words, limit, threads, min(aim, limit))
     owned = [word for w in found for word in range(w.own, w.own_end)]
     assert owned == list(range(len(words)))
     for window in found:

@@ -71,6 +71,101 @@ def test_mentions_and_relations(own: HaloExtractor) -> None:
     assert [e.type for e in own.raw([text])[0].entities][2] == "speaker"
 
 
+def test_relations_between_types_that_rule_them_out_are_left_out(tmp_path: Path) -> None:
+    tags = TAGS | {"bank": "B-organisation"}
+    wrong = {("ada", "WORKS_AT", "bank"): 3.0, ("ada", "WORKS_AT", "oslo"): 4.0}
+    right = {("bank", "LOCATED_IN", "oslo"): 2.0, ("i", "WORKS_AT", "bank"): 1.0}
+    text = "Ada and I are at the bank in Oslo"
+    open_to_all = open_folder(tiny.halo(tmp_path / "a", tags, wrong | right))
+    assert facts(open_to_all.extract([text])[0]) == {*spelt(wrong | right)}
+    typed = open_folder(
+        tiny.halo(
+            tmp_path / "b",
+            tags,
+            wrong | right,
+            type_groups={"who": ["person", "speaker"]},
+            relation_types={"WORKS_AT": [["who", "organisation"]]},  # LOCATED_IN: any types
+        )
+    )
+    left = {pair: score for pair, score in wrong.items() if pair[2] != "oslo"}
+    assert facts(typed.extract([text])[0]) == {*spelt(left | right)}
+    none = open_folder(tiny.halo(tmp_path / "c", tags, wrong, relation_types={"WORKS_AT": []}))
+    assert facts(none.extract([text])[0]) == set()
+
+
+def spelt(told: dict[tuple[str, str, str], float]) -> list[tuple[str, str, str]]:
+    names = {"ada": "Ada", "oslo": "Oslo", "i": "I"}
+    return [(names.get(h, h), r, names.get(t, t)) for h, r, t in told]
+
+
+def test_others_are_mentions_by_their_word(tmp_path: Path) -> None:
+    told = {("she", "WORKS_AT", "bank"): 2.0, ("ada", "WORKS_AT", "bank"): 2.0}
+    tags = TAGS | {"bank": "B-organisation"}
+    text = "Ada is here. She and the bank!"
+    plain = open_folder(tiny.halo(tmp_path / "a", tags, told))
+    assert facts(plain.extract([text])[0]) == {("Ada", "WORKS_AT", "bank")}
+    own = open_folder(
+        tiny.halo(
+            tmp_path / "b",
+            tags,
+            told,
+            third_person=["he", "she"],
+            across_sentences=False,
+            type_groups={"who": ["person", "third_person"]},
+            relation_types={"WORKS_AT": [["who", "organisation"]]},
+        )
+    )
+    (found,) = own.extract([text])
+    exact(text, found)
+    assert names(found) == [("Ada", "person"), ("She", "person"), ("bank", "organisation")]
+    assert facts(found) == {("She", "WORKS_AT", "bank")}  # Ada is of the sentence before
+    assert [e.type for e in own.raw([text])[0].entities][1] == "third_person"
+
+
+def test_a_window_is_about_as_long_as_it_is_to_be(tmp_path: Path) -> None:
+    """Pieces of other sentences are not read along; a long sentence stays whole."""
+    seen: list[list[int]] = []
+    own = open_folder(tiny.halo(tmp_path / "m", TAGS, RELATIONS, window=24))
+    run = own._model.run
+
+    def watched(outputs, feeds):  # type: ignore[no-untyped-def]
+        seen.extend(feeds["attention_mask"].tolist())
+        return run(outputs, feeds)
+
+    own._model.run = watched  # type: ignore[method-assign]
+    text = "Nothing of note was said on that long day by anyone. " * 4
+    assert names(own.extract([text + "I live in Oslo" + " or so" * 40])[0]) == [
+        ("I", "person"),
+        ("Oslo", "location"),
+    ]
+    sizes = sorted(sum(row) - 2 for row in seen)
+    assert sizes[-1] == 84 and sum(sizes) == 84 + 4 * 12 and max(sizes[:-1]) <= 36
+
+
+def test_who_she_is_is_left_to_the_memory() -> None:
+    (found,) = load(MemoryConfig()).extract(
+        ["My sister Eva lives in Berlin. She works at Charité and hates mornings."]
+    )
+    assert {("Eva", "LIVES_IN", "Berlin"), ("She", "WORKS_AT", "Charité")} <= facts(found)
+    assert {e.type for e in found.entities if e.text in ("Eva", "She")} == {"person"}
+    assert ("My", "WORKS_AT", "Charité") not in facts(found)
+
+
+def test_nobody_works_at_the_city_of_the_firm() -> None:
+    """The shipped model, whose types rule it out."""
+    own = load(MemoryConfig())
+    texts = ["I work at Siemens in Munich.", "Bob works for Bosch in Stuttgart since May."]
+    told = [facts(found) for found in own.extract(texts)]
+    assert ("I", "WORKS_AT", "Siemens") in told[0]
+    assert ("Bob", "WORKS_AT", "Bosch") in told[1]
+    assert not {
+        f
+        for some in told
+        for f in some
+        if f[1:] in (("WORKS_AT", "Munich"), ("WORKS_AT", "Stuttgart"))
+    }
+
+
 def test_articles_and_signs_are_no_mentions(tmp_path: Path) -> None:
     tags = {
         "a": "B-misc",
@@ -232,6 +327,14 @@ def change(**values: object):
         (change(max_length=4), "reads 4 tokens at most"),
         (change(relation_threshold=[0.1, 0.2]), "relation_threshold"),
         (change(relation_bias="none"), "relation_bias"),
+        (change(relation_types={"EATS": []}), "names EATS, which the model does not know"),
+        (change(relation_types={"KNOWS": [["person", "firm"]]}), "has firm for KNOWS"),
+        (change(relation_types={"KNOWS": ["person"]}), "must have pairs of types for KNOWS"),
+        (change(relation_types=["KNOWS"]), "relation_types in"),
+        (
+            change(type_groups={"who": ["robot"]}, relation_types={"KNOWS": [["who", "who"]]}),
+            "has who for KNOWS",
+        ),
         (change(format="something"), "holds no extractor that halo-tui knows"),
     ],
 )

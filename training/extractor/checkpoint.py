@@ -23,7 +23,9 @@ def save(m: Extractor, folder: str) -> None:
     table = state.pop("bert.words.weight", None)
     if table is not None:
         scale = table.abs().amax(1, keepdim=True).clamp_min(1e-8) / 127
-        save_file({"q": (table / scale).round().to(torch.int8), "scale": scale}, out / "words.safetensors")
+        save_file(
+            {"q": (table / scale).round().to(torch.int8), "scale": scale}, out / "words.safetensors"
+        )
     part: dict[str, torch.Tensor] = {}
     size = number = 0
     for name in sorted(state):

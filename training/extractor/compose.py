@@ -32,7 +32,14 @@ OUTRO = (""" now| these days|, I think|, you know| as far as I know|, by the way
  too|, as always|, of course|, so keep that in mind|, which surprised me|, which is a pity| again|, thanks for asking|
 , as I told you before|, in case you wonder|, and that matters|, so I heard|, if I remember correctly|, at least for now"""
          .replace("\n", "").split("|"))  # fmt: skip
-TAGS = (", right?", ", isn't that so?", ", remember?", ", did you know?", ", you know that?", ", correct?")
+TAGS = (
+    ", right?",
+    ", isn't that so?",
+    ", remember?",
+    ", did you know?",
+    ", you know that?",
+    ", correct?",
+)
 HEDGE = """I wonder if |I wonder whether |maybe |perhaps |I doubt that |if only |what if |I'm not sure whether |
 nobody knows if |ask whether |suppose |imagine |it would be odd if |I can't say whether |find out if |let me know if """.replace(
     "\n", ""
@@ -47,13 +54,22 @@ the plan has changed|we need to talk|I had to smile|it works well|the results ar
     "\n", ""
 ).split("|")
 JOBS = """a nurse|a teacher|an engineer|a plumber|an artist|a retired pilot|my age|a quiet person|the tall one|a good cook|
-the new one|an old friend of the family|a student|a lawyer|the one with the beard|always on time""".replace("\n", "").split("|")
+the new one|an old friend of the family|a student|a lawyer|the one with the beard|always on time""".replace(
+    "\n", ""
+).split("|")
 ADJUNCTS = """ since {d}| in {d}| for {q}| every day| for now| for ages| since {d}| most of the time| all day| a lot| once more|
  on weekdays| from time to time| without telling anyone| for fun| already| until {d}| with great pleasure| with a friend|
- next to everything else| on the side| to relax| for years| twice| this year""".replace("\n", "").split("|")
+ next to everything else| on the side| to relax| for years| twice| this year""".replace(
+    "\n", ""
+).split("|")
 TECH_ADJUNCTS = """ by {q}| on {hw}| in practice| out of the box| by a lot| in version 2| in most cases| on paper| under load|
  at batch size one| for long prompts| since {d}| in {d}| without extra cost| by default| on every machine| in our tests|
  to some degree| on {hw}| at run time| for free| on large inputs""".replace("\n", "").split("|")
+# Said of a person who is called he or she then.
+BEFORE = (
+    "{p} called yesterday. ", "{p} was here. ", "{p} is nice. ", "do you remember {p}? ", "let me tell you about {p}. ",
+    "{p} says hi. ", "you know {p}: ", "{p} wrote to me. ", "I like working with {p}. ", "{p} is a nurse. ",
+)  # fmt: skip
 KIN = """sister brother son daughter mother father wife husband cousin uncle aunt grandmother nephew niece""".split()
 FRIENDS = """friend colleague neighbour boss flatmate teacher coach dentist manager mate doctor landlord""".split()
 TECH = frozenset("hw gf ot al sf pm mp ko ma co ds rp".split())
@@ -76,7 +92,9 @@ class Composer:
         for block, kind in ((frames.FACTS, "facts"), (frames.TECHNICAL, "technical")):
             lines = []
             for name, heads, tails, phrases in frames.parse(block):
-                kept = [p for p in phrases if mine(f"{name} {p}") and (name, wording(p)) not in unseen]
+                kept = [
+                    p for p in phrases if mine(f"{name} {p}") and (name, wording(p)) not in unseen
+                ]
                 if kept:
                     lines.append((name, heads, tails, kept))
             setattr(self, kind, lines)
@@ -128,17 +146,27 @@ class Composer:
             other, heads2, tails2, phrases2 = self._line(technical)
             phrases2 = [p for p in phrases2 if not p.startswith("=")]
             if key in heads2 and phrases2:
-                second, more, end = self._clause(other, r.choice(phrases2), tails2, key, "", slots, person)
+                second, more, end = self._clause(
+                    other, r.choice(phrases2), tails2, key, "", slots, person
+                )
                 joint = r.choice((" and ", " but ", " and ", ", and also ", " and then "))
-                return self._framed(f"{text}{adjunct}{joint}{second.strip()}{end}", claims + more + extra, name)
+                return self._framed(
+                    f"{text}{adjunct}{joint}{second.strip()}{end}", claims + more + extra, name
+                )
         if roll < 0.27 and person == 3 and len(slots) == 1 and subject.startswith("{"):
             other, heads2, tails2, phrases2 = self._line(technical)
             phrases2 = [p for p in phrases2 if not p.startswith("=")]
             if key in heads2 and phrases2:
-                second, more, end = self._clause(other, r.choice(phrases2), tails2, key, "", slots, person)
+                second, more, end = self._clause(
+                    other, r.choice(phrases2), tails2, key, "", slots, person
+                )
                 rest = text[len(subject) :].strip()
                 who = "who" if key == "p" else "which"
-                return self._framed(f"{subject}, {who} {rest}{adjunct}, {second.strip()}{end}", claims + more + extra, name)
+                return self._framed(
+                    f"{subject}, {who} {rest}{adjunct}, {second.strip()}{end}",
+                    claims + more + extra,
+                    name,
+                )
         return self._framed(text + adjunct, claims + extra, name)
 
     def _subject(self, key: str, technical: bool) -> tuple[str, list[str], int]:
@@ -168,7 +196,11 @@ class Composer:
             my = r.choice(("my", "our"))
             kin = r.random() < 0.5
             word = r.choice(KIN if kin else FRIENDS)
-            return f"{{{my}}} {word} {subject}", "", [(self.slot(my), "RELATED_TO" if kin else "KNOWS", who)]
+            return (
+                f"{{{my}}} {word} {subject}",
+                "",
+                [(self.slot(my), "RELATED_TO" if kin else "KNOWS", who)],
+            )
         if roll < 0.08:
             o = self.slot("o")
             return f"{subject} from {{{o}}}", "", [(who, "WORKS_AT", o)]
@@ -176,21 +208,28 @@ class Composer:
             other = self.slot("p")
             kin = r.random() < 0.5
             word = r.choice(KIN if kin else FRIENDS)
-            return f"{{{other}}}'s {word} {subject}", "", [(other, "RELATED_TO" if kin else "KNOWS", who)]
+            return (
+                f"{{{other}}}'s {word} {subject}",
+                "",
+                [(other, "RELATED_TO" if kin else "KNOWS", who)],
+            )
         if roll < 0.13:
             return f"{subject}, {r.choice(JOBS)},", "", []
         if roll < 0.2:
             he = r.choice(("he", "she"))
-            start = r.choice(
-                ("{p} called yesterday. ", "{p} was here. ", "{p} is nice. ", "do you remember {p}? ",
-                 "let me tell you about {p}. ", "{p} says hi. ", "you know {p}: ", "{p} wrote to me. ",
-                 "I like working with {p}. ", "{p} is a nurse. ")  # fmt: skip
-            )
+            start = r.choice(BEFORE)
             return he, start.replace("{p}", subject), []
         return subject, "", []
 
     def _clause(
-        self, name: str, phrase: str, tails: list[str], key: str, subject: str, slots: list[str], person: int
+        self,
+        name: str,
+        phrase: str,
+        tails: list[str],
+        key: str,
+        subject: str,
+        slots: list[str],
+        person: int,
     ) -> tuple[str, Claims, str]:
         """The clause, what it claims, and something to add at its end."""
         r = self.r
@@ -200,7 +239,13 @@ class Composer:
         count = r.choice((1,) * 12 + (2, 2, 3)) if ends and kind not in ("d",) else 1
         objects = [self.slot(kind) for _ in range(count)]
         said = [f"{{{o}}}" for o in objects]
-        what = said[0] if count == 1 else ", ".join(said[:-1]) + r.choice((" and ", " and ", " or ", " as well as ")) + said[-1]
+        what = (
+            said[0]
+            if count == 1
+            else ", ".join(said[:-1])
+            + r.choice((" and ", " and ", " or ", " as well as "))
+            + said[-1]
+        )
         claims = [(s, name, o) for s in slots for o in objects]
         whole = phrase.startswith("=")
         body = phrase.removeprefix("=")
@@ -212,9 +257,7 @@ class Composer:
         for mark, word in zip(("{S's}", "{Sm}", "{Sr}", "{S}"), mine, strict=True):
             body = body.replace(mark, word)
         body = body.replace("{O}", what)
-        if person == 1:  # one pronoun is one mention, whatever its form
-            claims = [(self._spoken(body, s), n, o) for s, n, o in claims]
-        elif slots[0][:2] in ("we", "yo"):
+        if person == 1 or slots[0][:2] in ("we", "yo"):  # one pronoun is one mention, in any form
             claims = [(self._spoken(body, s), n, o) for s, n, o in claims]
         adjunct = ""
         if not whole and r.random() < 0.22 and kind != "d":
@@ -246,7 +289,11 @@ class Composer:
             obj = "{me}" if obj == "me" else f"{{{obj}}}" if obj == "you" else obj
             return f"{{{own}}}", obj, self_, subject
         if subject in ("he", "she"):
-            return ("his", "him", "himself", "he") if subject == "he" else ("her", "her", "herself", "she")
+            return (
+                ("his", "him", "himself", "he")
+                if subject == "he"
+                else ("her", "her", "herself", "she")
+            )
         return f"{subject}'s", subject, "themselves", subject
 
     def _tense(self, body: str, whole: bool) -> str:
@@ -317,7 +364,15 @@ class Composer:
         return f"{start} {subject} {verb[1]}{rest}?"
 
     def _denied(
-        self, name: str, phrase: str, tails: list[str], key: str, subject: str, slots: list[str], person: int, extra: Claims
+        self,
+        name: str,
+        phrase: str,
+        tails: list[str],
+        key: str,
+        subject: str,
+        slots: list[str],
+        person: int,
+        extra: Claims,
     ) -> tuple[str, Claims]:
         """Said not to be so, or only supposed: nothing is claimed, except by "not like"."""
         r = self.r
@@ -333,9 +388,15 @@ class Composer:
         if verb[1] == "be":
             text = f"{subject} {('am', 'are', 'is')[person - 1]} not{rest}"
         else:
-            no = r.choice(("doesn't" if person == 3 else "don't", "didn't", "will not", "never did"))
+            no = r.choice(
+                ("doesn't" if person == 3 else "don't", "didn't", "will not", "never did")
+            )
             text = f"{subject} {no} {verb[1]}{rest}"
-        claims = [(s, "DISLIKES", new) for s in slots] if name == "LIKES" and "never" not in text and "will" not in text else []
+        claims = (
+            [(s, "DISLIKES", new) for s in slots]
+            if name == "LIKES" and "never" not in text and "will" not in text
+            else []
+        )
         return text, claims + extra
 
     def _framed(self, text: str, claims: Claims, name: str) -> tuple[str, Claims]:
@@ -364,7 +425,12 @@ def barred(held) -> list[str]:  # type: ignore[no-untyped-def]
     return found
 
 
-_BASE = {form: verb for verb, forms in frames.IRREGULAR.items() for form in forms} | {"are": "be", "were": "be", "'m": "be", "'re": "be"}
+_BASE = {form: verb for verb, forms in frames.IRREGULAR.items() for form in forms} | {
+    "are": "be",
+    "were": "be",
+    "'m": "be",
+    "'re": "be",
+}
 _SMALL = frozenset("a an the i my me we our you your who he she his her it and".split())
 
 
@@ -376,7 +442,15 @@ def wording(text: str) -> frozenset[str]:
         word = _BASE.get(word, word)
         if word in _SMALL:
             continue
-        for end, new in (("ies", "y"), ("ied", "y"), ("ing", ""), ("ed", ""), ("es", ""), ("s", ""), ("e", "")):
+        for end, new in (
+            ("ies", "y"),
+            ("ied", "y"),
+            ("ing", ""),
+            ("ed", ""),
+            ("es", ""),
+            ("s", ""),
+            ("e", ""),
+        ):
             if word.endswith(end) and len(word) - len(end) > 2:
                 word = word[: -len(end)] + new
                 break

@@ -106,7 +106,9 @@ NAMES: dict[str, list[str]] = {
 TITLES = """Mr Mrs Ms Dr Prof. Sir Lady President Senator Coach Captain Uncle Aunt DJ MC Lil Big King Queen""".split()
 EMOTICONS = """:) :( :D ;) :P xD <3 :-) :/ :'( ^^ -_- lol LOL haha hahaha lmao omg OMG smh wtf ugh yay hmm
 !!! ... ?? !? :O xoxo""".split()
-HANDLES = """the real its just miss mr im iam official lil big dj team only not daily love hey""".split()
+HANDLES = (
+    """the real its just miss mr im iam official lil big dj team only not daily love hey""".split()
+)
 TAGS = """win love fail news music follow now playing photo life fun happy work party food travel tbt np
 ff nowplaying teamfollowback jobs deals sports politics tech blessed yolo swag monday friday weekend""".split()
 

@@ -111,7 +111,9 @@ class Generator:
         )
         self.posts = Posts(self.r, self.pool.word, own)
         self.surnames = [
-            s for s in names.SURNAMES + names.HELD_SURNAMES + terms.LAST if every or held(s) == self.held
+            s
+            for s in names.SURNAMES + names.HELD_SURNAMES + terms.LAST
+            if every or held(s) == self.held
         ]
         self.orgs = [o for o in names.ORGS + names.HELD_ORGS if every or held(o) == self.held]
 
@@ -126,11 +128,7 @@ class Generator:
                 return f"{name} {r.choice(self.surnames)}"
             return name
         if kind == "organisation" and roll < 0.55:
-            word = (
-                self.pool.word(2).capitalize()
-                if roll < 0.3
-                else r.choice(self.orgs)
-            )
+            word = self.pool.word(2).capitalize() if roll < 0.3 else r.choice(self.orgs)
             return f"{word} {r.choice(names.ORG_TAIL)}" if roll < 0.5 else word
         if kind == "location" and roll < 0.12:
             return self.pool.word(2).capitalize()
@@ -162,7 +160,9 @@ class Generator:
         if kind == "hardware":
             return terms.chip(self.r)
         word = self.pool.word(2).capitalize()
-        return terms.model(self.r, word) if kind == "model_architecture" else terms.paper(self.r, word)
+        return (
+            terms.model(self.r, word) if kind == "model_architecture" else terms.paper(self.r, word)
+        )
 
     def _invented(self, kind: str) -> str:
         word = self.pool.word(self.r.choice((1, 2)))

@@ -32,7 +32,11 @@ def decode(labels: list[str]) -> list[tuple[int, int, str]]:
 def f1(c: Counter) -> dict[str, float]:
     tp, fp, fn = c["tp"], c["fp"], c["fn"]
     p, r = tp / max(1, tp + fp), tp / max(1, tp + fn)
-    return {"precision": round(p, 4), "recall": round(r, 4), "f1": round(2 * p * r / max(1e-9, p + r), 4)}
+    return {
+        "precision": round(p, 4),
+        "recall": round(r, 4),
+        "f1": round(2 * p * r / max(1e-9, p + r), 4),
+    }
 
 
 def covered(name: str, data: list[Encoded]) -> dict[str, frozenset[str] | None]:
@@ -62,7 +66,11 @@ def outputs(m: Extractor, data: list[Encoded], device: str) -> list[tuple[np.nda
         ids, shapes, mask = (np.zeros((len(batch), t), np.int64) for _ in range(3))
         pool = np.zeros((len(batch), n, t), np.float32)
         for k, e in enumerate(batch):
-            ids[k, : len(e.ids)], shapes[k, : len(e.ids)], mask[k, : len(e.ids)] = e.ids, e.shapes, 1
+            ids[k, : len(e.ids)], shapes[k, : len(e.ids)], mask[k, : len(e.ids)] = (
+                e.ids,
+                e.shapes,
+                1,
+            )
             for j, (x, y) in enumerate(e.mentions[:n]):
                 pool[k, j, x:y] = 1 / max(1, y - x)
         x = [torch.from_numpy(v).to(device) for v in (ids, mask, shapes, pool)]
@@ -126,12 +134,17 @@ def relations(
 
 
 def mentions(
-    data: list[Encoded], found: list[tuple[np.ndarray, np.ndarray]], covers: frozenset[str] | None, less: float = 0.0
+    data: list[Encoded],
+    found: list[tuple[np.ndarray, np.ndarray]],
+    covers: frozenset[str] | None,
+    less: float = 0.0,
 ) -> tuple[Counter, dict[str, Counter]]:
     """Counts of mentions; pronouns never count, others if `covers` has them. `less` lowers O."""
     total: Counter = Counter()
     by: dict[str, Counter] = {}
-    skip = set(schema.PRONOUN_TYPES) | (set(schema.ENTITY_TYPES) - covers if covers is not None else set())
+    skip = set(schema.PRONOUN_TYPES) | (
+        set(schema.ENTITY_TYPES) - covers if covers is not None else set()
+    )
     for e, (logits, _) in zip(data, found, strict=True):
         scores = logits.copy()
         scores[:, 0] -= less
@@ -155,7 +168,9 @@ def measure(m: Extractor, exams: dict[str, list[Encoded]], device: str) -> dict:
             entry["mentions" if rule == "all" else "mentions_of_marked_types"] = f1(total)
             entry["by_type"] = {k: f1(c)["f1"] for k, c in sorted(by.items())}
             if rule == "marked":
-                entry["o_bias"] = {b: f1(mentions(data, found, covers, b)[0])["f1"] for b in (-1.0, -0.5, 0.5, 1.0)}
+                entry["o_bias"] = {
+                    b: f1(mentions(data, found, covers, b)[0])["f1"] for b in (-1.0, -0.5, 0.5, 1.0)
+                }
         if any(e.related for e in data):
             can = [possible(e, min(MOST_MENTIONS, len(e.mentions))) for e in data]
             for typed in (False, True):
@@ -163,10 +178,14 @@ def measure(m: Extractor, exams: dict[str, list[Encoded]], device: str) -> dict:
                     total, by = relations(data, found, t, can if typed else None)
                     entry[f"relations{'_typed' if typed else ''}_{t}"] = f1(total)
                     if typed and t == 0.5:
-                        entry["by_relation"] = {k: [c["tp"], c["fp"], c["fn"]] for k, c in sorted(by.items())}
+                        entry["by_relation"] = {
+                            k: [c["tp"], c["fp"], c["fn"]] for k, c in sorted(by.items())
+                        }
         result[name] = entry
     crossner = [v for k, v in result.items() if k.startswith("crossner")]
     if crossner:
         for rule in ("mentions", "mentions_of_marked_types"):
-            result[f"crossner_mean_{rule}"] = round(float(np.mean([v[rule]["f1"] for v in crossner])), 4)
+            result[f"crossner_mean_{rule}"] = round(
+                float(np.mean([v[rule]["f1"] for v in crossner])), 4
+            )
     return result

@@ -8,7 +8,14 @@ from training.extractor.gazetteer import EMOTICONS, HANDLES, NAMES, PLAIN_POSTS,
 from training.extractor.public import Example
 from training.extractor.terms import FIRST, LAST
 
-KINDS = {"p": "person", "l": "location", "c": "corporation", "g": "group", "r": "product", "w": "creative_work"}
+KINDS = {
+    "p": "person",
+    "l": "location",
+    "c": "corporation",
+    "g": "group",
+    "r": "product",
+    "w": "creative_work",
+}
 TYPES = {"corporation": "organisation", "group": "organisation"}
 
 
@@ -38,13 +45,36 @@ class Posts:
             text = r.choice((f"The {made}s", made, f"{made} FC", f"{made} United", f"{made} Tigers", f"{made} University", f"the {made} Band",
                              f"{made} Party", f"{made} High School", f"{made} Crew"))  # fmt: skip
         elif kind == "corporation" and roll < 0.3:
-            text = r.choice((made, f"{made} Inc", f"{made}.com", f"{made} Bank", f"{made} Media", f"{made} TV", f"{made} & {self.word(2).capitalize()}"))
+            text = r.choice(
+                (
+                    made,
+                    f"{made} Inc",
+                    f"{made}.com",
+                    f"{made} Bank",
+                    f"{made} Media",
+                    f"{made} TV",
+                    f"{made} & {self.word(2).capitalize()}",
+                )
+            )
         elif kind == "product" and roll < 0.35:
             text = r.choice((f"{made} {r.randint(1, 9)}", made, f"{made} Pro", f"{made} Phone", f"{r.choice(self.names['corporation'])} {made}",
                              f"{made} HD", f"{made} {r.choice('XSZV')}{r.randint(1, 900)}", f"{made} Cola"))  # fmt: skip
         elif kind == "creative_work" and roll < 0.3:
-            b = r.choice("Night Love Blood Summer City King Girl Boys Road World Heart Dead Star House Fire Game".split())
-            text = r.choice((f"The {made}", f"{made} {r.randint(2, 5)}", f"{b} of {made}", f"{made} {b}", f"The {b} {made}", f"My {b}", f"Last {b}", f"The {b}"))
+            b = r.choice(
+                "Night Love Blood Summer City King Girl Boys Road World Heart Dead Star House Fire Game".split()
+            )
+            text = r.choice(
+                (
+                    f"The {made}",
+                    f"{made} {r.randint(2, 5)}",
+                    f"{b} of {made}",
+                    f"{made} {b}",
+                    f"The {b} {made}",
+                    f"My {b}",
+                    f"Last {b}",
+                    f"The {b}",
+                )
+            )
         else:
             text = r.choice(self.names[kind])
         return self.careless(text)
@@ -61,17 +91,31 @@ class Posts:
             return "#" + (tag.lower() if r.random() < 0.5 else tag)
         if roll < 0.47 and len(text) > 4:
             at = r.randrange(1, len(text) - 1)
-            return r.choice((text[:at] + text[at + 1 :], text[:at] + text[at] + text[at:], text[: at - 1] + text[at] + text[at - 1] + text[at + 1 :]))
+            return r.choice(
+                (
+                    text[:at] + text[at + 1 :],
+                    text[:at] + text[at] + text[at:],
+                    text[: at - 1] + text[at] + text[at - 1] + text[at + 1 :],
+                )
+            )
         return text
 
     def filler(self, mark: str) -> str:
         r = self.r
         if mark == "at":
-            return "@" + r.choice(HANDLES) + r.choice(("", "_")) + self.word(2) + r.choice(("", str(r.randint(1, 99))))
+            return (
+                "@"
+                + r.choice(HANDLES)
+                + r.choice(("", "_"))
+                + self.word(2)
+                + r.choice(("", str(r.randint(1, 99))))
+            )
         if mark == "tag":
             return "#" + (r.choice(TAGS) if r.random() < 0.7 else self.word(2).capitalize())
         if mark == "url":
-            return "http://t.co/" + "".join(r.choice("abcdefghijkLMNOPQRSTuvwxyz0123456789") for _ in range(10))
+            return "http://t.co/" + "".join(
+                r.choice("abcdefghijkLMNOPQRSTuvwxyz0123456789") for _ in range(10)
+            )
         return r.choice(EMOTICONS) if r.random() < 0.7 else ""
 
     def example(self) -> Example:
@@ -104,7 +148,9 @@ class Posts:
         return Example(text, spans, [], "wnut", False)
 
 
-def swapped(e: Example, kinds: list[str], pools: dict[str, list[str]], r: random.Random, share: float = 0.6) -> Example:
+def swapped(
+    e: Example, kinds: list[str], pools: dict[str, list[str]], r: random.Random, share: float = 0.6
+) -> Example:
     """The sentence with other names of the same kinds in it. `kinds` are the data set's own, by span."""
     order = sorted(range(len(e.spans)), key=lambda i: e.spans[i][0])
     text, at, new = "", 0, list(e.spans)

@@ -76,7 +76,9 @@ def exam() -> list[public.Example]:
     found = []
     for line in gzip.decompress(EXAM.read_bytes()).decode().splitlines():
         text, spans, relations = json.loads(line)
-        found.append(public.Example(text, [tuple(s) for s in spans], [tuple(r) for r in relations], "", True))
+        found.append(
+            public.Example(text, [tuple(s) for s in spans], [tuple(r) for r in relations], "", True)
+        )
     return found
 
 
@@ -118,7 +120,12 @@ def pack(group: int, rows: list[Encoded]) -> Packed:
         }  # fmt: skip
         for i, e in enumerate(some):
             k = len(e.ids)
-            a["ids"][i, :k], a["shapes"][i, :k], a["labels"][i, :k], a["length"][i] = e.ids, e.shapes, e.labels, k
+            a["ids"][i, :k], a["shapes"][i, :k], a["labels"][i, :k], a["length"][i] = (
+                e.ids,
+                e.shapes,
+                e.labels,
+                k,
+            )
             a["source"][i] = schema.SOURCES.index(e.source)
             m = min(MOST_MENTIONS, len(e.mentions))
             if m:
@@ -141,7 +148,10 @@ def joined(parts: Iterable[Packed]) -> dict[int, dict[str, torch.Tensor]]:
     for part in parts:
         for t, a in part.items():
             by.setdefault(t, []).append(a)
-    return {t: {k: torch.from_numpy(np.concatenate([a[k] for a in some])) for k in some[0]} for t, some in by.items()}
+    return {
+        t: {k: torch.from_numpy(np.concatenate([a[k] for a in some])) for k in some[0]}
+        for t, some in by.items()
+    }
 
 
 def main() -> None:
@@ -152,14 +162,19 @@ def main() -> None:
     ap.add_argument("--hold-out", action="store_true")
     ap.add_argument("--generated", type=int, default=160000)
     ap.add_argument("--posts", type=int, default=40000)
-    ap.add_argument("--copies", type=int, default=8, help="of each public sentence, with other names")
+    ap.add_argument(
+        "--copies", type=int, default=8, help="of each public sentence, with other names"
+    )
     ap.add_argument("--processes", type=int, default=4)
     ap.add_argument("--seed", type=int, default=1)
     a = ap.parse_args()
     begin = time.time()
     root = public.folder(a.data)
     hold = a.hold_out
-    pairs = {"wnut": public.wnut_kinds(root, "train"), "crossner": public.crossner_kinds(root, "train")}
+    pairs = {
+        "wnut": public.wnut_kinds(root, "train"),
+        "crossner": public.crossner_kinds(root, "train"),
+    }
     if not hold:
         pairs["wnut"] += public.wnut_kinds(root, "dev")
         pairs["crossner"] += public.crossner_kinds(root, "dev")
@@ -175,7 +190,10 @@ def main() -> None:
         if name == "wnut":
             for kind, words in NAMES.items():
                 kind = {"creative_work": "creative-work"}.get(kind, kind)
-                found[kind] = [*found.get(kind, []) * 2, *(w for w in words if not hold or not held(w))]
+                found[kind] = [
+                    *found.get(kind, []) * 2,
+                    *(w for w in words if not hold or not held(w)),
+                ]
         for kind in ("person", "organisation", "location"):
             if name == "crossner":
                 found[kind] = [*found.get(kind, []), *sorted(named.get(kind, set()))]
@@ -214,7 +232,15 @@ def main() -> None:
         pickle.dump(measured, f)
     groups = torch.cat([s["group"] for s in rows.values()])
     count = {name: int((groups == i).sum()) for i, name in enumerate(GROUPS)}
-    print(json.dumps({**count, "exams": {k: len(v) for k, v in measured.items()}, "seconds": round(time.time() - begin, 1)}))
+    print(
+        json.dumps(
+            {
+                **count,
+                "exams": {k: len(v) for k, v in measured.items()},
+                "seconds": round(time.time() - begin, 1),
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -80,7 +80,10 @@ def _kinds(path: Path, mapping: dict[str, str], source: str) -> list[tuple[Examp
     """Sentences with the data set's own names of the types of their spans beside them."""
     own = conll(path, {kind: kind for kind in mapping}, source)
     return [
-        (replace(e, spans=[(a, b, mapping.get(k or "")) for a, b, k in e.spans]), [k or "" for _, _, k in e.spans])
+        (
+            replace(e, spans=[(a, b, mapping.get(k or "")) for a, b, k in e.spans]),
+            [k or "" for _, _, k in e.spans],
+        )
         for e in own
     ]
 

@@ -33,8 +33,18 @@ PUBLIC = {
 
 def _told() -> dict[str, set[tuple[str, str]]]:
     """Pairs of types of each relation in the templates and phrases."""
-    found: dict[str, set[tuple[str, str]]] = {r: set(PUBLIC.get(r, ())) for r in schema.RELATION_TYPES}
-    said = {"I": "speaker", "my": "speaker", "we": "speaker", "our": "speaker", "me": "speaker", "you": "addressee", "your": "addressee"}
+    found: dict[str, set[tuple[str, str]]] = {
+        r: set(PUBLIC.get(r, ())) for r in schema.RELATION_TYPES
+    }
+    said = {
+        "I": "speaker",
+        "my": "speaker",
+        "we": "speaker",
+        "our": "speaker",
+        "me": "speaker",
+        "you": "addressee",
+        "your": "addressee",
+    }
 
     def kind(slot: str) -> str:
         slot = slot.rstrip("23456789")

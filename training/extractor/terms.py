@@ -180,9 +180,7 @@ times|steps|floors|rooms|seats|tickets|copies|messages|questions|photos|bottles|
 ).split("|")
 COUNT_WORDS = "two three four five six seven eight nine ten eleven twelve fifteen twenty thirty forty fifty hundred".split()
 WEEKDAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
-MONTHS = (
-    "January February March April May June July August September October November December Jan Feb Mar Apr Jun Jul Aug Sept Oct Nov Dec".split()
-)
+MONTHS = "January February March April May June July August September October November December Jan Feb Mar Apr Jun Jul Aug Sept Oct Nov Dec".split()
 PARTS = "week month year weekend summer winter spring autumn quarter term semester".split()
 
 
@@ -241,8 +239,42 @@ def chip(r: random.Random) -> str:
 
 
 def model(r: random.Random, word: str) -> str:
-    size = r.choice(("0.5B", "1B", "3B", "4B", "7B", "8B", "12B", "14B", "27B", "32B", "70B", "120B", "405B", "30B-A3B", "8x7B"))
-    name = r.choice(("Llama", "Qwen", "Gemma", "Mistral", "Phi", "DeepSeek", "Yi", "Falcon", "OLMo", "Granite", word, word, word))
+    size = r.choice(
+        (
+            "0.5B",
+            "1B",
+            "3B",
+            "4B",
+            "7B",
+            "8B",
+            "12B",
+            "14B",
+            "27B",
+            "32B",
+            "70B",
+            "120B",
+            "405B",
+            "30B-A3B",
+            "8x7B",
+        )
+    )
+    name = r.choice(
+        (
+            "Llama",
+            "Qwen",
+            "Gemma",
+            "Mistral",
+            "Phi",
+            "DeepSeek",
+            "Yi",
+            "Falcon",
+            "OLMo",
+            "Granite",
+            word,
+            word,
+            word,
+        )
+    )
     n = r.randint(2, 9)
     return r.choice(
         (f"{name} {n}", f"{name}-{size}", f"{name} {n} {size}", f"{name}{n}-{size}", f"{name} {n}.{r.randint(1, 5)}",
@@ -253,8 +285,36 @@ def model(r: random.Random, word: str) -> str:
 def paper(r: random.Random, word: str) -> str:
     a, b = r.choice(LAST), r.choice(LAST)
     year = r.randint(1990, 2026)
-    thing = r.choice(("Attention", "Memory", "Inference", "Language Models", "Graphs", "Retrieval", "Quantization", "Caches", "Experts", "Agents", "Transformers", "Scheduling"))
-    how = r.choice(("Efficient", "Scalable", "Fast", "Learning", "Rethinking", "Towards Better", "Sparse", "Adaptive", "On the Limits of", "Unified"))
+    thing = r.choice(
+        (
+            "Attention",
+            "Memory",
+            "Inference",
+            "Language Models",
+            "Graphs",
+            "Retrieval",
+            "Quantization",
+            "Caches",
+            "Experts",
+            "Agents",
+            "Transformers",
+            "Scheduling",
+        )
+    )
+    how = r.choice(
+        (
+            "Efficient",
+            "Scalable",
+            "Fast",
+            "Learning",
+            "Rethinking",
+            "Towards Better",
+            "Sparse",
+            "Adaptive",
+            "On the Limits of",
+            "Unified",
+        )
+    )
     return r.choice(
         (f"the {word} paper", f"arXiv {r.randint(15, 26):02}{r.randint(1, 12):02}.{r.randint(10000, 29999)}", f"arXiv:{r.randint(15, 26):02}{r.randint(1, 12):02}.{r.randint(10000, 29999)}",
          f"{a} et al. {year}", f"{a} et al., {year}", f"{a} and {b} ({year})", f"{how} {thing}", f"{word}: {how} {thing}", f"the {a} paper", f"the paper by {a}",

@@ -41,7 +41,10 @@ class Rows:
     """The training set on the device: batches of `tokens` pieces, all of one length."""
 
     def __init__(self, path: str, mix: dict[str, float], tokens: int, device: str) -> None:
-        self.sets = {t: {k: v.to(device) for k, v in s.items()} for t, s in torch.load(path, weights_only=True).items()}
+        self.sets = {
+            t: {k: v.to(device) for k, v in s.items()}
+            for t, s in torch.load(path, weights_only=True).items()
+        }
         self.tokens, self.device = tokens, device
         count = torch.zeros(len(GROUPS), device=device)
         for s in self.sets.values():
@@ -83,7 +86,9 @@ class Rows:
         }  # fmt: skip
 
 
-def roughened(x: dict[str, torch.Tensor], letters: torch.Tensor, hide: float) -> dict[str, torch.Tensor]:
+def roughened(
+    x: dict[str, torch.Tensor], letters: torch.Tensor, hide: float
+) -> dict[str, torch.Tensor]:
     """Some pieces masked, more often in mentions; some texts as if typed without, or all in, capitals."""
     ids, shapes = x["ids"].clone(), x["shapes"].clone()
     b, t = ids.shape
@@ -95,11 +100,15 @@ def roughened(x: dict[str, torch.Tensor], letters: torch.Tensor, hide: float) ->
     word = letters[x["ids"]] & (shapes < 4)
     shapes = torch.where(how < 0.15, torch.zeros_like(shapes), shapes)
     shapes = torch.where((how >= 0.15) & (how < 0.18) & word, torch.full_like(shapes, 2), shapes)
-    shapes = torch.where((how >= 0.18) & (how < 0.21) & word & (shapes == 0), torch.ones_like(shapes), shapes)
+    shapes = torch.where(
+        (how >= 0.18) & (how < 0.21) & word & (shapes == 0), torch.ones_like(shapes), shapes
+    )
     return {**x, "ids": ids, "shapes": shapes}
 
 
-def losses(m: Extractor, x: dict[str, torch.Tensor], taught: tuple[torch.Tensor, torch.Tensor] | None) -> list[torch.Tensor]:
+def losses(
+    m: Extractor, x: dict[str, torch.Tensor], taught: tuple[torch.Tensor, torch.Tensor] | None
+) -> list[torch.Tensor]:
     """Tagging and relation loss, and how far off the teachers' probabilities both are.
 
     At a word without a mark, in data that marks only some types, what counts is the probability
@@ -128,14 +137,18 @@ def losses(m: Extractor, x: dict[str, torch.Tensor], taught: tuple[torch.Tensor,
 
 
 @torch.no_grad()
-def teach(teachers: list[Extractor], x: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+def teach(
+    teachers: list[Extractor], x: dict[str, torch.Tensor]
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean probabilities of tags and of relations."""
     p: torch.Tensor | float = 0.0
     q: torch.Tensor | float = 0.0
     for m in teachers:
         tags, head, tail = m(x["ids"], x["mask"], x["shapes"])
         p = p + tags.float().softmax(-1) / len(teachers)
-        q = q + pairs(head.float(), tail.float(), x["pool"], m.bias.float()).sigmoid() / len(teachers)
+        q = q + pairs(head.float(), tail.float(), x["pool"], m.bias.float()).sigmoid() / len(
+            teachers
+        )
     return p, q  # type: ignore[return-value]
 
 
@@ -162,16 +175,27 @@ def main() -> None:
     ap.add_argument("--mix", default=MIX, help="share of the steps' rows by group")
     ap.add_argument("--batch", type=int, default=8192, help="word pieces in a step")
     ap.add_argument("--rate", type=float, default=2e-4)
-    ap.add_argument("--hide", type=float, default=0.04, help="share of pieces that are masked, twice that in mentions")
+    ap.add_argument(
+        "--hide",
+        type=float,
+        default=0.04,
+        help="share of pieces that are masked, twice that in mentions",
+    )
     ap.add_argument("--dropout", type=float, default=0.1)
     ap.add_argument("--relations", type=float, default=1.0, help="weight of the relations' loss")
-    ap.add_argument("--ema", type=float, default=0.998, help="decay of the mean of the weights that is kept")
+    ap.add_argument(
+        "--ema", type=float, default=0.998, help="decay of the mean of the weights that is kept"
+    )
     ap.add_argument("--teachers", nargs="*", default=[])
-    ap.add_argument("--teaching", type=float, default=0.6, help="part of the loss that is the teachers'")
+    ap.add_argument(
+        "--teaching", type=float, default=0.6, help="part of the loss that is the teachers'"
+    )
     ap.add_argument("--layers", type=int, default=6)
     ap.add_argument("--keep", default="0,1,3,5", help="layers of the first teacher to start from")
     ap.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    ap.add_argument("--exam", type=int, default=0, help="texts of each exam, 0 = all (for dry runs)")
+    ap.add_argument(
+        "--exam", type=int, default=0, help="texts of each exam, 0 = all (for dry runs)"
+    )
     ap.add_argument("--say", type=int, default=500, help="steps between two lines")
     ap.add_argument("--seed", type=int, default=1)
     a = ap.parse_args()
@@ -197,7 +221,10 @@ def main() -> None:
     heads = [p for n, p in m.named_parameters() if not n.startswith("bert.") or "shapes" in n]
     fused = a.device.startswith("cuda")
     opt = torch.optim.AdamW(
-        [{"params": body, "scale": 1.0}, {"params": heads, "scale": 5.0}], a.rate, weight_decay=0.01, fused=fused
+        [{"params": body, "scale": 1.0}, {"params": heads, "scale": 5.0}],
+        a.rate,
+        weight_decay=0.01,
+        fused=fused,
     )
     mean = [p.detach().clone() for p in m.parameters()]
     kind = a.device.split(":")[0]
@@ -233,12 +260,22 @@ def main() -> None:
     checkpoint.save(m, a.out)
     with open(f"{a.rows}/exams.pkl", "rb") as f:
         exams = {k: v[: a.exam or None] for k, v in pickle.load(f).items()}
-    result: dict = {"out": a.out, "steps": step, "seconds": round(time.time() - begin, 1), "args": vars(a), "config": c.to_dict()}
+    result: dict = {
+        "out": a.out,
+        "steps": step,
+        "seconds": round(time.time() - begin, 1),
+        "args": vars(a),
+        "config": c.to_dict(),
+    }
     result |= measure(m, exams, a.device)
     with open(f"{a.out}/metrics.json", "w", encoding="utf-8") as f:
         json.dump(result, f, indent=1)
     short = {
-        k: [v.get("mentions", {}).get("f1"), v.get("mentions_of_marked_types", {}).get("f1"), v.get("relations_typed_0.5", {}).get("f1")]
+        k: [
+            v.get("mentions", {}).get("f1"),
+            v.get("mentions_of_marked_types", {}).get("f1"),
+            v.get("relations_typed_0.5", {}).get("f1"),
+        ]
         if isinstance(v, dict)
         else v
         for k, v in result.items()

@@ -2,7 +2,8 @@
 
 `config.json`: {"format": "halo-extractor", "version": 1, "name", "max_length", "id2label": labels in
 order, "relations": names in order, "relation_bias": one number each, "relation_threshold": from
-which probability a relation is told (a number, or one for each), "entity_threshold"}.
+which probability a relation is told (a number, or one for each), "entity_threshold"}; and, see
+`signatures`, "type_groups" and "relation_types".
 
 `model.onnx` takes `input_ids`, `attention_mask` and, if it wants it, `shapes`, all int64 [b, t], and
 gives `tags` [b, t, labels], `head` [b, t, relations, h], `tail` [b, t, h]. Tags are read at the
@@ -12,14 +13,17 @@ mean(head over i)[r] · mean(tail over j) + bias[r], so all pairs of a text are 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agents.memory import text as sentence_text
 from agents.memory.extract.bio import Labels, Span
 from agents.memory.extract.reading import Piece, Reader, in_batches, owned
+from agents.memory.extract.signatures import Signatures
 from agents.memory.onnx_model import OnnxModel, padded, read_tokenizer
 from agents.memory.types import Entity, Extraction, Relation
 from engine.errors import HaloError
@@ -28,7 +32,9 @@ FORMAT = "halo-extractor"
 VERSION = 1
 OUTPUTS = ("tags", "head", "tail")
 _Part = tuple[Piece, list[Span], NDArray[np.float32]]  # a window, its mentions, their scores
-PRONOUNS = ("speaker", "addressee")  # types of "I" and "you": people, to those who resolve them
+OTHERS = "third_person"  # the type of "he" and "she", which are told by the word
+# Types of "I", "you" and "she": people, to those who resolve them.
+PRONOUNS = ("speaker", "addressee", OTHERS)
 
 
 class HaloExtractor:
@@ -49,10 +55,17 @@ class HaloExtractor:
         self.relations = [str(name) for name in config.get("relations", [])]
         self._bias = _numbers(folder, config, "relation_bias", 0.0, len(self.relations))
         self._threshold = _numbers(folder, config, "relation_threshold", 0.5, len(self.relations))
+        self._signatures = Signatures(folder, config, [*self.labels.types, OTHERS], self.relations)
+        self._others = frozenset(str(word).lower() for word in config.get("third_person", []))
+        self._across = bool(config.get("across_sentences", True))
         self._least = float(config.get("entity_threshold", 0.0))
         self._name = str(config.get("name") or folder.resolve().name)
         self._reader = Reader(
-            read_tokenizer(folder), int(config.get("max_length", 192)), folder, threads
+            read_tokenizer(folder),
+            int(config.get("max_length", 192)),
+            folder,
+            threads,
+            aim=int(config.get("window", 0)),
         )
         self._model = OnnxModel(folder / "model.onnx", threads)
         self._shapes = "shapes" in self._model.inputs
@@ -113,8 +126,23 @@ class HaloExtractor:
                 for s in self.labels.decode(tags[k, firsts])
                 if s.confidence >= self._least
             ]
+            spans = self._with_others(texts[piece.text], piece, spans)
             parts.append((piece, spans, self._scores(piece, spans, heads[k], tails[k])))
         return parts
+
+    def _with_others(self, text: str, piece: Piece, spans: list[Span]) -> list[Span]:
+        """With the words for others, "he" and "she", as mentions."""
+        if not self._others:
+            return spans
+        words = piece.words
+        taken = {word for s in spans for word in range(s.first, s.last)}
+        added = [
+            Span(word, word + 1, OTHERS, 1.0)
+            for word in range(piece.window.first, piece.window.last)
+            if word not in taken
+            and text[words.starts[word] : words.ends[word]].lower() in self._others
+        ]
+        return sorted([*spans, *added], key=lambda s: s.first)
 
     def _scores(
         self,
@@ -123,7 +151,8 @@ class HaloExtractor:
         head: NDArray[np.float32],
         tail: NDArray[np.float32],
     ) -> NDArray[np.float32]:
-        """Probabilities [mentions, mentions, relations] of all ordered pairs."""
+        """Probabilities [mentions, mentions, relations] of all ordered pairs; 0 where the types
+        of the two rule a relation out."""
         if len(spans) < 2:
             return np.zeros((len(spans), len(spans), len(self.relations)), np.float32)
         ends = len(piece.ids)
@@ -140,6 +169,7 @@ class HaloExtractor:
         logits = np.matmul(tails, heads.transpose(0, 2, 1)) + self._bias
         scores: NDArray[np.float32] = 1 / (1 + np.exp(-np.clip(logits, -60, 60)))
         scores[np.arange(len(spans)), np.arange(len(spans))] = 0
+        scores[~self._signatures.between([s.type for s in spans])] = 0
         return scores
 
     def _joined(self, text: str, parts: list[_Part]) -> Extraction:
@@ -147,11 +177,15 @@ class HaloExtractor:
         mentions = owned(text, ((p.words, p.window, spans) for p, spans, _ in parts))
         index = {words: i for i, words in enumerate(mentions)}
         best: dict[tuple[int, int, int], float] = {}
+        sentence = [0] * len(mentions)
+        if not self._across:
+            starts = [start for start, _ in sentence_text.bounds(text)]
+            sentence = [bisect_right(starts, e.start) for e in mentions.values()]
         for _, spans, scores in parts:
             for i, j, r in zip(*np.nonzero(scores >= self._threshold), strict=True):
                 head = index.get((spans[i].first, spans[i].last), -1)
                 tail = index.get((spans[j].first, spans[j].last), -1)
-                if head >= 0 and tail >= 0 and head != tail:
+                if head >= 0 <= tail != head and sentence[head] == sentence[tail]:
                     key = (head, tail, int(r))
                     best[key] = max(best.get(key, 0.0), float(scores[i, j, r]))
         return Extraction(

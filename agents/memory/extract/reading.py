@@ -47,7 +47,8 @@ class Piece:
 
 
 class Reader:
-    """Cuts texts into windows of at most `length` pieces, special tokens included."""
+    """Cuts texts into windows of at most `length` pieces, special tokens included, and of about
+    `aim` where sentences allow it (0 = as long as they may be)."""
 
     def __init__(
         self,
@@ -56,8 +57,9 @@ class Reader:
         folder: Path,
         threads: int,
         finer: bool = False,
+        aim: int = 0,
     ) -> None:
-        self._threads = threads
+        self._threads, self._aim = threads, aim
         self._tokenizer, self._finer = tokenizer, finer
         self._before, self._after = _special(tokenizer)
         self._limit = length - len(self._before) - len(self._after)
@@ -73,7 +75,7 @@ class Reader:
         for number, (text, words) in enumerate(
             zip(texts, split(self._tokenizer, list(texts), self._finer), strict=True)
         ):
-            for window in windows(text, words, self._limit, self._threads):
+            for window in windows(text, words, self._limit, self._threads, self._aim):
                 start, end = words.first[window.first], words.piece(window.last)
                 inner = words.ids[start : min(end, start + self._limit)]
                 ids = [*self._before, *inner, *self._after]

@@ -74,16 +74,19 @@ def split(tokenizer: Tokenizer, texts: list[str], finer: bool = False) -> list[W
     return found
 
 
-def windows(text: str, words: Words, limit: int, threads: int = 1) -> list[Window]:
+def windows(text: str, words: Words, limit: int, threads: int = 1, aim: int = 0) -> list[Window]:
     """Windows of at most `limit` pieces, cut between sentences where that is possible; of a like
-    length, and as many for each thread."""
+    length, and as many for each thread. With `aim`, of about so many pieces: a sentence that is
+    longer stays whole up to `limit`."""
     count = len(words)
     if not count:
         return []
-    if len(words.ids) <= limit:
+    if len(words.ids) <= (aim or limit):
         return [Window(0, count, 0, count)]
     breaks = sorted({bisect_left(words.starts, at) for at, _ in sentence_text.bounds(text)})
-    wanted = -(-len(words.ids) // (limit * threads)) * threads
+    wanted = -(-len(words.ids) // (limit * threads)) * threads if len(words.ids) > limit else 1
+    if aim:
+        wanted = max(wanted, -(-len(words.ids) // aim))
     found: list[Window] = []
     start = own = 0
     while start < count:
