@@ -163,7 +163,9 @@ halo_status halo_attach(llama_context * ctx) {
                 state->by_k[layer.k] = &layer;
             }
         }
-        // The graph built before now does not know us.
+        // The graph built before now does not know us; on a device it may be computing still, with the
+        // leaves of an earlier attachment.
+        llama_synchronize(ctx);
         ctx->gf_res_prev_active = nullptr;
         const std::lock_guard<std::mutex> lock(g_mutex);
         // Replaces: a context freed without halo_detach() may have left its address behind.
@@ -174,7 +176,9 @@ halo_status halo_attach(llama_context * ctx) {
 
 void halo_detach(llama_context * ctx) {
     if (ctx) {
-        // A graph that is kept for reuse refers to our leaves and to the state.
+        // A graph that is kept for reuse refers to our leaves and to the state, one that a device is
+        // computing still reads and writes them.
+        llama_synchronize(ctx);
         ctx->gf_res_prev_active = nullptr;
         const std::lock_guard<std::mutex> lock(g_mutex);
         g_states.erase(&ctx->cross);

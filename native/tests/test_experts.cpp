@@ -125,7 +125,21 @@ void test_errors(llama_context * ctx, const shape & s) {
     CHECK(halo_experts_scores(ctx, 1, bias.data(), bias.data()) == HALO_ERR_ARGUMENT); // not captured
 }
 
-// Off, capturing, zero bias with and without kept experts: the same logits, bit for bit.
+// GPU backends fuse the router's operations into one where nobody looks at what is between them, and
+// then round otherwise; the CPU's do not.
+bool same(const std::vector<float> & a, const std::vector<float> & b) {
+    if (!llama_supports_gpu_offload()) {
+        return a == b;
+    }
+    float most = 0.0f, apart = 0.0f;
+    for (size_t i = 0; i < a.size(); ++i) {
+        most  = std::max(most, std::abs(a[i]));
+        apart = std::max(apart, std::abs(a[i] - b[i]));
+    }
+    return a.size() == b.size() && apart < 1e-2f * most;
+}
+
+// Off, capturing, zero bias with and without kept experts: the same logits, on the CPU bit for bit.
 void test_exact(llama_model * model) {
     const auto plain = make_context(model);
     const auto want  = decode(plain.get(), 0, 40);
@@ -140,8 +154,8 @@ void test_exact(llama_model * model) {
         if (mode == 3) {
             CHECK(halo_experts_set_bias(ctx.get(), std::vector<float>(s.n, 0.0f).data(), std::vector<float>(s.n, 0.0f).data()) == HALO_OK);
         }
-        CHECK(decode(ctx.get(), 0, 40) == want);
-        CHECK(decode(ctx.get(), 40, 1) == step);
+        CHECK(same(decode(ctx.get(), 0, 40), want));
+        CHECK(same(decode(ctx.get(), 40, 1), step));
     }
 }
 
