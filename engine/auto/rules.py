@@ -214,8 +214,9 @@ class _Rules:
     def _threads(self, whole: bool | None) -> None:
         cores = self.facts.cores
         if whole:
-            why = f"the GPU computes; more of the {cores} cores would wait, and heat the chip"
-            if self.choose("engine.threads", min(GPU_THREADS, cores), why) < cores:
+            few = min(GPU_THREADS, cores)
+            why = f"the GPU computes: beside it {few} of {cores} cores do, more only take its power"
+            if self.choose("engine.threads", few, why) < cores:
                 half = max(1, cores // 2)
                 self.choose("compaction.threads", half, f"the solver runs on {cores} idle cores")
         else:
