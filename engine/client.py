@@ -275,6 +275,8 @@ class EngineClient:
         """Tell everyone, and decide whether to start again; `gone`: workers that do not answer."""
         code = self._process.returncode if self._process else None
         how = _how_it_died(code)
+        if code == -signal.SIGABRT and reconnect.was_broken(self._log_path):
+            how = _how_it_died(workers.LOST)
         now = time.monotonic()
         while self._restarts and now - self._restarts[0] > RESTART_WINDOW:
             self._restarts.popleft()

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from engine import workers
 from engine.config import EngineConfig
 from engine.errors import EngineError
 from engine.workers import Worker
 
+TAIL = 16384  # bytes of the log; stacks of all threads follow what ggml says
+BROKEN = b"Remote RPC server crashed"  # GGML_ABORT of ggml-rpc.cpp
 FIRST, LONGEST = 1.0, 10.0  # seconds between two looks: doubled from the one to the other
 
 
@@ -36,6 +40,16 @@ def obituary(gone: Sequence[Worker], waits: bool) -> EngineError:
     else:
         remedy = f"{start}, then /restart. Without: {workers.without()}."
     return EngineError(what, f"Nothing is lost. {remedy}", "worker")
+
+
+def was_broken(log: Path) -> bool:
+    """Whether ggml's last words in the core's log are about a worker: it aborts on a broken one."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
+            return BROKEN in file.read()
+    except OSError:
+        return False
 
 
 async def back(gone: Sequence[Worker], seconds: float, given_up: asyncio.Event) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from engine import workers
+from engine import reconnect, workers
 from engine.config import load
 from engine.core.remote import layers_that_fit
 from engine.errors import ConfigError
@@ -115,3 +115,15 @@ def test_what_workers_hold_or_say() -> None:
     assert "weights 11" in first and "KV cells 4" in first and "compute 2" in first
     assert "weights 7" in second
     assert third == "worker c:1 does not answer (connection refused)"
+
+
+def test_what_ggml_says_of_a_broken_connection(tmp_path: Path) -> None:
+    import halo_native
+
+    assert reconnect.BROKEN in (halo_native.lib_dir() / "libggml-rpc.so").read_bytes()
+    log = tmp_path / "core.log"
+    assert not reconnect.was_broken(log)
+    log.write_bytes(b"x\n" * 20_000 + reconnect.BROKEN + b"\n" + b"Thread 1\n" * 500)
+    assert reconnect.was_broken(log)
+    log.write_bytes(reconnect.BROKEN + b"x\n" * 20_000)  # of an earlier core
+    assert not reconnect.was_broken(log)
