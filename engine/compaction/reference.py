@@ -19,6 +19,7 @@ SINKS = 4
 STRIPES = 32
 MIN_JUDGED = 8
 GRID = (1.0, 1e-1, 3e-2, 1e-2, 1e-3, 1e-4, 1e-5)
+GRID_PLENTY, PLENTY, CLEARLY = (1e-6, 1e-5, 1e-3, 1e-1), 20, 0.995
 BETA_ROUNDS = 3
 MASS_FLOOR = 1e-3
 SERVED_BADLY = 0.2
@@ -204,6 +205,7 @@ class _Fit:
         self.head, self.features = head, head.attention[:, cells]
         self.values, self.limit = head.values[cells], limit
         self.lo, self.hi = np.exp(bounds[0]), np.exp(bounds[1])
+        self.plenty = head.q_fit >= PLENTY * len(cells)
 
     def level(self, rows: slice) -> Array:
         """One weight for all cells: the best for the mass, without effect on the output."""
@@ -254,7 +256,8 @@ class _Fit:
         best, chosen, worse = self.error(x, 0.0), np.inf, 0
         for ridge in ridges:
             error = self.error(x, self.change(x, slice(0, self.head.q_fit), ridge))
-            if error < best:
+            bar = CLEARLY if self.plenty and chosen < np.inf else 1.0
+            if error < best * bar:
                 best, chosen, worse = error, ridge, 0
             elif chosen < np.inf:
                 worse += 1
@@ -306,7 +309,8 @@ def compact_head(
     judged, everything = len(head.attention) - head.q_fit, slice(None)
     fitting = slice(0, head.q_fit)
     blind = judged == 0
-    ridges = (GRID if ridge is None else (ridge,)) if fit_values and not blind else ()
+    grid = GRID_PLENTY if fit.plenty else GRID
+    ridges = (grid if ridge is None else (ridge,)) if fit_values and not blind else ()
     ones = np.ones(m)
     plain = fit.choose(ones, ())[0] if judged else np.nan
     best, chosen, power = plain, np.inf, 0.0
@@ -317,7 +321,7 @@ def compact_head(
             if trial > 1 and best <= SERVED_BADLY:
                 break
             candidate = fit.weights(fitting, trial, w, power > 0)
-            near = [r for r in ridges if chosen / 11 < r < chosen * 11]  # of the first weighting
+            near = [r for r in ridges if fit.plenty or chosen / 11 < r < chosen * 11]
             error, found = fit.choose(candidate, tuple(near) if np.isfinite(chosen) else ridges)
             mass = fit.mass_error(candidate)
             if error <= (0.97 * best if power else plain) and mass <= 1.35 * max(lost, 0.05):

@@ -14,6 +14,11 @@ namespace {
 constexpr float NAN_F = std::numeric_limits<float>::quiet_NaN();
 // From strong to weak: the search stops when weaker shrinkage has stopped paying.
 constexpr std::array<float, 7> GRID = {1.0f, 1e-1f, 3e-2f, 1e-2f, 1e-3f, 1e-4f, 1e-5f};
+// With many queries a cell shrinkage has nothing to protect: the weakest that can be solved, unless a
+// stronger one is clearly better on the queries held out.
+constexpr std::array<float, 4> GRID_PLENTY = {1e-6f, 1e-5f, 1e-3f, 1e-1f};
+constexpr int PLENTY = 20; // queries a cell
+constexpr float CLEARLY = 0.995f;
 constexpr int BETA_SWEEPS = 60, BETA_ROUNDS = 3;
 constexpr float MASS_FLOOR = 1e-3f; // a query without any kept key must not outweigh all others
 constexpr float SHARE_FLOOR = 1e-4f; // what a query without interest in the span counts all the same
@@ -323,18 +328,32 @@ class Fitter {
             }
             return best;
         }
+        const bool plenty = head_.q_fit >= PLENTY * m_;
         int worse = 0;
-        for (const float ridge : GRID) {
+        const auto consider = [&](float ridge) {
             head_.stop.check();
-            if (near < INF && (ridge > 11 * near || near > 11 * ridge)) {
-                continue;
-            }
             const float error = attempt(ridge);
-            if (error < best.error) {
+            if (error < best.error * (plenty && best.ridge < INF ? CLEARLY : 1.0f)) {
                 best.error = error;
                 best.ridge = ridge;
                 worse = 0;
-            } else if (best.ridge < INF && ++worse == 2) {
+                return true;
+            }
+            return best.ridge == INF || ++worse < 2;
+        };
+        if (plenty) {
+            for (const float ridge : GRID_PLENTY) {
+                if (!consider(ridge)) {
+                    break;
+                }
+            }
+            return best;
+        }
+        for (const float ridge : GRID) {
+            if (near < INF && (ridge > 11 * near || near > 11 * ridge)) {
+                continue;
+            }
+            if (!consider(ridge)) {
                 break;
             }
         }
