@@ -13,7 +13,6 @@ import socket
 import struct
 import time
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
@@ -86,6 +85,8 @@ def look(endpoints: Sequence[str], patience: float = PATIENCE) -> list[Worker]:
     """`probe` for all of them at the same time, in their order."""
     if not endpoints:
         return []
+    from concurrent.futures import ThreadPoolExecutor  # settings are read without
+
     with ThreadPoolExecutor(len(endpoints)) as pool:
         return list(pool.map(lambda one: probe(one, patience), endpoints))
 

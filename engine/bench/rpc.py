@@ -110,6 +110,8 @@ async def _measure(config: Config, count: int, tokens: int) -> dict[str, float]:
             await generate(client, {"warm": prompt(99, False)}, 8)
             prompts = {f"a{i}": prompt(i, False) for i in range(count)}
             decode = rate(await generate(client, prompts, tokens))
+            if not decode:
+                raise EngineError("The answers were too short to be timed.", "Give more --tokens.")
             one = Sampling(temperature=0.0, max_tokens=1, ignore_eos=True)
             speeds = []
             for number in range(LONG):
