@@ -254,7 +254,7 @@ async def test_a_dead_engine_says_so_and_keeps_the_chats(tmp_path: Path) -> None
         await until(lambda: banner.has_class("-error"))
         assert "The model file is missing." in str(banner.render())
         client.start_error = None
-        column = str(banner.render()).index("[\u00a0/restart\u00a0]") + 3
+        column = str(banner.render()).index("[ /restart ]") + 3
         assert await pilot.click("#banner", offset=(column, 0))
         await until(lambda: not banner.has_class("-shown"))
         assert client.ready is not None

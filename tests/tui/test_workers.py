@@ -56,8 +56,8 @@ async def test_one_is_gone_and_we_go_on_without(tmp_path: Path) -> None:
         assert f"the worker {TWO} is gone (connection refused)" in said and ONE not in said
         assert "halo-tui rpc-worker --port 10" in said and "answers go on by themselves" in said
         lines = [line.text for line in banner.render_lines(banner.region.reset_offset)]
-        row = next(i for i, line in enumerate(lines) if "[\u00a0/workers" in line)
-        at = (lines[row].index("[\u00a0/workers") + 3, row)
+        row = next(i for i, line in enumerate(lines) if "[ /workers" in line)
+        at = (lines[row].index("[ /workers") + 3, row)
         assert await pilot.click("#banner", offset=at)
         await until(lambda: app.workspace.config.engine.rpc == [])
         await until(lambda: not banner.has_class("-shown"))

@@ -464,7 +464,7 @@ class MainScreen(Screen[None]):
         elif state == "restarting":
             said = event.what if event and event.what else "The engine core died."
             if event and event.remedy and self.workspace.config.engine.rpc:
-                text = f"◔ {said} {event.remedy}  "
+                text = f"◔ {said} {event.remedy}\n"
                 banner.update(Content.assemble(text, _button("workers_off")))
             else:
                 banner.update(Content(f"◔ {said} It starts again; answers go on where they were."))
@@ -473,8 +473,9 @@ class MainScreen(Screen[None]):
             if self.workspace.config.engine.rpc:
                 actions.append("workers_off")
             text = f"✗ {what} {remedy} Your chats are safe."
-            buttons = [part for action in actions for part in ("  ", _button(action))]
-            banner.update(Content.assemble(" ".join(text.split()), *buttons))
+            gap = "\n" if len(actions) > 2 else "  "
+            buttons = [part for action in actions for part in ("  ", _button(action))][1:]
+            banner.update(Content.assemble(" ".join(text.split()), gap, *buttons))
         banner.set_class(state != "ready", "-shown")
         banner.set_class(state == "dead", "-error")
         self._dirty |= {"agents", "stats", "cells"}
@@ -552,6 +553,5 @@ def _id[W: Static | AgentTabs | AgentList](widget: W, name: str) -> W:
 
 
 def _button(action: str) -> tuple[str, str]:
-    """An action as a button of the banner; it is never broken over two lines."""
-    label = f"[ /{action.replace('_', ' ')} ]".replace(" ", "\u00a0")
-    return label, f"reverse @click=screen.run('{action}')"
+    """An action as a button of the banner."""
+    return f"[ /{action.replace('_', ' ')} ]", f"reverse @click=screen.run('{action}')"
