@@ -36,6 +36,14 @@ _ENDS = re.compile(
 )
 
 
+# Where a clause begins: after a sentence, or with a subject or "now" of its own.
+_CLAUSE = re.compile(
+    r"[.!?;\n]|(?:,|\s(?:and|but|so|then|while)\b)(?:\s+(?:and|but|so|then))*"
+    r"\s+(?=(?:I|we|you|he|she|they|it|my|our|your|his|their|now)\b)",
+    re.IGNORECASE,
+)
+
+
 @dataclass(slots=True)
 class Read:
     """What the models made of one message."""
@@ -203,7 +211,7 @@ class Recorder:
                 continue
             if r.head in index and r.tail in index:
                 head, tail = entities[r.head], entities[r.tail]
-                ends = bool(_ENDS.search(_around(piece, head, tail)))
+                ends = ended(piece, head, tail)
                 read.relations.append(
                     (index[r.head], index[r.tail], r.type, round(r.confidence, 4), ends)
                 )
@@ -597,12 +605,13 @@ def spoken(speaker: str, said: str) -> str:
     return f"{speaker}: {said}" if speaker else said
 
 
-def _around(piece: str, head: Entity, tail: Entity) -> str:
-    """The clause two mentions stand in."""
-    start, end = min(head.start, tail.start), max(head.end, tail.end)
-    left = max(piece.rfind(mark, 0, start) for mark in ".!?;\n") + 1
-    right = min((p for mark in ".!?;\n" if (p := piece.find(mark, end)) >= 0), default=len(piece))
-    return piece[left:right]
+def ended(piece: str, head: Entity, tail: Entity) -> bool:
+    """Whether a text says of two mentions' relation that it is over, in the clause of the later
+    one: of "I no longer work at Siemens, I started at Bosch" the second half tells of no end."""
+    start, end = max(head.start, tail.start), max(head.end, tail.end)
+    left = max((m.end() for m in _CLAUSE.finditer(piece, 0, start)), default=0)
+    right = _CLAUSE.search(piece, end)
+    return bool(_ENDS.search(piece, left, right.start() if right else len(piece)))
 
 
 def _numbers(name: str) -> list[str]:

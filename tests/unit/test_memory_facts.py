@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.memory.facts import Evidence, Rules, episodes
+from agents.memory.recorder import ended
+from agents.memory.types import Entity
 from engine.config import MemoryConfig
 
 
@@ -40,6 +43,31 @@ def test_no_longer_ends_a_fact_and_may_come_without_its_beginning() -> None:
     assert (fact.start, fact.end, fact.ended_by) == (1, 5, "b")
     (past,) = episodes([says("b", 5, "tea", "LIKES", True)], False)
     assert past.end == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "over", "goes_on"),
+    [
+        ("I no longer work at Siemens.", ["Siemens"], []),
+        ("I no longer work at Siemens, I started at Bosch in Ulm.", ["Siemens"], ["Bosch"]),
+        ("I like tea. I don't like coffee any more, but I love jazz.", ["coffee"], ["tea", "jazz"]),
+        ("I used to live in Oslo and now live in Bergen.", ["Oslo"], ["Bergen"]),
+        ("I work at Bosch and she quit her job at Siemens.", ["Siemens"], ["Bosch"]),
+        ("I no longer like coffee, tea and milk.", ["coffee", "tea", "milk"], []),
+        ("I moved to Ulm; my brother no longer lives in Bonn.", ["Bonn"], ["Ulm"]),
+    ],
+)
+def test_only_the_clause_that_says_so_ends_a_fact(
+    text: str, over: list[str], goes_on: list[str]
+) -> None:
+    def mention(word: str) -> Entity:
+        at = text.index(word)
+        return Entity(word, "topic", at, at + len(word), 1.0)
+
+    assert {w: ended(text, mention("I"), mention(w)) for w in over + goes_on} == {
+        **dict.fromkeys(over, True),
+        **dict.fromkeys(goes_on, False),
+    }
 
 
 def test_what_a_person_rejected_ends_nothing() -> None:
