@@ -390,3 +390,19 @@ def test_words_have_the_shape_that_training_saw(word: str) -> None:
     from training.extractor.encode import shape
 
     assert word_shape(word) == shape(word)
+
+
+def test_the_shipped_config_is_what_training_says() -> None:
+    from agents.memory.extract import SHIPPED
+    from training.extractor import schema, signature
+
+    config = json.loads((SHIPPED / "config.json").read_text())
+    assert list(config["id2label"].values()) == list(schema.LABELS)
+    assert config["relations"] == list(schema.RELATION_TYPES)
+    pairs = {name: [list(p) for p in found] for name, found in signature.signatures().items()}
+    assert config["relation_types"] == pairs
+    groups = {
+        name: [t for t in found if t != "third_person"]
+        for name, found in config["type_groups"].items()
+    }
+    assert groups == {name: list(found) for name, found in signature.GROUPS.items()}

@@ -10,7 +10,6 @@ and last character, and it is told between them. "He" and "she" stand for the pe
 from __future__ import annotations
 
 import argparse
-import gzip
 import json
 import random
 from collections import Counter
@@ -22,22 +21,10 @@ from agents.memory.extract.halo import OTHERS, HaloExtractor
 from agents.memory.onnx_model import read_config
 from agents.memory.types import Extraction
 from training.extractor.generator import Generator
-from training.extractor.public import Example
+from training.extractor.public import Example, exam
 
-EXAM = Path(__file__).with_name("exam.jsonl.gz")
 PRONOUNS = ("speaker", "addressee", OTHERS)
 Claim = tuple[tuple[int, int], str, tuple[int, int]]
-
-
-def exam() -> list[Example]:
-    """The generated messages of the first card."""
-    found = []
-    for line in gzip.decompress(EXAM.read_bytes()).decode().splitlines():
-        text, spans, relations = json.loads(line)
-        found.append(
-            Example(text, [tuple(s) for s in spans], [tuple(r) for r in relations], "", True)
-        )
-    return found
 
 
 def in_a_row(examples: list[Example], count: int) -> Iterable[Example]:

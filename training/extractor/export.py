@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from training.extractor import checkpoint, encode, prepare, schema, signature
+from training.extractor import checkpoint, encode, public, schema, signature
 from training.extractor.generator import Generator
 from training.extractor.measure import measure
 from training.extractor.model import Extractor
@@ -76,7 +76,7 @@ def exams(tokenizer: str, count: int) -> dict[str, list[encode.Encoded]]:
     """Generated messages of the held-out side: the first card's, and as many new ones."""
     tok, g = encode.tokenizer(tokenizer), Generator(7, "heldout", {})
     some = {
-        "generated_heldout": prepare.exam()[:count],
+        "generated_heldout": public.exam()[:count],
         "generated_new": [g.example() for _ in range(count)],
     }
     return {k: [e for e in (encode.encode(tok, x) for x in v) if e] for k, v in some.items()}

@@ -17,7 +17,6 @@ import time
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from itertools import chain
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -30,7 +29,6 @@ from training.extractor.generator import Generator, held
 LENGTHS = (16, 32, 48, 64, 96, 128, 192)
 MOST_MENTIONS, MOST_RELATIONS, MOST_IGNORED = 20, 48, 96
 GROUPS = ("generated", "posts", "wnut", "wnut_swapped", "crossner", "crossner_swapped", "redocred")
-EXAM = Path(__file__).with_name("exam.jsonl.gz")
 Packed = dict[int, dict[str, np.ndarray]]
 _tok = None
 
@@ -67,19 +65,6 @@ def _rows(job: tuple[str, tuple]) -> Packed:
 
 def flat(lists: Iterable[list]) -> list:
     return list(chain.from_iterable(lists))
-
-
-def exam() -> list[public.Example]:
-    """The generated messages of the first card: templates and names that training never sees."""
-    import gzip
-
-    found = []
-    for line in gzip.decompress(EXAM.read_bytes()).decode().splitlines():
-        text, spans, relations = json.loads(line)
-        found.append(
-            public.Example(text, [tuple(s) for s in spans], [tuple(r) for r in relations], "", True)
-        )
-    return found
 
 
 def harvest(examples: list[public.Example]) -> dict[str, set[str]]:
@@ -215,7 +200,7 @@ def main() -> None:
             jobs.append(("redocred", ("read", docs[i : i + 300])))
         made = pool.map(_rows, jobs)
         exams = {
-            "generated_heldout": pool.map(_encode, [exam()]),
+            "generated_heldout": pool.map(_encode, [public.exam()]),
             "generated_new": pool.map(_generate, [(7, 1500, "heldout", {}, False)]),
             "posts_heldout": pool.map(_generate, [(8, 1000, "heldout", {}, True)]),
         }
