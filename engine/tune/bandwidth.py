@@ -22,13 +22,16 @@ from typing import Any
 import numpy as np
 import psutil
 
+from engine import environment
 from engine.errors import EngineError
 
 MIB = 1024**2
 BLOCK = 256 * MIB  # of each thread; far beyond any cache
-DEVICE_BYTES = 1024 * MIB
+DEVICE_BYTES = 1024 * MIB  # at most; SMALL times a power of four
 COLUMNS = 4096  # of the matrix, as in a model
+SMALL = 16 * MIB
 REPEATS = 5
+PATIENCE = 5.0  # seconds
 GPU, IGPU = 1, 2  # enum ggml_backend_dev_type
 F32, F16 = 0, 1  # enum ggml_type
 TIMEOUT = 120.0
@@ -69,13 +72,21 @@ def device_read(threads: int, gpu: bool) -> tuple[str, float]:
         done = subprocess.run(
             [sys.executable, "-P", "-m", "engine.tune.bandwidth", str(threads), str(int(gpu))],
             capture_output=True, text=True, timeout=TIMEOUT, check=False,
-            env={**os.environ, "PYTHONPATH": path},
+            env={**environment.for_computing(), "PYTHONPATH": path},
         )  # fmt: skip
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or ["no reason was given"])[-1]
+            raise ValueError(f"it failed with code {done.returncode}: {last[-200:]}")
         told = json.loads(done.stdout.splitlines()[-1])
         return str(told["device"]), float(told["bytes_s"])
-    except (OSError, subprocess.TimeoutExpired, ValueError, IndexError, KeyError) as error:
+    except subprocess.TimeoutExpired:
         raise EngineError(
-            f"The device's bandwidth could not be measured: {type(error).__name__}.",
+            f"The device's bandwidth was not measured within {TIMEOUT:.0f} s.",
+            "`halo-tui doctor` says which device computes.",
+        ) from None
+    except (OSError, ValueError, IndexError, KeyError) as error:
+        raise EngineError(
+            f"The device's bandwidth could not be measured: {error}.",
             "`halo-tui doctor` says whether the build and the driver work.",
         ) from None
 
@@ -115,25 +126,47 @@ def _measure(threads: int, gpu: bool) -> tuple[str, float]:
         device, ctypes.byref(free), ctypes.byref(total)
     )
     room = free.value // 4 if free.value else DEVICE_BYTES
-    rows = max(64 * MIB, min(DEVICE_BYTES, room)) // (2 * COLUMNS)
-    context = call("ggml_init", pointer, _Parameters)(_Parameters(16 * MIB, None, True))
     new = call("ggml_new_tensor_2d", pointer, pointer, ctypes.c_int, i64, i64)
-    matrix, vector = new(context, F16, COLUMNS, rows), new(context, F32, COLUMNS, 1)
-    product = call("ggml_mul_mat", pointer, pointer, pointer, pointer)(context, matrix, vector)
-    graph = call("ggml_new_graph", pointer, pointer)(context)
-    call("ggml_build_forward_expand", None, pointer, pointer)(graph, product)
-    buffer = call("ggml_backend_alloc_ctx_tensors", pointer, pointer, pointer)(context, backend)
-    if not buffer:
-        raise MemoryError("no buffer")
-    call("ggml_backend_buffer_clear", None, pointer, ctypes.c_uint8)(buffer, 0)
+    multiply = call("ggml_mul_mat", pointer, pointer, pointer, pointer)
+    start = call("ggml_init", pointer, _Parameters)
+    expand = call("ggml_build_forward_expand", None, pointer, pointer)
+    new_graph = call("ggml_new_graph", pointer, pointer)
+    allocate = call("ggml_backend_alloc_ctx_tensors", pointer, pointer, pointer)
+    clear = call("ggml_backend_buffer_clear", None, pointer, ctypes.c_uint8)
     compute = call("ggml_backend_graph_compute", ctypes.c_int, pointer, pointer)
-    best = float("inf")
-    for _ in range(REPEATS + 1):
-        began = time.perf_counter()
-        if compute(backend, graph) != 0:
-            raise RuntimeError("the product was not computed")
-        best = min(best, time.perf_counter() - began)
-    return name.strip(), rows * COLUMNS * 2 / best
+    release = call("ggml_backend_buffer_free", None, pointer)
+
+    def product(bytes_: int) -> float:
+        """Bytes a second over a matrix of so many bytes; the first time is not counted."""
+        rows = bytes_ // (2 * COLUMNS)
+        context = start(_Parameters(16 * MIB, None, True))
+        matrix, vector = new(context, F16, COLUMNS, rows), new(context, F32, COLUMNS, 1)
+        graph = new_graph(context)
+        expand(graph, multiply(context, matrix, vector))
+        buffer = allocate(context, backend)
+        if not buffer:
+            raise MemoryError("no buffer")
+        clear(buffer, 0)
+        best, spent = float("inf"), 0.0
+        for turn in range(REPEATS + 1):
+            began = time.perf_counter()
+            if compute(backend, graph) != 0:
+                raise RuntimeError("the product was not computed")
+            seconds = time.perf_counter() - began
+            if turn:
+                best, spent = min(best, seconds), spent + seconds
+            if spent > PATIENCE:
+                break
+        release(buffer)
+        return rows * COLUMNS * 2 / best
+
+    amount = SMALL
+    speed = product(amount)
+    # Larger until no cache holds it; a software device would take minutes for all of it.
+    while amount < min(DEVICE_BYTES, room) and 8 * amount / speed < PATIENCE:
+        amount *= 4
+        speed = product(amount)
+    return name.strip(), speed
 
 
 def _device(call: Any, gpu: bool) -> Any:
@@ -141,7 +174,10 @@ def _device(call: Any, gpu: bool) -> Any:
     get = call("ggml_backend_dev_get", ctypes.c_void_p, ctypes.c_size_t)
     kind = call("ggml_backend_dev_type", ctypes.c_int, ctypes.c_void_p)
     wanted = (GPU, IGPU) if gpu else (0,)
-    return next(d for d in (get(i) for i in range(count)) if kind(d) in wanted)
+    device = next((d for d in (get(i) for i in range(count)) if kind(d) in wanted), None)
+    if device is None:
+        raise RuntimeError("ggml found no GPU")
+    return device
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -119,7 +119,10 @@ def test_no_gpu_is_no_problem(tmp_path: Path) -> None:
     found = looked(report)
     assert list(found) == ["gpu"]
     assert found["gpu"][0] is None and "no AMD GPU found" in found["gpu"][1]
+    assert found["gpu"][1].endswith("The CPU is used.")
     assert report.problems == []
+    other = report_of(tmp_path, backends=("vulkan",))  # another maker's
+    assert "CPU is used" not in looked(other)["gpu"][1]
 
 
 def of_model(tree: str, gib: float, backend: str = "cpu") -> Report:

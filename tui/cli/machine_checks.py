@@ -49,7 +49,8 @@ def gpu(report: Report) -> None:
         fault = sample.faults[0] if sample.faults else None
         # A device file without a card that can be read is worth a look; no GPU at all is not.
         what = fault.what if fault else "no GPU"
-        report.add("gpu", None, f"{what} The CPU is used." if what.endswith(".") else what)
+        cpu = report.backends[:1] in ([], ["cpu"])
+        report.add("gpu", None, f"{what} The CPU is used." if cpu and what.endswith(".") else what)
         return
     problems = [Problem(fault.what, fault.remedy) for fault in sample.faults] if wanted else []
     names = "; ".join(_line(one) for one in sample.gpus)
