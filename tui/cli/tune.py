@@ -143,10 +143,12 @@ def _verdict(result: dict[str, Any], dry_run: bool) -> list[str]:
 
     found = result["found"]["settings"] if result["found"] else {}
     ratios = result["ratios"]
-    spread = f"{min(ratios):.2f} to {max(ratios):.2f} in {len(ratios)} pairs" if ratios else ""
+    pair = f"{len(ratios)} pair{'s' if len(ratios) != 1 else ''}"
+    span = f"{min(ratios):.2f} to {max(ratios):.2f}" if ratios else ""
+    spread = f"{span} in {pair}"
     if result["stopped"]:
         so_far = f" Best so far, not confirmed: {words(found)}." if found else ""
-        pairs = f" In turns it was {spread} x the default." if ratios and found else ""
+        pairs = f" In turns it was {span} x the default ({pair})." if ratios and found else ""
         return [f"Stopped. Nothing was written.{so_far}{pairs}"] if not result["confirmed"] else [
             f"Stopped after the final comparison: {words(found)} is {result['gain']:.2f} x the "
             f"default ({spread})."
@@ -158,8 +160,8 @@ def _verdict(result: dict[str, Any], dry_run: bool) -> list[str]:
         return [f"{words(found)} is {result['gain']:.2f} x the default ({spread}). {where}"]
     if found:
         return [
-            f"{words(found)} looked faster, and was {spread} x the default in turns: that is not "
-            "enough. The default stays."
+            f"{words(found)} looked faster; in turns it was {span} x the default ({pair}), which is "
+            "not enough. The default stays."
         ]
     return ["Nothing was faster than the default. It stays."]
 
