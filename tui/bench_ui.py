@@ -2,8 +2,9 @@
 
 The app runs as it is, with Textual's real driver in a pseudo-terminal of its own and the real
 engine behind it. Keys are written to that terminal, and the time is taken until the letter comes
-back in the bytes that the app draws. The same work without the app gives the speed to compare
-with, in the same run. Memory is watched in the app on a headless driver, with answers that need no
+back in the bytes that the app draws. Rounds in which nobody types give the speed, and the same work
+without the app gives what to compare it with, in the same run: tokens per second, and processor
+seconds of the app and of the core, which other programs on the machine change less. Memory is watched in the app on a headless driver, with answers that need no
 engine, so that ten thousand messages take a minute.
 """
 
@@ -25,6 +26,7 @@ import termios
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from operator import sub
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,8 +40,8 @@ if TYPE_CHECKING:
 
 SIZE = (120, 40)  # columns and rows of the pseudo-terminal
 ROUNDS = 3  # of all agents answering once, per kind of run, at least
-STREAMING = 10.0  # seconds of answering that a run has at least
-PATIENCE = 240.0  # seconds for a whole child
+STREAMING = 10.0  # seconds of answering that a run has at least, with typing and without each
+PATIENCE = 600.0  # seconds for a whole child
 KEY_PAUSE = 0.05  # seconds between a letter's echo and the next key
 LOST = 2.0  # a letter that did not come back by then counts as that late
 # Letters that no answer of the model has, each used once until the line is cleared.
@@ -69,18 +71,18 @@ def run(
     job = {"config": msgspec.to_builtins(config), "agents": agents, "tokens": tokens,
            "messages": messages, "rounds": ROUNDS, "streaming": streaming}  # fmt: skip
     tell(f"{agents} agents without the app")
-    before = _child({**job, "kind": "headless"})["tok_s"]
+    before = _child({**job, "kind": "headless"})
     tell(f"{agents} agents with the app in a {SIZE[0]}×{SIZE[1]} terminal")
     chat = _in_terminal({**job, "kind": "app", "view": "chat"})
-    between = _child({**job, "kind": "headless"})["tok_s"]
+    between = _child({**job, "kind": "headless"})
     tell("the same with the grid")
     grid = _in_terminal({**job, "kind": "app", "view": "grid"})
-    after = _child({**job, "kind": "headless"})["tok_s"]
+    after = _child({**job, "kind": "headless"})
     tell(f"memory over {messages:,} messages")
     memory = _child({**job, "kind": "memory"})
     # Each view is compared with what came right before and after it: machines change their pace.
-    alone = statistics.median(before + between)
-    alone_grid = statistics.median(between + after)
+    alone = statistics.median(before["tok_s"] + between["tok_s"])
+    alone_grid = statistics.median(between["tok_s"] + after["tok_s"])
     return {
         "latency_ms_p50": percentile(chat["latencies"], 50),
         "latency_ms_p95": percentile(chat["latencies"], 95),
@@ -90,6 +92,9 @@ def run(
         "rss_growth_bytes_per_message": memory["bytes_per_message"],
         "tok_s": statistics.median(chat["tok_s"]),
         "tok_s_headless": alone,
+        **_processor("", chat),
+        **_processor("grid_", grid),
+        **_processor("headless_", between),
         "grid_latency_ms_p50": percentile(grid["latencies"], 50),
         "grid_latency_ms_p95": percentile(grid["latencies"], 95),
         "grid_fps": grid["fps"],
@@ -100,7 +105,19 @@ def run(
         "tokens": tokens,
         "messages": messages,
         "driver": f"textual's own in a pty of {SIZE[0]}x{SIZE[1]}; memory: headless driver",
+        "model": Path(config.model.path).stem or "halo-mini",
         "cpus": os.cpu_count(),
+    }
+
+
+def _processor(prefix: str, child: dict[str, Any]) -> dict[str, float]:
+    """Processor seconds of the app's process and of the core for 10,000 tokens, and the app's share
+    of one core while it streams; nobody types meanwhile."""
+    per = 10_000 / child["tokens"]
+    return {
+        f"{prefix}app_cpu_s_per_10k": child["app_cpu"] * per,
+        f"{prefix}core_cpu_s_per_10k": child["core_cpu"] * per,
+        f"{prefix}app_cpu_share": child["app_cpu"] / child["seconds"],
     }
 
 
@@ -184,18 +201,18 @@ class _Terminal:
         self._typed_at = 0.0
         self._next = 0
         self._due = 0.0
-        self._since: float | None = None
+        self._typing = False
+        self._since: float | None = None  # nobody types and frames are counted
 
-    def stream(self, on: bool) -> None:
-        """The agents have started or have finished."""
+    def stream(self, on: bool, typing: bool) -> None:
+        """The agents have started or have finished; whether to type meanwhile."""
         now = time.perf_counter()
-        if on:
-            self._since = now
-            self._due = now + 0.2
-        elif self._since is not None:
+        self._typing = on and typing
+        self._due = now + 0.2
+        self._waiting = b""
+        if self._since is not None:
             self.seconds += now - self._since
-            self._since = None
-            self._waiting = b""
+        self._since = now if on and not typing else None
 
     def tick(self) -> None:
         """Type a letter if it is time."""
@@ -204,7 +221,7 @@ class _Terminal:
             self.latencies.append(LOST * 1000)
             self.lost += 1
             self._waiting = b""
-        if self._since is None or self._waiting or now < self._due:
+        if not self._typing or self._waiting or now < self._due:
             return
         if self._next == len(LETTERS):
             self._next = 0
@@ -257,7 +274,7 @@ def _in_terminal(job: dict[str, Any]) -> dict[str, Any]:
                         line, _, pending = pending.partition(b"\n")
                         report = _result(json.loads(line))
                         if "stream" in report:
-                            terminal.stream(report["stream"])
+                            terminal.stream(report["stream"], report["typing"])
                         if "tok_s" in report:
                             return {
                                 **report,
@@ -281,9 +298,16 @@ def _report(**fields: Any) -> None:
 
 async def _work(
     workspace: Workspace, agents: int, tokens: int, rounds: int, least: float,
-    streaming: Callable[[bool], None] = lambda on: None,
-) -> list[float]:  # fmt: skip
-    """All agents answer at once, `rounds` times or more. Returns tokens per second of each."""
+    streaming: Callable[[bool, bool], None] | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """All agents answer at once, `rounds` times or more, and with `streaming` as often while
+    somebody types: it is told when they begin and end, and whether to type.
+
+    Returns the tokens per second of the rounds without typing, and of these together the seconds,
+    tokens and processor seconds.
+    """
+    import psutil
+
     from agents.events import TurnDelta, TurnFinished, WorkspaceEvent
 
     while len(workspace.agents) < agents:
@@ -291,23 +315,33 @@ async def _work(
     names = workspace.names[:agents]
     speeds: list[float] = []
     number = 0  # of the round; the first one warms up
-    streamed = 0.0
-    while number <= rounds or streamed < least:
-        started: list[float] = []
+    total = {"seconds": 0.0, "tokens": 0, "app_cpu": 0.0, "core_cpu": 0.0}
+    pid = getattr(workspace.client, "pid", None)
+    core = psutil.Process(pid) if pid is not None else None
+
+    def used() -> tuple[float, float]:
+        other = core.cpu_times() if core is not None else None
+        return time.process_time(), other.user + other.system if other is not None else 0.0
+
+    while len(speeds) < rounds or total["seconds"] < least or (streaming and number % 2):
+        # The first round warms up; then they alternate.
+        typing = streaming is not None and number % 2 == 0
+        started: list[tuple[float, float, float]] = []  # when, and what was used until then
         finished: dict[str, int] = {}
         done = asyncio.Event()
 
         def watch(
             event: WorkspaceEvent,
-            started: list[float] = started,
+            started: list[tuple[float, float, float]] = started,
             finished: dict[str, int] = finished,
             done: asyncio.Event = done,
+            typing: bool = typing,
             warm: bool = number > 0,
         ) -> None:
             if isinstance(event, TurnDelta) and not started:
-                started.append(time.perf_counter())
-                if warm:
-                    streaming(True)
+                started.append((time.perf_counter(), *used()))
+                if warm and streaming is not None:
+                    streaming(True, typing)
             elif isinstance(event, TurnFinished) and event.turn.role == "assistant":
                 finished[event.agent] = event.turn.tokens
                 if len(finished) == len(names):
@@ -321,15 +355,19 @@ async def _work(
                 sampling={"ignore_eos": True, "max_tokens": tokens if number else 16, "seed": 1},
             )  # fmt: skip
         await done.wait()
-        ended = time.perf_counter()
-        if number:
-            streaming(False)
-            speeds.append(sum(finished.values()) / (ended - started[0]))
-            streamed += ended - started[0]
+        ended, at_end = time.perf_counter(), used()
+        if number and streaming is not None:
+            streaming(False, typing)
+        if number and not typing:
+            made, seconds = sum(finished.values()), ended - started[0][0]
+            speeds.append(made / seconds)
+            spent = map(sub, at_end, started[0][1:])
+            for key, more in zip(total, (seconds, made, *spent), strict=True):
+                total[key] += more
         stop()
         number += 1
         await asyncio.sleep(0.3)
-    return speeds
+    return {"tok_s": speeds, **total}
 
 
 def _share(job: dict[str, Any]) -> tuple[int, int, int, float]:
@@ -348,7 +386,7 @@ async def _headless(job: dict[str, Any], config: Config) -> dict[str, Any]:
     await workspace.start()
     try:
         await workspace.wait_ready()
-        return {"tok_s": await _work(workspace, *_share(job))}
+        return await _work(workspace, *_share(job))
     finally:
         await workspace.stop()
 
@@ -375,8 +413,11 @@ def _app(job: dict[str, Any], config: Config) -> None:
                     await asyncio.sleep(0.05)
                 if job["view"] == "grid":
                     await self.main.toggle_grid()
-                speeds = await _work(self.workspace, *_share(job), lambda on: _report(stream=on))
-                _report(tok_s=speeds)
+                found = await _work(
+                    self.workspace, *_share(job),
+                    lambda on, typing: _report(stream=on, typing=typing),
+                )  # fmt: skip
+                _report(**found)
             except Exception as error:  # the parent has to hear of it, whatever it is
                 _report(error=f"{type(error).__name__}: {error}")
             await self.leave()

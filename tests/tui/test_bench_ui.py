@@ -46,21 +46,28 @@ class FakeApp:
 def test_it_times_the_echo_and_counts_frames() -> None:
     app = FakeApp(lambda data: b"\x1b[1;1H" + data + _FRAME_END)
     terminal = _Terminal(app.master)
-    terminal.stream(True)
+    terminal.stream(True, typing=True)
     until_sync(lambda: bool(terminal.tick() or app.typed))
     terminal.read()
     assert len(terminal.latencies) == 1 and 0 < terminal.latencies[0] < 2000
-    assert terminal.frames == 1 and terminal.lost == 0
-    terminal.stream(False)
-    assert terminal.seconds > 0
+    assert (terminal.frames, terminal.lost, terminal.seconds) == (0, 0, 0.0)
+    terminal.stream(False, typing=True)
+    terminal.stream(True, typing=False)
+    os.write(app.slave, _FRAME_END)
+    terminal.read()
+    terminal.stream(False, typing=False)
+    assert terminal.frames == 1 and terminal.seconds > 0
     app.close()
 
 
-def test_nothing_is_typed_while_nothing_streams() -> None:
+def test_nothing_is_typed_while_nothing_streams_or_nobody_types() -> None:
     app = FakeApp(lambda data: data)
     terminal = _Terminal(app.master)
-    terminal.tick()
-    assert terminal._waiting == b""
+    for on, typing in ((False, False), (True, False), (False, True)):
+        terminal.stream(on, typing)
+        terminal._due = 0.0
+        terminal.tick()
+        assert terminal._waiting == b""
     app.close()
 
 
@@ -68,7 +75,7 @@ def test_a_key_that_never_comes_back_is_counted(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(bench_ui, "LOST", 0.0)
     app = FakeApp(lambda data: b"something else")
     terminal = _Terminal(app.master)
-    terminal.stream(True)
+    terminal.stream(True, typing=True)
     until_sync(lambda: bool(terminal.tick() or terminal.lost))
     assert terminal.lost == 1 and terminal.latencies == [0.0]
     app.close()
@@ -95,5 +102,8 @@ def test_the_whole_bench_on_the_real_engine(monkeypatch: pytest.MonkeyPatch) -> 
     result = bench_ui.run(Config(), agents=2, tokens=400, messages=100, streaming=4.0)
     assert result["tok_s"] > 0 and result["tok_s_headless"] > 0
     assert result["tok_s_ratio_to_headless"] > 0.2
+    for view in ("", "grid_", "headless_"):
+        assert result[f"{view}app_cpu_s_per_10k"] > 0 and result[f"{view}core_cpu_s_per_10k"] > 0
+        assert 0 < result[f"{view}app_cpu_share"] < 2
     assert result["keys"] > 0 and result["latency_ms_p50"] <= result["latency_ms_p95"]
     assert result["fps"] > 0 and result["rss_growth_mb"] < 100

@@ -78,11 +78,18 @@ def throughput(settings: Settings, agents: tuple[int, ...], tokens: int, as_json
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def ui(settings: Settings, agents: int, tokens: int, messages: int, as_json: bool) -> None:
-    """Input latency, frames per second and memory of the app while agents stream."""
+    """Input latency, frames per second and memory of the app while agents stream.
+
+    --model half-b is a random model of half a billion parameters.
+    """
+    from engine import paths
+    from engine.bench import make_model
     from tui.bench_ui import run as measure
 
-    result = measure(config=settings.load(), agents=agents, tokens=tokens, messages=messages)
-    _print(result, as_json)
+    half_b = settings.model == "half-b"
+    config = (replace(settings, model=None) if half_b else settings).load()
+    model = str(make_model.half_b(paths.cache_dir())) if half_b else None
+    _print(measure(config, agents, model, tokens, messages), as_json)
 
 
 @command.command()

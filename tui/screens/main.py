@@ -7,6 +7,7 @@ frame; messages of the widgets become calls of the controller.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -40,7 +41,9 @@ from engine.errors import HaloError
 from engine.protocol import Away
 from tui.actions import bindings, key_table, slash_choices, slash_commands
 from tui.clipboard import copy
+from tui.compositor import SparingCompositor
 from tui.controller import Controller
+from tui.frames import Frames
 from tui.machine_watch import MachineWatch
 from tui.screens.compaction_news import CompactionNews
 from tui.screens.compactions import CompactionsScreen
@@ -61,7 +64,7 @@ from tui.widgets.status_line import StatusLine
 
 SMALLEST = (60, 16)
 GATHER = 0.8  # seconds in which news are gathered into one toast
-FRAME = 1 / 6  # the list and the tabs are drawn at most that often: meters need no more
+METERS = 0.25  # seconds between two drawings of the list and the tabs: nobody reads faster
 
 
 class MainScreen(Screen[None]):
@@ -76,9 +79,12 @@ class MainScreen(Screen[None]):
     def __init__(self, workspace: Workspace, remember: bool = False) -> None:
         """`remember`: start the memory, unless the configuration has it off."""
         super().__init__()
+        self._compositor = SparingCompositor()
         self.workspace = workspace
         self.remember = remember
         self.controller = Controller(self)
+        self.frames = Frames(workspace.config.ui.markdown_fps)
+        self._meters_due = self._cells_due = 0.0
         self.current = ""  # name of the agent shown
         self.grid_shown = False
         self.chats: dict[str, Conversation] = {}  # by agent id
@@ -121,10 +127,9 @@ class MainScreen(Screen[None]):
         yield KeyHints(keys, self._hint_words)
 
     async def on_mount(self) -> None:
-        ui = self.workspace.config.ui
-        self.set_interval(FRAME, self._flush)
+        self.frames.driven = True
+        self._tick()
         self.set_interval(1.0, self.query_one(CachePane).sample)
-        self.set_interval(1 / ui.cell_map_hz, self._draw_cells)
         wanted = self.workspace.config.chat.default_agent or self.workspace.focused
         names = self.workspace.names
         layout = dict(self.workspace.layout)
@@ -153,7 +158,7 @@ class MainScreen(Screen[None]):
         if agent.id not in self.chats:
             ui = self.workspace.config.ui
             chat = Conversation(
-                self.workspace, agent.name, fps=ui.markdown_fps, window=ui.history_window
+                self.workspace, agent.name, frames=self.frames, window=ui.history_window
             )
             # Of its own each time: an agent may come back while its old chat is being taken down.
             self._mounted += 1
@@ -187,7 +192,7 @@ class MainScreen(Screen[None]):
             await self.show_agent(self.current)
             return
         switcher = self.query_one("#chats", ContentSwitcher)
-        grid = ChatGrid(self.workspace, self.workspace.config.ui.grid_columns)
+        grid = ChatGrid(self.workspace, self.workspace.config.ui.grid_columns, self.frames)
         self._mounted += 1
         grid.id = f"grid-{self._mounted}"
         self.grid_shown = True  # before waiting: the key may be pressed again meanwhile
@@ -407,8 +412,10 @@ class MainScreen(Screen[None]):
 
     def _to_chats(self, event: WorkspaceEvent) -> None:
         """Conversations pick out what concerns their agent."""
+        name = getattr(event, "agent", None)  # None: of all
         for chat in self.chats.values():
-            chat.apply(event)
+            if name is None or chat.agent.name == name:
+                chat.apply(event)
 
     def _tell_finished(self, event: TurnFinished) -> None:
         """Note an answer that was finished out of sight; the bell, when the app is."""
@@ -482,6 +489,28 @@ class MainScreen(Screen[None]):
 
     # --- drawing ---------------------------------------------------------------------------------
 
+    def _tick(self) -> None:
+        """One frame: all that is behind is drawn together."""
+        frames, now = self.frames, time.monotonic()
+        slack = frames.interval / 2
+        with self.app.batch_update():
+            if self.grid_shown:
+                for grid in self.query(ChatGrid):
+                    grid.look()
+            elif self.current in self.workspace.names:
+                self.conversation.draw()
+            if now >= self._meters_due - slack:
+                self._meters_due = now + max(METERS, 2 * frames.interval)
+                self._flush()
+            elif now >= self._cells_due - slack:
+                every = 1 / self.workspace.config.ui.cell_map_hz
+                self._cells_due = now + max(every, 2 * frames.interval)
+                self._draw_cells()
+        ready = self.workspace.ready
+        frames.sparing = ready is not None and ready.backend == "cpu"
+        frames.look(any(agent.busy for agent in self.workspace.agents))
+        self.set_timer(frames.wait(), self._tick)
+
     def _flush(self) -> None:
         """Draw what changed since the last frame."""
         if not self._dirty or not self.is_mounted:
@@ -496,8 +525,7 @@ class MainScreen(Screen[None]):
             self.query_one(KeyHints).look()
             self._show_queue()
             self._show_title()
-        if dirty & {"stats", "agents"}:
-            self.query_one(StatusLine).refresh()
+        self.query_one(StatusLine).look()
 
     def _draw_cells(self) -> None:
         """The cell map, if it can be seen; what cannot waits until it is shown."""
@@ -505,7 +533,6 @@ class MainScreen(Screen[None]):
         if "cells" in self._dirty and pane.is_on_screen:
             self._dirty.discard("cells")
             pane.draw()
-        self.query_one(StatusLine).refresh()
 
     async def _rebuild(self) -> None:
         # One after the other and never cancelled: a removal that is cut off leaves widgets that

@@ -28,8 +28,18 @@ class StatusLine(Widget):
     def __init__(self, workspace: Workspace) -> None:
         super().__init__()
         self.workspace = workspace
+        self._drawn = Text()
+
+    def look(self) -> None:
+        """Draw again if it would say something else."""
+        if self._line() != self._drawn:
+            self.refresh()
 
     def render(self) -> Text:
+        self._drawn = self._line()
+        return self._drawn
+
+    def _line(self) -> Text:
         space = self.workspace
         mark = ENGINE[space.engine_state]
         for parts in (self._parts(long=True), self._parts(long=False)):

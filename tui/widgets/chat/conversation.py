@@ -25,6 +25,7 @@ from agents.events import (
     TurnsTruncated,
     WorkspaceEvent,
 )
+from tui.frames import Frames
 from tui.widgets.chat.colours import author_style
 from tui.widgets.chat.find import FindBar, search
 from tui.widgets.chat.message import count
@@ -185,16 +186,16 @@ class Conversation(Widget):
         workspace: Workspace,
         agent_name: str,
         *,
-        fps: int = 0,
+        frames: Frames | None = None,
         window: int = 0,
         **kwargs: object,
     ) -> None:
-        """`fps`: redraws of streaming text per second, `window`: messages kept laid out; 0 = as
+        """`frames`: when streaming text is drawn, `window`: messages kept laid out; None and 0 = as
         configured."""
         super().__init__(**kwargs)  # type: ignore[arg-type]
         self.workspace = workspace
         self.agent: Agent = workspace.get(agent_name)
-        self._fps = max(1, fps or workspace.config.ui.markdown_fps)
+        self._frames = frames or Frames(workspace.config.ui.markdown_fps)
         # Kept as attributes: events come by the hundred each second, too many for queries.
         self.transcript = Transcript(window=max(10, window or workspace.config.ui.history_window))
         self._bar = FindBar()
@@ -313,16 +314,20 @@ class Conversation(Widget):
         self._grown = True
         if not self.is_on_screen:
             return
-        wait = self._flushed + 1 / self._fps - time.monotonic()
-        if at_once or wait <= 0:
+        if at_once or time.monotonic() - self._flushed > 2 * self._frames.interval:
             self._flush()
-        elif self._timer is None:
-            self._timer = self.set_timer(wait, self._flush)
+        elif self._timer is None and not self._frames.driven:
+            self._timer = self.set_timer(self._frames.wait(), self._flush)
 
     @property
     def behind(self) -> bool:
         """Whether text arrived that is not drawn yet."""
         return bool(self._dirty)
+
+    def draw(self) -> None:
+        """Show what arrived since the last frame, if this can be seen."""
+        if self._dirty and self.is_on_screen:
+            self._flush()
 
     def _flush(self) -> None:
         if self._timer is not None:

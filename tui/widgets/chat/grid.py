@@ -22,6 +22,7 @@ from textual.strip import Strip
 from textual.style import Style
 from textual.widget import Widget
 
+from tui.frames import Frames
 from tui.widgets.chat.colours import author_style
 from tui.widgets.chat.markdown import clean
 from tui.widgets.chat.message import waiting
@@ -297,9 +298,17 @@ class ChatGrid(Widget):
             super().__init__()
             self.agent = agent
 
-    def __init__(self, workspace: Workspace, columns: int = 0, **kwargs: object) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        columns: int = 0,
+        frames: Frames | None = None,
+        **kwargs: object,
+    ) -> None:
+        """`frames`: when tiles are drawn; None = as configured."""
         super().__init__(**kwargs)  # type: ignore[arg-type]
         self.workspace = workspace
+        self._frames = frames or Frames(workspace.config.ui.markdown_fps)
         self.columns = columns or workspace.config.ui.grid_columns
         self._shape: object = None
         self._rebuilding = False
@@ -309,8 +318,12 @@ class ChatGrid(Widget):
             yield Tile(self.workspace, agent)
 
     def on_mount(self) -> None:
-        self.set_interval(1 / max(1, self.workspace.config.ui.markdown_fps), self.look)
+        self._tick()
+
+    def _tick(self) -> None:
         self.look()
+        if not self._frames.driven:
+            self.set_timer(self._frames.wait(), self._tick)
 
     def look(self) -> None:
         """Bring all tiles up to date; nothing is done while the grid is out of sight."""
