@@ -48,10 +48,9 @@ class Frames:
             return
         self._seen = (now, used)
         slowest = max(SLOWEST, self.fastest)
-        if not (busy and self.sparing):
+        if not self.sparing:
             self.interval = self.fastest
-            return
-        factor = (used - spent) / (now - before) / BUDGET
-        wanted = self.interval * min(2.0, max(0.5, factor))
-        # Halfway each time: one long frame says little.
-        self.interval = min(slowest, max(self.fastest, (self.interval + wanted) / 2))
+        elif busy:  # else little is drawn; the next answer begins at the pace of the last
+            factor = (used - spent) / (now - before) / BUDGET
+            wanted = self.interval * min(2.0, max(0.7, factor))
+            self.interval = min(slowest, max(self.fastest, wanted))

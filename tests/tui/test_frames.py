@@ -62,8 +62,11 @@ def test_the_pace_follows_what_is_used_only_where_that_is_missed() -> None:
     clock.pass_by(frames, 10, BUDGET / 4)
     assert frames.interval == pytest.approx(0.1)
     clock.pass_by(frames, 5, BUDGET * 4)
-    clock.pass_by(frames, 0.5, BUDGET * 4, busy=False)
-    assert frames.interval == 0.1  # nobody computes
+    clock.pass_by(frames, 5, 0.0, busy=False)
+    assert frames.interval == pytest.approx(SLOWEST)  # for the next answer
+    frames.sparing = False
+    clock.pass_by(frames, 0.5, 0.0, busy=False)
+    assert frames.interval == 0.1
 
 
 def test_a_pace_that_was_asked_for_is_never_overtaken() -> None:
