@@ -58,7 +58,7 @@ def run(
     config: Config,
     agents: int = 8,
     model: str | None = None,
-    tokens: int = 256,
+    tokens: int = 1024,
     messages: int = 10_000,
     streaming: float = STREAMING,
 ) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def throughput(settings: Settings, agents: tuple[int, ...], tokens: int, as_json
 @click.option(
     "--tokens",
     type=click.IntRange(8, 4096),
-    default=256,
+    default=1024,
     show_default=True,
     help="Tokens each agent answers.",
 )

@@ -84,7 +84,7 @@ class MainScreen(Screen[None]):
         self.remember = remember
         self.controller = Controller(self)
         self.frames = Frames(workspace.config.ui.markdown_fps)
-        self._meters_due = self._cells_due = 0.0
+        self._meters_due = self._cells_due = self._sample_due = 0.0
         self.current = ""  # name of the agent shown
         self.grid_shown = False
         self.chats: dict[str, Conversation] = {}  # by agent id
@@ -129,7 +129,6 @@ class MainScreen(Screen[None]):
     async def on_mount(self) -> None:
         self.frames.driven = True
         self._tick()
-        self.set_interval(1.0, self.query_one(CachePane).sample)
         wanted = self.workspace.config.chat.default_agent or self.workspace.focused
         names = self.workspace.names
         layout = dict(self.workspace.layout)
@@ -506,6 +505,9 @@ class MainScreen(Screen[None]):
                 every = 1 / self.workspace.config.ui.cell_map_hz
                 self._cells_due = now + max(every, 2 * frames.interval)
                 self._draw_cells()
+            if now >= self._sample_due - slack:
+                self._sample_due = max(self._sample_due + 1.0, now)  # once a second on average
+                self.query_one(CachePane).sample()
         ready = self.workspace.ready
         frames.sparing = ready is not None and ready.backend == "cpu"
         frames.look(any(agent.busy for agent in self.workspace.agents))
