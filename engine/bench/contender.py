@@ -57,7 +57,7 @@ def sequential(job: dict[str, Any]) -> dict[str, float]:
     llm = llama_cpp.Llama(
         job["path"], n_ctx=job["n_ctx"], n_batch=job["n_batch"], n_ubatch=job["n_ubatch"],
         n_threads=job["threads"], n_threads_batch=job["threads"], flash_attn=True,
-        verbose=False, logits_all=False,
+        n_gpu_layers=-1, verbose=False, logits_all=False,
     )  # fmt: skip
     prompts = tokens_of(llama_cpp.llama_cpp, llm._model.model, job)
     decode, first = 0.0, 0.0

@@ -83,11 +83,13 @@ def test_the_mass_outside_is_that_of_attention() -> None:
         np.array([3, 4, 9, 10, 11, 12, 13], np.int32),
         rng.normal(size=(2, 7)).astype(np.float32),
     )
-    got = asked.log_rest(info)
-    for t in range(5):
-        for h in range(4):
+    asked.known = np.full((5, 4), -2.0, np.float32)  # further keys, of which only this is left
+    tokens = np.arange(5)
+    for h in range(4):
+        got = asked.log_rest(info, np.full(5, h), tokens)
+        for t in range(5):
             scores = asked.queries[t, h].astype(np.float64) @ asked.keys[:, h // 2].T * 0.125
             scores = 30 * np.tanh(scores / 30) + asked.beta[h // 2]
             seen = asked.key_pos <= asked.pos[t]
-            want = np.log(np.exp(scores[seen]).sum()) if seen.any() else -np.inf
-            assert got[t, h] == pytest.approx(want, abs=1e-4)
+            want = np.log(np.exp(scores[seen]).sum() + np.exp(-2.0))
+            assert got[t] == pytest.approx(want, abs=1e-4)
