@@ -14,7 +14,7 @@ import numpy as np
 
 from engine import seam
 from engine.compaction import span
-from engine.compaction.policy import MOST_QUERIES, Span
+from engine.compaction.policy import FEWEST_QUERIES, Span
 from engine.core.sequence import Fold, Sequence
 from engine.seam import LayerInfo
 
@@ -76,8 +76,8 @@ def frugal(found: span.Asked, info: LayerInfo, share: float) -> span.Asked:
 
 
 def worth(tokens: int, info: LayerInfo) -> float:
-    """The share of so many tokens' queries that a fit can ever use."""
-    return MOST_QUERIES / max(1, tokens * info.group)
+    """The share of so many tokens' queries that is kept: as many as a fit is given at least."""
+    return FEWEST_QUERIES / max(1, tokens * info.group)
 
 
 def studied(sequence: Sequence) -> Prepared | None:

@@ -102,4 +102,4 @@ def test_longer_spans_are_studied_more(samples: int, tokens: int, more: int) -> 
 
 @given(st.integers(1, 100_000))
 def test_more_cells_are_fitted_to_more_queries(cells: int) -> None:
-    assert 2048 <= policy.fit_queries(cells) <= policy.fit_queries(cells + 1) <= 4096
+    assert 4096 <= policy.fit_queries(cells) <= policy.fit_queries(cells + 1) <= 8192
