@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import re
+import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -193,9 +195,42 @@ class GraphDB:
 
 def _connect(options: Mapping[str, Any]) -> FalkorDB:
     where = str(options.get("host") or "the embedded server")
+    if options.get("ssl"):
+        _shake_hands(str(options["host"]), int(options["port"]), options.get("ssl_ca_certs"))
     try:
         return FalkorDB(socket_connect_timeout=CONNECT_SECONDS, **options)
     except (redis.RedisError, OSError) as error:
+        raise down(error, where) from error
+
+
+def _shake_hands(host: str, port: int, authority: str | None) -> None:
+    """Whether a server speaks TLS and is who it should be, before the client tries: that one waits for
+    ever for an answer from a server without TLS, and its sentences name no setting."""
+    where = f"The graph database at {host}:{port}"
+    try:
+        context = ssl.create_default_context(cafile=authority)
+    except OSError as error:
+        raise MemoryDown(
+            f"memory.tls_ca, {authority}, cannot be read: {error.strerror or error}.",
+            "Name a PEM file with the certificate of the server's authority.",
+        ) from error
+    try:
+        with (
+            socket.create_connection((host, port), CONNECT_SECONDS) as plain,
+            context.wrap_socket(plain, server_hostname=host),
+        ):
+            pass
+    except ssl.SSLCertVerificationError as error:
+        raise MemoryDown(
+            f"{where} has a certificate that cannot be trusted: {error.verify_message}.",
+            "Set memory.tls_ca to the PEM file of its authority, and memory.url to the name in it.",
+        ) from error
+    except (ssl.SSLError, TimeoutError, ConnectionResetError) as error:
+        raise MemoryDown(
+            f"{where} does not answer in TLS.",
+            "Write falkor:// in memory.url if it has none, or correct the port.",
+        ) from error
+    except OSError as error:
         raise down(error, where) from error
 
 
