@@ -11,4 +11,5 @@ SPIN_COUNT = "300"
 
 def for_computing() -> dict[str, str]:
     """A copy of this process's, completed; what is set already stays."""
-    return {"GOMP_SPINCOUNT": SPIN_COUNT, **os.environ}
+    # NumPy's products are small here; its own threads would only compete with those of the step.
+    return {"GOMP_SPINCOUNT": SPIN_COUNT, "OPENBLAS_NUM_THREADS": "1", **os.environ}

@@ -100,6 +100,13 @@ class Compactor:
         """The sessions' hidden branches that are at work now."""
         return self.job.branches if self.job is not None else []
 
+    @property
+    def solving(self) -> int:
+        """Threads at work on a solution now."""
+        job = self.job
+        busy = job is not None and job.worker is not None and not job.worker.finished.is_set()
+        return self._threads if busy else 0
+
     # --- from outside ---------------------------------------------------------------------------
 
     def compact(self, sequence: Sequence, ratio: float, method: str) -> int:

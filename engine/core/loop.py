@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import socket
 import sys
 import time
@@ -25,7 +24,7 @@ from engine.core.compactor import Compactor
 from engine.core.facts import ready_event
 from engine.core.generation import Generation
 from engine.core.language import Language
-from engine.core.model import Model
+from engine.core.model import Model, thread_count
 from engine.core.port import Gone, Port, WorkerLost
 from engine.core.preflight import Header, read_header
 from engine.core.router import Router
@@ -185,6 +184,7 @@ class EngineCore:
         self._language = Language(self._model)
         # Asked for a number of threads, we take that many.
         self._threads = None if self._config.threads else ThreadTuner(self._context.threads)
+        self._cores = max(thread_count(0), self._context.threads)
         self._scheduler = Scheduler(
             Cells(self._context.n_ctx, self._context.n_seq_max, self._context),
             self._context.n_batch,
@@ -307,11 +307,14 @@ class EngineCore:
         if not step:
             return
         self._compactor.prepare()
-        threads = self._threads
+        # Two threads on one core make every barrier of a step wait: the solver's cores are its own.
+        free = self._cores - solving if (solving := self._compactor.solving) else self._cores
+        threads = self._threads if free >= self._context.threads else None
         if step.prefill:
-            self._context.use_threads(self._context.threads_batch)
+            wanted = self._context.threads_batch
         else:
-            self._context.use_threads(threads.choose() if threads else self._context.threads)
+            wanted = threads.choose() if threads else self._context.threads
+        self._context.use_threads(max(1, min(wanted, free)))
         started = time.monotonic()
         for chunk in step.prefill:
             generation = chunk.sequence.payload
