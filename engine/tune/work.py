@@ -150,9 +150,16 @@ async def calibrated(
 def scaled(work: Work, factor: float, most_prompt: int, most_answer: int) -> Work:
     """Work that takes `factor` times as long, if the seconds were proportional to it."""
     factor *= work.repeats
-    prompt = int(max(LEAST_PROMPT, min(most_prompt, work.prompt * factor))) // 32 * 32
-    answer = int(max(LEAST_ANSWER, min(MOST_ANSWER, most_answer, work.answer * factor))) // 8 * 8
-    # What cannot grow further, since cells end, is done several times.
+    prompt, answer = _within(work, factor, most_prompt, most_answer)
+    # What cannot grow further, since cells end, is done several times; the other then grows less.
     grown = min(prompt / work.prompt, answer / work.answer)
     repeats = max(1, min(MOST_REPEATS, round(factor / max(grown, 1e-9))))
+    prompt, answer = _within(work, factor / repeats, most_prompt, most_answer)
     return Work(work.agents, min(prompt, most_prompt), answer, repeats)
+
+
+def _within(work: Work, factor: float, most_prompt: int, most_answer: int) -> tuple[int, int]:
+    """Tokens of prompt and answer, `factor` times as many, within what is possible."""
+    prompt = int(max(LEAST_PROMPT, min(most_prompt, work.prompt * factor))) // 32 * 32
+    answer = int(max(LEAST_ANSWER, min(MOST_ANSWER, most_answer, work.answer * factor))) // 8 * 8
+    return prompt, answer
