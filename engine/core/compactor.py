@@ -377,7 +377,7 @@ class Compactor:
         return part.cells
 
     def _pursue(self, job: Job) -> None:
-        if job.sequence.guard != (job.upto if job.ahead else job.part.end):
+        if job.sequence.guard != job.end:
             self._end("cancelled")
             return
         if job.stage == "study":
@@ -419,7 +419,7 @@ class Compactor:
         sequence, part = job.sequence, job.part
         return (
             part.start if part.whole or sequence.fold is None else sequence.position(part.start),
-            sequence.position(job.upto if job.ahead else part.end),
+            sequence.position(job.end),
         )
 
     def _advance(self, job: Job, worker: Worker) -> None:

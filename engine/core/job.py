@@ -42,3 +42,8 @@ class Job:
     def ahead(self) -> bool:
         """Only a study; nothing is compacted at its end."""
         return self.trigger == "ahead"
+
+    @property
+    def end(self) -> int:
+        """Behind the last token that it relies on: of the span, or of what the branches saw."""
+        return self.upto if self.ahead else self.part.end

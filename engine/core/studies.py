@@ -78,7 +78,7 @@ class Studies:
 
     def settle(self, job: Job) -> bool:
         """The study is over: see whose queries there are. False when they are too few."""
-        start = job.sequence.position(job.upto if job.ahead else job.part.end)
+        start = job.sequence.position(job.end)
         sources = [("recap", branch.slot) for branch in job.branches]
         if not job.ahead:
             sources.append(("later", job.sequence.slot))

@@ -26,7 +26,7 @@ import pytest
 from engine.config import CompactionConfig
 from engine.models import MINI
 from engine.protocol import Done, Generate, Message, Sampling
-from tests.support.engine import CHATML, Talk, chat, running
+from tests.support.engine import CHATML, Talk, chat, going_on, running
 from tests.support.mkgguf import MOE, tiny
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(240)]
@@ -87,12 +87,7 @@ async def go_on(
     talk: Talk, session: str, messages: tuple[Message, ...], answer: list[int]
 ) -> Logprobs:
     """The next 64 tokens; asserts that nothing was read again but the token they follow."""
-    before, old = len(talk.deltas(session)), len(talk.states(session))
-    done = await say(talk, session, messages, answer, 64)
-    assert done.cached_tokens >= done.prompt_tokens, done
-    states = [s for s in talk.states(session)[old:] if s.state == "prefill"]
-    assert not states or states[-1].cached >= states[-1].total - 1, states
-    news = talk.deltas(session)[before:]
+    news = await going_on(talk, session, say(talk, session, messages, answer, 64))
     found = [[(p.token, p.logprob) for p in step] for d in news for step in d.logprobs]
     assert len(found) == 64
     return found

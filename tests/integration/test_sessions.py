@@ -12,7 +12,7 @@ import pytest
 from engine.config import CompactionConfig, SessionsConfig
 from engine.errors import EngineError
 from engine.protocol import Done, Generate, Sampling
-from tests.support.engine import CHATML, Talk, chat, running
+from tests.support.engine import CHATML, Talk, chat, going_on, running
 from tests.support.mkgguf import ARCHITECTURES, tiny
 from tests.support.waiting import until
 
@@ -60,13 +60,7 @@ async def told(talk: Talk, session: str, rounds: int = 0) -> list[int]:
 
 async def go_on(talk: Talk, session: str, tokens: list[int]) -> list[tuple[int, float]]:
     """The next 64 greedy tokens and their log-probabilities; asserts that nothing was re-read."""
-    before, old = len(talk.deltas(session)), len(talk.states(session))
-    done = await said(talk, session, PROMPT, tokens, 64)
-    assert done.cached_tokens >= done.prompt_tokens, done
-    states = [s for s in talk.states(session)[old:] if s.state == "prefill"]
-    # All but the last token, whose logits are wanted.
-    assert not states or states[-1].cached >= states[-1].total - 1, states
-    news = talk.deltas(session)[before:]
+    news = await going_on(talk, session, said(talk, session, PROMPT, tokens, 64))
     return [(p[0].token, p[0].logprob) for d in news for p in d.logprobs]
 
 

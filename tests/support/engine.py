@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -161,3 +161,14 @@ class InProcessCore:
         self.socket.close()
         self._thread.join(20)
         assert not self._thread.is_alive()
+
+
+async def going_on(talk: Talk, session: str, answer: Awaitable[Done]) -> list[Delta]:
+    """What a session says when it goes on; asserts that nothing was read again but the token it
+    follows, whose logits are wanted."""
+    before, old = len(talk.deltas(session)), len(talk.states(session))
+    done = await answer
+    assert done.cached_tokens >= done.prompt_tokens, done
+    states = [s for s in talk.states(session)[old:] if s.state == "prefill"]
+    assert not states or states[-1].cached >= states[-1].total - 1, states
+    return talk.deltas(session)[before:]

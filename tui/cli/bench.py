@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +14,31 @@ from tui.cli.bench_compaction import compaction
 from tui.cli.bench_experts import experts
 from tui.cli.number_list import NumberList
 from tui.cli.settings import Settings, settings_options
+
+if TYPE_CHECKING:
+    from click.decorators import FC
+
+_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
+
+def _agents(default: str) -> Callable[[FC], FC]:
+    return click.option(
+        "--agents",
+        type=NumberList("counts", int, 1, 64, default),
+        default=default,
+        show_default=True,
+        help="Numbers of agents that talk at once.",
+    )
+
+
+def _tokens(default: int) -> Callable[[FC], FC]:
+    return click.option(
+        "--tokens",
+        type=click.IntRange(8, 4096),
+        default=default,
+        show_default=True,
+        help="Tokens each agent answers.",
+    )
 
 
 @click.group()
@@ -22,21 +48,9 @@ def command() -> None:
 
 @command.command()
 @settings_options
-@click.option(
-    "--agents",
-    type=NumberList("counts", int, 1, 64, "1,2,4,8"),
-    default="1,2,4,8",
-    show_default=True,
-    help="Numbers of agents that talk at once.",
-)
-@click.option(
-    "--tokens",
-    type=click.IntRange(8, 4096),
-    default=128,
-    show_default=True,
-    help="Tokens each agent answers.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@_agents("1,2,4,8")
+@_tokens(128)
+@_json
 def throughput(settings: Settings, agents: tuple[int, ...], tokens: int, as_json: bool) -> None:
     """Tokens per second and time to first token, against a bare loop and one after the other.
 
@@ -62,13 +76,7 @@ def throughput(settings: Settings, agents: tuple[int, ...], tokens: int, as_json
     show_default=True,
     help="Agents that stream at once.",
 )
-@click.option(
-    "--tokens",
-    type=click.IntRange(8, 4096),
-    default=1024,
-    show_default=True,
-    help="Tokens each agent answers.",
-)
+@_tokens(1024)
 @click.option(
     "--messages",
     type=click.IntRange(10, 100_000),
@@ -76,7 +84,7 @@ def throughput(settings: Settings, agents: tuple[int, ...], tokens: int, as_json
     show_default=True,
     help="Messages over which memory is watched.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@_json
 def ui(settings: Settings, agents: int, tokens: int, messages: int, as_json: bool) -> None:
     """Input latency, frames per second and memory of the app while agents stream.
 
@@ -94,21 +102,9 @@ def ui(settings: Settings, agents: int, tokens: int, messages: int, as_json: boo
 
 @command.command()
 @settings_options
-@click.option(
-    "--agents",
-    type=NumberList("counts", int, 1, 64, "1,8"),
-    default="1,8",
-    show_default=True,
-    help="Numbers of agents that talk at once.",
-)
-@click.option(
-    "--tokens",
-    type=click.IntRange(8, 4096),
-    default=128,
-    show_default=True,
-    help="Tokens each agent answers.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@_agents("1,8")
+@_tokens(128)
+@_json
 def rpc(settings: Settings, agents: tuple[int, ...], tokens: int, as_json: bool) -> None:
     """Layers on two workers of this machine (which it starts) against none: tokens per second.
 
@@ -136,7 +132,7 @@ def rpc(settings: Settings, agents: tuple[int, ...], tokens: int, as_json: bool)
     show_default=True,
     help="Sizes of the session that is put aside.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@_json
 def swap(settings: Settings, cells: tuple[int, ...], as_json: bool) -> None:
     """Seconds to put cells aside, back, and to restore saved sessions, against prefilling."""
     from engine.bench import swap as bench
@@ -156,7 +152,7 @@ def swap(settings: Settings, cells: tuple[int, ...], as_json: bool) -> None:
 
 @command.command()
 @settings_options
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@_json
 @click.argument("file", type=click.Path(path_type=Path))
 def recall(settings: Settings, as_json: bool, file: Path) -> None:
     """Recall of the turns that answer questions, by words, vectors, graph, and all together.
@@ -193,7 +189,7 @@ def recall(settings: Settings, as_json: bool, file: Path) -> None:
     show_default=True,
     help="Chunks of 2400 characters GLiNER is timed on; 0 leaves it out.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@_json
 def extract(
     settings: Settings, ner: Path | None, mapping: Path | None, gliner_chunks: int, as_json: bool
 ) -> None:
