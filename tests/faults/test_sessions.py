@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import signal
@@ -266,3 +267,30 @@ def test_killed_at_any_moment_the_old_or_the_new_checkpoint_is_there(tmp_path: P
             saved = talks.decode(snapshot.read(file).talk, file.name)
             assert 0 < len(saved.turns) <= turns
     assert path is not None
+
+
+async def test_a_core_killed_in_the_middle_of_a_save_leaves_the_old_file_or_the_new(
+    tmp_path: Path,
+) -> None:
+    """Of the core alone, which writes the cells; the app lives on and is told."""
+    file, rng, old, torn = tmp_path / "ada.halo", random.Random(3), b"", 0
+    for number in range(6):  # an app each: one that loses its core too often gives up
+        async with started(config(), tmp_path) as workspace:
+            client, ada = workspace.client, workspace.get("ada")
+            assert isinstance(client, EngineClient) and client.pid is not None
+            await say(workspace, LONG)
+            if not old:
+                old = b"first"
+                await client.save(ada.id, file, old)
+            new = f"round {number}".encode()
+            save = asyncio.ensure_future(client.save(ada.id, file, new))
+            await asyncio.sleep(rng.random() * 0.01)
+            os.kill(client.pid, signal.SIGKILL)
+            torn += isinstance((await asyncio.gather(save, return_exceptions=True))[0], Exception)
+            assert snapshot.verify(file).ok
+            found = snapshot.read(file).talk
+            assert found in (old, new)
+            old = found
+            await workspace.wait_ready()
+            await say(workspace, "go on")
+    assert torn  # some died before the answer
