@@ -12,7 +12,6 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -24,9 +23,11 @@ from engine.compaction.kernels import Cancel, CompactionCancelled
 from engine.compaction.profile import HeadWeights
 from engine.config import CompactionConfig
 from engine.core import ahead
+from engine.core.choice import Choice
 from engine.core.job import Job
 from engine.core.keeper import QueryKeeper
 from engine.core.language import Language
+from engine.core.lowering import lower
 from engine.core.runner import Context
 from engine.core.scheduler import Scheduler
 from engine.core.sequence import Fold, Phase, Sequence
@@ -70,9 +71,8 @@ class Compactor:
         self._count = 0
         self._keeper = QueryKeeper(context, scheduler, self._layers)
         self._studies = Studies(context, scheduler, language, self._keeper, self._layers, ends)
-        self._given_up: dict[str, int] = {}  # session -> tokens held when it gained nothing
+        self._choice = Choice(config, scheduler)
         self._guess = policy.LIKELY_RATIO  # the ratio by error bound that fitted last
-        self._unstudied: dict[str, int] = {}  # session -> tokens held when no study was possible
         self._next_look = 0.0
         self._holes = False
         scheduler.relief = self.relief
@@ -117,7 +117,7 @@ class Compactor:
             raise EngineError(
                 f"{self.job.sequence.name} is being compacted.", "Wait for it.", "busy"
             )
-        part = self._span(sequence, again=True)
+        part = self._choice.span(sequence, again=True)
         if part is None:
             shared = self._scheduler.cells.shared_rows(sequence.slot) if sequence.held else 0
             why = (
@@ -157,8 +157,7 @@ class Compactor:
             self.config = msgspec.convert(changed, CompactionConfig)
         except msgspec.ValidationError as error:
             raise EngineError(f"compaction.{key}: {error}.", "", "bad_request") from None
-        self._given_up.clear()
-        self._unstudied.clear()
+        self._choice.configure(self.config)
         self._keeper.forget_shape()
 
     def relief(self) -> bool:
@@ -209,22 +208,9 @@ class Compactor:
         return False
 
     def _lower(self, sequence: Sequence) -> bool:
-        """Lower a session's positions by what its fold left free; False when that is nothing."""
-        fold = sequence.fold
-        if fold is None or (self.job is not None and self.job.sequence is sequence):
-            return False  # the keys in hand were read at these positions
-        if self._scheduler.cells.shared_rows(sequence.slot) > fold.start:
+        if self.job is not None and self.job.sequence is sequence:
             return False
-        cells = self._context.cell_map()
-        assert cells is not None
-        mine = cells.pos[(cells.owner == sequence.slot) & (cells.pos >= fold.start)]
-        delta = int(mine.min()) - fold.start
-        if not delta or not self._context.shift(sequence.slot, fold.start, delta):
-            return False
-        sequence.fold = replace(fold, shift=fold.shift + delta)
-        if sequence.slot in self._context.tracked:
-            seam.forget_queries(self._context.pointer, sequence.slot)
-        return True
+        return lower(self._context, self._scheduler, sequence)
 
     def _mind_positions(self) -> None:
         """Lower positions in good time, so that prompts do not run past the last one."""
@@ -245,23 +231,6 @@ class Compactor:
             self._end("cancelled")
 
     # --- choosing -------------------------------------------------------------------------------
-
-    def _span(self, sequence: Sequence, again: bool = False) -> policy.Span | None:
-        if not sequence.held or sequence.slot < 0 or sequence in self.branches:
-            return None
-        fold, config = sequence.fold, self.config
-        held = policy.Held(
-            sequence.held,
-            self._scheduler.cells.shared_rows(sequence.slot),
-            *((fold.start, fold.end, fold.cells) if fold else ()),
-        )
-        return policy.find_span(
-            held,
-            keep_first=config.keep_first,
-            keep_recent=config.keep_recent,
-            min_span=config.min_span,
-            again=again,
-        )
 
     def _watch(self) -> None:
         """Start a compaction when a limit is passed."""
@@ -293,60 +262,26 @@ class Compactor:
         else:
             limit = config.study_ahead * config.session_cells or math.inf
             near = [s for s in self._scheduler.alive() if cells.held(s.slot) >= limit]
-        settled = [s for s in near if s.phase in (Phase.IDLE, Phase.DECODE)]
-        best = policy.most_promising(self._candidates(settled))
-        if best is None:
-            return
-        sequence, part = best
-        failed_at = self._unstudied.get(sequence.name, -config.min_span)
-        if failed_at <= sequence.held < failed_at + config.min_span:
-            return
-        if ahead.covered(part, ahead.studied(sequence)) is None:
-            self._study_ahead(sequence, part)
+        found = self._choice.to_study(near)
+        if found is not None:
+            self._study_ahead(*found)
 
     def _study_ahead(self, sequence: Sequence, part: policy.Span) -> None:
         job = Job(0, sequence, part, "ahead", "", 0.0, time.monotonic())
         self._studies.begin(job, self.config)
         if not job.branches:
-            self._unstudied[sequence.name] = sequence.held
+            self._choice.cannot_study(sequence)
             return
         sequence.guard, sequence.private = job.upto, sequence.held  # others may still share all
         self.job = job
 
-    def _candidates(self, sequences: list[Sequence]) -> list[tuple[Sequence, policy.Span]]:
-        found = []
-        for sequence in sequences:
-            failed_at = self._given_up.get(sequence.name)
-            if failed_at is not None and failed_at <= sequence.held < (
-                failed_at + self.config.min_span
-            ):
-                continue
-            part = self._span(sequence)
-            if part is not None and self._bearable(sequence, part):
-                found.append((sequence, part))
-        return found
-
     def _consider(self, trigger: str, only: Sequence | None = None) -> None:
-        candidates = self._candidates([only] if only is not None else list(self._scheduler.alive()))
-        best = policy.most_promising(candidates)
-        if best is None:
-            return
-        for sequence, part in candidates:  # one that was studied lands at once
-            ready = ahead.covered(part, ahead.studied(sequence))
-            if ready is not None and 2 * policy.gain(ready) >= policy.gain(best[1]):
-                best = (sequence, part)
-                break
-        self._start(*best, trigger, self.config.method, self.config.ratio)
+        sequences = [only] if only is not None else self._scheduler.alive()
+        best = self._choice.to_compact(sequences)
+        if best is not None:
+            self._start(*best, trigger, self.config.method, self.config.ratio)
 
     # --- a job's life ---------------------------------------------------------------------------
-
-    def _bearable(self, sequence: Sequence, part: policy.Span) -> bool:
-        """Whether nobody's memory gets thinner than max_ratio by being compacted unasked."""
-        fold = sequence.fold
-        start = fold.start if fold is not None else part.start
-        kept = 0 if part.whole or fold is None else fold.cells
-        after = policy.cells_after(part.cells, self.config.ratio or policy.RATIOS[0])
-        return part.end - start <= self.config.max_ratio * (kept + after)
 
     def _start(
         self, sequence: Sequence, part: policy.Span, trigger: str, method: str, ratio: float
@@ -500,7 +435,7 @@ class Compactor:
         errors = np.array([r.errors for r in results])
         evicted = np.array([r.evicted for r in results])
         if m >= part.cells:
-            self._given_up[sequence.name] = sequence.held
+            self._choice.give_up(sequence)
         self._report(
             job,
             "done",
@@ -515,7 +450,7 @@ class Compactor:
 
     def _fail(self, job: Job, what: str, remedy: str) -> None:
         if not job.ahead:
-            self._given_up[job.sequence.name] = job.sequence.held
+            self._choice.give_up(job.sequence)
         self._end("failed", what, remedy)
 
     def _end(self, phase: str, what: str = "", remedy: str = "") -> None:
@@ -529,7 +464,7 @@ class Compactor:
         job.sequence.hold = False
         self.job = None
         if job.ahead:
-            self._unstudied[job.sequence.name] = job.sequence.held
+            self._choice.cannot_study(job.sequence)
         else:
             self._report(job, phase, what=what, remedy=remedy)
 
@@ -579,22 +514,10 @@ class Compactor:
     # --- telling --------------------------------------------------------------------------------
 
     def _report(self, job: Job, phase: str, **more: object) -> None:
-        part = job.part
-        fields: dict[str, object] = {
-            "trigger": job.trigger, "method": job.method, "start": part.start, "end": part.end,
-            "cells_before": part.cells, "cells_after": job.cells_after, "source": job.source,
-            "queries": sum(len(a.pos) for a in job.asked[0]) * self._layers[0].group
-            if job.asked
-            else 0,
-            "seconds": time.monotonic() - job.started, "stall_ms": 1000 * job.stall,
-        }  # fmt: skip
-        fields.update(more)
-        after = fields["cells_after"]
-        assert isinstance(after, int)
-        if after:
-            tokens = part.end - part.start
-            fields["ratio"] = tokens / after
-        self._tell(Compaction(job.sequence.name, job.number, phase, **fields))  # type: ignore[arg-type]
+        fields = {**job.described(self._layers[0].group), **more}
+        if fields["cells_after"]:
+            fields["ratio"] = (job.part.end - job.part.start) / fields["cells_after"]
+        self._tell(Compaction(job.sequence.name, job.number, phase, **fields))
 
     def marked(self) -> tuple[list[int], int, int] | None:
         """The slots that refer to the span being compacted, and its positions [first, last)."""

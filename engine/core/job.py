@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
+from typing import Any
 
 from engine.compaction import policy, span
 from engine.compaction.solve import LayerResult
@@ -47,3 +49,13 @@ class Job:
     def end(self) -> int:
         """Behind the last token that it relies on: of the span, or of what the branches saw."""
         return self.upto if self.ahead else self.part.end
+
+    def described(self, group: int) -> dict[str, Any]:
+        """What a `Compaction` event says of it; `group` query heads share a KV head."""
+        part, asked = self.part, self.asked[0] if self.asked else []
+        return {
+            "trigger": self.trigger, "method": self.method, "start": part.start, "end": part.end,
+            "cells_before": part.cells, "cells_after": self.cells_after, "source": self.source,
+            "queries": group * sum(len(a.pos) for a in asked),
+            "seconds": time.monotonic() - self.started, "stall_ms": 1000 * self.stall,
+        }  # fmt: skip

@@ -1,0 +1,100 @@
+"""Which session a compaction, or a study for a later one, is worth the most for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from engine.compaction import policy
+from engine.config import CompactionConfig
+from engine.core import ahead
+from engine.core.scheduler import Scheduler
+from engine.core.sequence import Phase, Sequence
+from engine.core.study import Study
+
+Candidate = tuple[Sequence, policy.Span]
+
+
+class Choice:
+    """Looks at the sessions; remembers those for which there was nothing to gain."""
+
+    def __init__(self, config: CompactionConfig, scheduler: Scheduler) -> None:
+        self._config, self._scheduler = config, scheduler
+        self._given_up: dict[str, int] = {}  # session -> tokens held when it gained nothing
+        self._unstudied: dict[str, int] = {}  # session -> tokens held when no study was possible
+
+    def configure(self, config: CompactionConfig) -> None:
+        """Other settings: what was not worth it may be now."""
+        self._config = config
+        self._given_up.clear()
+        self._unstudied.clear()
+
+    def give_up(self, sequence: Sequence) -> None:
+        """Leave a session alone until it has grown."""
+        self._given_up[sequence.name] = sequence.held
+
+    def cannot_study(self, sequence: Sequence) -> None:
+        """Do not study a session ahead until it has grown."""
+        self._unstudied[sequence.name] = sequence.held
+
+    def _grown(self, sequence: Sequence, since: dict[str, int]) -> bool:
+        failed_at = since.get(sequence.name)
+        return failed_at is None or not (
+            failed_at <= sequence.held < failed_at + self._config.min_span
+        )
+
+    def span(self, sequence: Sequence, again: bool = False) -> policy.Span | None:
+        """What of a session would be compacted; `again`: what already is, once more."""
+        if not sequence.held or sequence.slot < 0 or isinstance(sequence.payload, Study):
+            return None
+        fold, config = sequence.fold, self._config
+        held = policy.Held(
+            sequence.held,
+            self._scheduler.cells.shared_rows(sequence.slot),
+            *((fold.start, fold.end, fold.cells) if fold else ()),
+        )
+        return policy.find_span(
+            held,
+            keep_first=config.keep_first,
+            keep_recent=config.keep_recent,
+            min_span=config.min_span,
+            again=again,
+        )
+
+    def _bearable(self, sequence: Sequence, part: policy.Span) -> bool:
+        """Whether nobody's memory gets thinner than max_ratio by being compacted unasked."""
+        fold = sequence.fold
+        start = fold.start if fold is not None else part.start
+        kept = 0 if part.whole or fold is None else fold.cells
+        after = policy.cells_after(part.cells, self._config.ratio or policy.RATIOS[0])
+        return part.end - start <= self._config.max_ratio * (kept + after)
+
+    def _candidates(self, sequences: Iterable[Sequence]) -> list[Candidate]:
+        found = []
+        for sequence in sequences:
+            if not self._grown(sequence, self._given_up):
+                continue
+            part = self.span(sequence)
+            if part is not None and self._bearable(sequence, part):
+                found.append((sequence, part))
+        return found
+
+    def to_compact(self, sequences: Iterable[Sequence]) -> Candidate | None:
+        """The session whose compaction frees the most, or one that was studied and frees enough."""
+        candidates = self._candidates(sequences)
+        best = policy.most_promising(candidates)
+        if best is None:
+            return None
+        for sequence, part in candidates:  # one that was studied lands at once
+            ready = ahead.covered(part, ahead.studied(sequence))
+            if ready is not None and 2 * policy.gain(ready) >= policy.gain(best[1]):
+                return sequence, part
+        return best
+
+    def to_study(self, sequences: Iterable[Sequence]) -> Candidate | None:
+        """The session that will be compacted next, unless it was studied or cannot be."""
+        settled = [s for s in sequences if s.phase in (Phase.IDLE, Phase.DECODE)]
+        best = policy.most_promising(self._candidates(settled))
+        if best is None or not self._grown(best[0], self._unstudied):
+            return None
+        sequence, part = best
+        return best if ahead.covered(part, ahead.studied(sequence)) is None else None
