@@ -1,9 +1,18 @@
 # `make run` and `make test` do everything on a fresh machine; `make help` lists the rest.
 SHELL   := /bin/bash
-BACKEND ?= cpu
 VENV    := .venv
 PY      := $(VENV)/bin/python
 STAMPS  := $(VENV)/stamps
+# What the native part was built for last stays, until something else is named.
+-include $(STAMPS)/asked.mk
+BACKEND ?= cpu
+define ASKED
+BACKEND ?= $(BACKEND)
+HIPARCHS ?= $(HIPARCHS)
+CUDAARCHS ?= $(CUDAARCHS)
+CMAKE_ARGS ?= $(CMAKE_ARGS)
+endef
+export ASKED HIPARCHS CUDAARCHS CMAKE_ARGS
 PIP     := $(PY) -m pip --disable-pip-version-check install -q
 NATIVE  := $(shell find native \( -path native/build -o -path native/tests -o -name __pycache__ \) -prune -o -type f -print)
 
@@ -37,7 +46,7 @@ bench: setup  ## the throughput bench
 asan: setup-dev  ## C++ tests under address and undefined-behaviour sanitizers
 	$(PY) scripts/asan.py
 
-setup: $(STAMPS)/runtime $(STAMPS)/native-$(BACKEND) $(STAMPS)/binding $(STAMPS)/graph $(STAMPS)/app
+setup: $(STAMPS)/runtime $(STAMPS)/native $(STAMPS)/binding $(STAMPS)/graph $(STAMPS)/app
 
 setup-dev: $(STAMPS)/dev setup
 
@@ -55,9 +64,12 @@ $(STAMPS)/runtime: requirements/runtime.txt | $(STAMPS)/build
 $(STAMPS)/dev: requirements/dev.txt | $(STAMPS)/runtime
 	@echo "halo-tui: test packages" && $(PIP) --require-hashes -r $< && touch $@
 
-$(STAMPS)/native-$(BACKEND): $(NATIVE) scripts/build_native.py | $(STAMPS)/build
-	@rm -f $(STAMPS)/native-*
-	@$(PY) scripts/build_native.py --backend $(BACKEND) && touch $@
+ifneq ($(strip $(file <$(STAMPS)/asked.mk)),$(strip $(ASKED)))
+.PHONY: $(STAMPS)/native
+endif
+$(STAMPS)/native: $(NATIVE) scripts/build_native.py scripts/backend_needs.py scripts/rocm_needs.py | $(STAMPS)/build
+	@$(PY) scripts/build_native.py --backend $(BACKEND)
+	@printf '%s\n' "$$ASKED" > $(STAMPS)/asked.mk && touch $@
 
 $(STAMPS)/binding: native/llama.txt scripts/build_binding.py | $(STAMPS)/runtime
 	@echo "halo-tui: llama-cpp-python binding" && $(PY) scripts/build_binding.py && touch $@

@@ -26,6 +26,7 @@ FREE = -1
 SHARED = -2
 
 _REMEDY = "Build the native part again: make clean && make run."
+_BUILDS = ("hip", "cuda", "vulkan")
 
 
 class NativeError(HaloError):
@@ -120,7 +121,10 @@ def load() -> ModuleType:
     try:
         llama_cpp = importlib.import_module("llama_cpp.llama_cpp")
     except Exception as error:
-        raise NativeError(f"llama-cpp-python could not be loaded: {error}.", _REMEDY) from error
+        # A vendor's libraries change names with their versions: built again, it takes the new ones.
+        built = next((name for name in _BUILDS if (folder / f"libggml-{name}.so").is_file()), "")
+        remedy = _REMEDY.rstrip(".") + (f" BACKEND={built}." if built else ".")
+        raise NativeError(f"llama-cpp-python could not be loaded: {error}.", remedy) from error
     lib = llama_cpp._lib
     if not hasattr(lib, "halo_abi"):
         raise NativeError("llama-cpp-python was loaded with another libllama than ours.", _REMEDY)

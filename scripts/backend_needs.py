@@ -6,8 +6,16 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import distribution
+import rocm_needs
+from rocm_needs import Missing
 
 # Compiled, not looked up: distributions and SDKs put headers into different places.
 VULKAN = """
@@ -21,16 +29,29 @@ VULKAN = """
 #endif
 """
 SPIRV = "#include <spirv/unified1/spirv.hpp>\n"
+VULKAN_PACKAGES = {  # tools, headers and the driver of AMD and Intel
+    "debian": "sudo apt install libvulkan-dev glslc spirv-headers mesa-vulkan-drivers",
+    "fedora": "sudo dnf install vulkan-loader-devel glslc spirv-headers-devel mesa-vulkan-drivers",
+    "arch": "sudo pacman -S vulkan-headers vulkan-icd-loader shaderc spirv-headers vulkan-radeon",
+}
 DEV = Path("/dev")  # nvidia0…, or dxg under WSL
-HIP_LEAST = (6, 1)  # ggml-hip refuses older ones
 # Where vendors install compilers that are not on the PATH of a fresh account.
-FOLDERS = {"cuda": ("/usr/local/cuda/bin",), "hip": ("/opt/rocm/bin",)}
-# The variables with which CMake is told what to compile for; the default is the GPU that is there.
-TARGETS = {"cuda": ("CUDAARCHS", "CMAKE_CUDA_ARCHITECTURES"), "hip": ("HIPARCHS", "GPU_TARGETS")}
+FOLDERS = {"cuda": ("/usr/local/cuda/bin",)}
+# The variable that says what to compile for, and CMake's options for it; the first is what we pass.
+# The default is the GPU that is there.
+TARGETS = {
+    "cuda": ("CUDAARCHS", ("CMAKE_CUDA_ARCHITECTURES",)),
+    "hip": ("HIPARCHS", ("GPU_TARGETS", "AMDGPU_TARGETS", "CMAKE_HIP_ARCHITECTURES")),
+}
 
 
-class Missing(Exception):
-    """Something is not installed; the text says what and how to get it."""
+@dataclass(frozen=True)
+class Prepared:
+    """The environment to build in, and what the built library depends on besides."""
+
+    env: dict[str, str]
+    built_with: str = ""  # the vendor's tools; goes into the key of the cache
+    warning: str = ""
 
 
 def _preprocess(compiler: str, source: str, env: Mapping[str, str]) -> str | None:
@@ -45,6 +66,8 @@ def _preprocess(compiler: str, source: str, env: Mapping[str, str]) -> str | Non
 
 
 def _vulkan(compiler: str, env: Mapping[str, str]) -> None:
+    family = distribution.here().family
+    install = VULKAN_PACKAGES.get(family, VULKAN_PACKAGES["debian"])
     wanted = []
     if not shutil.which("glslc", path=env.get("PATH")):
         wanted.append("glslc")
@@ -61,55 +84,66 @@ def _vulkan(compiler: str, env: Mapping[str, str]) -> None:
     if wanted:
         raise Missing(
             f"{', '.join(wanted)} {'is' if len(wanted) == 1 else 'are'} missing. Install what "
-            "Vulkan builds need: sudo apt install libvulkan-dev glslc spirv-headers "
-            "mesa-vulkan-drivers"
+            f"Vulkan builds need: {install}"
         )
 
 
-def _cuda(env: Mapping[str, str]) -> None:
-    if not (env.get("CUDACXX") or shutil.which("nvcc", path=env.get("PATH"))):
+def _cuda(env: Mapping[str, str], told: list[str]) -> str:
+    """What a library built in `env` depends on. Raises Missing."""
+    nvcc = env.get("CUDACXX") or shutil.which("nvcc", path=env.get("PATH"))
+    if not nvcc or not shutil.which(nvcc, path=env.get("PATH")):
         raise Missing(
-            "nvcc is missing. Install the CUDA toolkit, or name its compiler: "
-            "CUDACXX=/path/to/nvcc make run BACKEND=cuda"
+            f"{nvcc or 'nvcc'} is missing. Install the CUDA toolkit "
+            "(https://developer.nvidia.com/cuda-downloads), or name its compiler: "
+            "make run BACKEND=cuda CUDACXX=/path/to/nvcc"
         )
-    told = env.get("CUDAARCHS") or "CMAKE_CUDA_ARCHITECTURES" in env.get("CMAKE_ARGS", "")
     if not told and not any(DEV.glob("nvidia[0-9]*")) and not (DEV / "dxg").exists():
         raise Missing(
             "there is no NVIDIA GPU here to compile for. Name its compute capability: "
             "make run BACKEND=cuda CUDAARCHS=90"
         )
+    said = _say([nvcc, "--version"], env)
+    smi = shutil.which("nvidia-smi", path=env.get("PATH"))
+    if not told and smi:
+        said += _say([smi, "--query-gpu=compute_cap", "--format=csv,noheader"], env)
+    return said
 
 
-def _hip(env: Mapping[str, str]) -> None:
-    hipconfig = shutil.which("hipconfig", path=env.get("PATH"))
-    if not hipconfig:
-        raise Missing(
-            "hipconfig is missing. Install ROCm 6.1 or newer with hipcc, hipblas-dev and rocblas-dev"
-        )
-    done = subprocess.run(
-        [hipconfig, "--version"], env=dict(env), capture_output=True, text=True, check=False
-    )
-    version = re.match(r"(\d+)\.(\d+)", done.stdout.strip())
-    if version and (int(version[1]), int(version[2])) < HIP_LEAST:
-        raise Missing(
-            f"ROCm {version[0]} is too old: llama.cpp needs 6.1 or newer, from AMD's packages "
-            "(Debian 13 has 5.7)"
-        )
+def _say(command: list[str], env: Mapping[str, str]) -> str:
+    done = subprocess.run(command, env=dict(env), capture_output=True, text=True, check=False)
+    return done.stdout
 
 
-def prepare(backend: str, compiler: str, env: Mapping[str, str]) -> dict[str, str]:
-    """The environment to build `backend` in, from `env`. Raises Missing."""
+def _told(backend: str, env: Mapping[str, str]) -> list[str]:
+    """What the user named to compile for."""
+    variable, options = TARGETS.get(backend, ("", ()))
+    said = [env.get(variable, "")]
+    for option in options:
+        said += re.findall(rf"-D{option}(?::\w+)?=[\"']?([^\s\"']+)", env.get("CMAKE_ARGS", ""))
+    return [name for part in said for name in re.split(r"[,;\s]+", part) if name]
+
+
+def prepare(backend: str, compiler: str, env: Mapping[str, str]) -> Prepared:
+    """How to build `backend`, starting from the environment `env`. Raises Missing."""
     found = dict(env)
     folders = [folder for folder in FOLDERS.get(backend, ()) if Path(folder).is_dir()]
+    if backend == "hip":
+        folders = [str(folder) for folder in rocm_needs.folders(env)]
     found["PATH"] = os.pathsep.join([*folders, env.get("PATH", "")])
+    told = _told(backend, found)
+    built_with = warning = ""
+    targets = told
     if backend == "vulkan":
         _vulkan(compiler, found)
     elif backend == "cuda":
-        _cuda(found)
+        built_with = _cuda(found, told)
     elif backend == "hip":
-        _hip(found)
-    variable, option = TARGETS.get(backend, ("", ""))
-    if targets := found.get(variable, ""):
-        extra = f"-D{option}={targets.replace(',', ';')}"
+        add, targets, warning = rocm_needs.prepare(found, told)
+        found |= add
+        built_with = rocm_needs.built_with(found)
+    variable, options = TARGETS.get(backend, ("", ()))
+    in_arguments = told and not found.get(variable)
+    if targets and not in_arguments:
+        extra = f"-D{options[0]}={';'.join(targets)}"
         found["CMAKE_ARGS"] = f"{found.get('CMAKE_ARGS', '')} {extra}".strip()
-    return found
+    return Prepared(found, built_with, warning)

@@ -58,8 +58,10 @@ def cpu_flags() -> str:
     return next((line for line in text.splitlines() if line.startswith(("flags", "Features"))), "")
 
 
-def key(backend: str, env: Mapping[str, str]) -> str:
-    """Changes whenever the library that is built in `env` could."""
+def key(backend: str, env: Mapping[str, str], built_with: str = "") -> str:
+    """Changes whenever the library that is built in `env` could.
+
+    `built_with`: the vendor's tools, for their libraries change names with their versions."""
     digest = hashlib.sha256()
     skip = {"build", "__pycache__", "tests"}
     for path in sorted(NATIVE.rglob("*")):
@@ -71,6 +73,7 @@ def key(backend: str, env: Mapping[str, str]) -> str:
         cpu_flags(),
         platform.machine(),
         env.get("CMAKE_ARGS", ""),
+        *([built_with] if built_with else []),
     ):
         digest.update(part.encode() + b"\0")
     return digest.hexdigest()[:20]
@@ -142,11 +145,14 @@ def main() -> None:
     parser.add_argument("--backend", choices=sorted(OPTIONS), default="cpu")
     backend = parser.parse_args().backend
     try:
-        env = backend_needs.prepare(backend, compiler(), os.environ)
+        prepared = backend_needs.prepare(backend, compiler(), os.environ)
     except backend_needs.Missing as missing:
         raise SystemExit(f"halo-tui: {missing}. Or use BACKEND=cpu.") from None
+    if prepared.warning:
+        print(f"halo-native: {prepared.warning}.", file=sys.stderr)
+    env = prepared.env
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    kept = base / "halo-tui" / "wheels" / key(backend, env)
+    kept = base / "halo-tui" / "wheels" / key(backend, env, prepared.built_with)
     wheel = next(kept.glob("halo_native-*.whl"), None) if kept.is_dir() else None
     with tempfile.TemporaryDirectory() as scratch:
         if wheel is None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import io
 import os
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -15,16 +13,7 @@ from types import ModuleType
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-
-
-def module(path: Path) -> ModuleType:
-    """Imports a script from outside the packages, fresh each time."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec and spec.loader
-    loaded = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loaded)
-    return loaded
+from tests.support.setup_scripts import ROOT, bare_path, module, program
 
 
 @pytest.fixture
@@ -39,19 +28,7 @@ def build() -> ModuleType:
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Path:
-    """A PATH with a shell and nothing else; put programs into it."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    for tool in ("bash", "cat"):
-        (folder / tool).symlink_to(f"/bin/{tool}")
-    return folder
-
-
-def program(folder: Path, name: str, body: str) -> Path:
-    path = folder / name
-    path.write_text(f"#!/bin/bash\n{body}\n")
-    path.chmod(0o755)
-    return path
+    return bare_path(tmp_path / "bin")
 
 
 def script(name: str, path: Path, **env: str) -> subprocess.CompletedProcess[str]:
@@ -132,66 +109,6 @@ def test_a_missing_backend_tool_is_named(machine: Path) -> None:
     assert "CUDA" in done.stderr and "BACKEND=cpu" in done.stderr
 
 
-@pytest.fixture
-def needs(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The check of a backend's needs, on a machine without vendors' folders."""
-    found = module(ROOT / "scripts" / "backend_needs.py")
-    monkeypatch.setattr(found, "FOLDERS", {})
-    return found
-
-
-def test_cuda_needs_a_compiler_and_something_to_compile_for(
-    needs: ModuleType, machine: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    env = {"PATH": str(machine)}
-    monkeypatch.setattr(needs, "DEV", machine)
-    with pytest.raises(needs.Missing, match=r"nvcc is missing.*CUDACXX"):
-        needs.prepare("cuda", "c++", env)
-    program(machine, "nvcc", "")
-    with pytest.raises(needs.Missing, match=r"no NVIDIA GPU here.*CUDAARCHS=90"):
-        needs.prepare("cuda", "c++", env)
-    told = needs.prepare("cuda", "c++", {**env, "CUDAARCHS": "90", "CMAKE_ARGS": "-DA=1"})
-    assert told["CMAKE_ARGS"] == "-DA=1 -DCMAKE_CUDA_ARCHITECTURES=90"
-    (machine / "nvidia0").touch()
-    assert "CMAKE_ARGS" not in needs.prepare("cuda", "c++", env)
-
-
-def test_rocm_has_to_be_new_enough(needs: ModuleType, machine: Path) -> None:
-    env = {"PATH": str(machine), "HIPARCHS": "gfx1151"}
-    with pytest.raises(needs.Missing, match="hipconfig is missing"):
-        needs.prepare("hip", "c++", env)
-    program(machine, "hipconfig", "echo 5.7.31921-0")
-    with pytest.raises(needs.Missing, match=r"ROCm 5\.7 is too old"):
-        needs.prepare("hip", "c++", env)
-    program(machine, "hipconfig", "echo 6.4.43483")
-    assert needs.prepare("hip", "c++", env)["CMAKE_ARGS"] == "-DGPU_TARGETS=gfx1151"
-
-
-@pytest.mark.parametrize(
-    ("headers", "says"),
-    [
-        ({}, "glslc, libvulkan-dev, spirv-headers are missing"),
-        ({"vulkan/vulkan.hpp": ""}, "headers are too old"),
-        (
-            {"vulkan/vulkan.hpp": "#define VK_EXT_LAYER_SETTINGS_EXTENSION_NAME"},
-            "glslc, spirv-headers are missing",
-        ),
-    ],
-)
-def test_what_vulkan_misses_is_named(
-    needs: ModuleType, machine: Path, headers: dict[str, str], says: str
-) -> None:
-    for name, text in headers.items():
-        (machine / "include" / name).parent.mkdir(parents=True)
-        (machine / "include" / name).write_text(text)
-    # Searches nowhere but in the folder of the SDK.
-    real = shutil.which("c++")
-    compiler = program(machine, "c++", f'PATH={os.environ["PATH"]} exec {real} -nostdinc "$@"')
-    env = {"PATH": str(machine), "VULKAN_SDK": str(machine)}
-    with pytest.raises(needs.Missing, match=says):
-        needs.prepare("vulkan", str(compiler), env)
-
-
 def test_steps_of_a_build_within_the_build_are_not_shown(
     build: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -215,6 +132,7 @@ def test_the_key_follows_what_is_built(
         (tmp_path / aside).write_text("x")
     assert build.key("cpu", {}) == first
     assert build.key("cpu", {"CMAKE_ARGS": "-DGGML_NATIVE=OFF"}) != first
+    assert build.key("hip", {}, "ROCm 6.4") != build.key("hip", {}, "ROCm 7.2")
     source.write_text("2")
     assert build.key("cpu", {}) != first
 
