@@ -14,7 +14,9 @@ def module(path: Path) -> ModuleType:
     """Imports a script from outside the packages, fresh each time."""
     spec = importlib.util.spec_from_file_location(f"script_{path.stem}", path)
     assert spec and spec.loader
-    loaded = sys.modules[spec.name] = importlib.util.module_from_spec(spec)  # dataclasses look there
+    loaded = sys.modules[spec.name] = importlib.util.module_from_spec(
+        spec
+    )  # dataclasses look there
     spec.loader.exec_module(loaded)
     return loaded
 
