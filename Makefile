@@ -52,7 +52,7 @@ setup-dev: $(STAMPS)/dev setup
 
 $(STAMPS)/venv:
 	@bash scripts/find_compiler.sh >/dev/null
-	@python=$$(bash scripts/find_python.sh) && echo "halo-tui: environment ($$python)" && "$$python" -m venv $(VENV)
+	@python=$$(bash scripts/find_python.sh) && "$$python" scripts/build_native.py --check --backend $(BACKEND) && echo "halo-tui: environment ($$python)" && "$$python" -m venv $(VENV)
 	@mkdir -p $(STAMPS) && touch $@
 
 $(STAMPS)/build: requirements/build.txt | $(STAMPS)/venv

@@ -143,11 +143,15 @@ def forget_old(wheels: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backend", choices=sorted(OPTIONS), default="cpu")
-    backend = parser.parse_args().backend
+    parser.add_argument("--check", action="store_true", help="only look for what it needs")
+    options = parser.parse_args()
+    backend = options.backend
     try:
         prepared = backend_needs.prepare(backend, compiler(), os.environ)
     except backend_needs.Missing as missing:
         raise SystemExit(f"halo-tui: {missing}. Or use BACKEND=cpu.") from None
+    if options.check:
+        return
     if prepared.warning:
         print(f"halo-native: {prepared.warning}.", file=sys.stderr)
     env = prepared.env

@@ -96,10 +96,12 @@ def test_the_compiler_of_cxx_is_used_or_named(machine: Path) -> None:
     assert "CXX is no++" in script("find_compiler.sh", machine, CXX="no++").stderr
 
 
-def test_a_missing_backend_tool_is_named(machine: Path) -> None:
+@pytest.mark.parametrize("check", [[], ["--check"]])
+def test_a_missing_backend_tool_is_named(machine: Path, check: list[str]) -> None:
     program(machine, "c++", "")
+    script = str(ROOT / "scripts" / "build_native.py")
     done = subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "build_native.py"), "--backend", "cuda"],
+        [sys.executable, script, "--backend", "cuda", *check],
         env={"PATH": str(machine), "HOME": str(machine)},
         capture_output=True,
         text=True,
@@ -107,6 +109,19 @@ def test_a_missing_backend_tool_is_named(machine: Path) -> None:
     )
     assert done.returncode == 1
     assert "CUDA" in done.stderr and "BACKEND=cpu" in done.stderr
+
+
+def test_looking_for_what_is_needed_builds_nothing(machine: Path) -> None:
+    program(machine, "c++", "")
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "build_native.py"), "--check"],
+        env={"PATH": str(machine), "HOME": str(machine)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert not (machine / ".cache").exists()
 
 
 def test_steps_of_a_build_within_the_build_are_not_shown(

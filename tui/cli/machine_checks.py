@@ -10,15 +10,17 @@ from typing import Any
 import msgspec
 
 from engine.telemetry.advice import gib
+from engine.telemetry.files import Root
 from engine.telemetry.history import main_gpu
 from engine.telemetry.machine import Machine
 from engine.telemetry.types import Gpu, Sample
+from tui.cli import hip_checks
 from tui.cli.checks import Problem, Report
 
 NEEDS = {  # per ggml backend: what to do before building for it
     "vulkan": "sudo apt install libvulkan-dev glslc spirv-headers mesa-vulkan-drivers; on Debian 12 "
     "the Vulkan SDK",
-    "hip": "install AMD's ROCm 6.1 or newer with hipcc, hipblas-dev and rocblas-dev",
+    "hip": "ROCm 6.1 or newer with hipBLAS and rocBLAS; docs/native.md says which",
     "cuda": "install the CUDA toolkit",
 }
 
@@ -101,46 +103,70 @@ def _probes() -> dict[str, str]:
 def backend(report: Report) -> None:
     """Whether this build of llama.cpp can use the GPU that is there."""
     sample: Sample | None = report.sample
-    if sample is None or not sample.gpus or not report.backends:
+    if sample is None or not report.backends:
         return
-    card = main_gpu(sample)
-    assert card is not None
-    name = report.backends[0]
-    fitting = ("cuda", "vulkan") if card.driver == "nvidia" else ("vulkan", "hip")
-    built = [one for one in _built() if one in fitting]
+    card = main_gpu(sample) if sample.gpus else None
+    found = len([one for one in report.devices if not one.startswith("RPC ")]) >= 2
     if report.config.engine.gpu_layers == 0:
-        report.add("gpu backend", None, "not used, since engine.gpu_layers is 0")
-    elif not built:
-        first = fitting[0]
+        if card is not None:
+            report.add("gpu backend", None, "not used, since engine.gpu_layers is 0")
+        return
+    fitting = ("cuda", "vulkan") if card and card.driver == "nvidia" else ("vulkan", "hip")
+    built = _built()
+    usable = [one for one in built if one in fitting] if card else built
+    root = Root(report.config.telemetry.root or "/")
+    if card is not None and not usable:
         report.add(
             "gpu backend",
             False,
-            f"this build has {name} only",
+            f"this build has {report.backends[0]} only",
             Problem(
                 f"{card.name} is not used: llama.cpp was built without {' and '.join(fitting)}.",
-                f"make run BACKEND={first} (first: {NEEDS[first]})"
-                + (
-                    f", or BACKEND={fitting[1]} (first: {NEEDS[fitting[1]]})."
-                    if fitting[1:]
-                    else "."
-                ),
+                f"make run BACKEND={fitting[0]} (first: {NEEDS[fitting[0]]}), or "
+                f"BACKEND={fitting[1]} (first: {NEEDS[fitting[1]]}).",
             ),
         )
-    elif len([one for one in report.devices if not one.startswith("RPC ")]) < 2:
+    elif usable and not found:
+        why, remedy = _no_device(usable[0], root)
         report.add(
             "gpu backend",
             False,
-            f"{built[0]}, but it found no device",
-            Problem(
-                f"The {built[0]} backend found no GPU.",
-                "Install the driver (sudo apt install mesa-vulkan-drivers) and see what "
-                "`vulkaninfo --summary` says."
-                if built[0] == "vulkan"
-                else "See what `rocminfo` or `nvidia-smi` says.",
-            ),
+            f"{usable[0]}, but it found no device",
+            Problem(f"The {usable[0]} backend found no GPU{why}, so the CPU computes.", remedy),
         )
-    else:
-        report.add("gpu backend", True, f"{built[0]}: {', '.join(report.devices)}")
+    elif usable:
+        report.add("gpu backend", True, f"{usable[0]}: {', '.join(report.devices)}")
+    if "hip" in built:
+        hip_checks.hip(report, root)
+
+
+def _no_device(backend: str, root: Root) -> tuple[str, str]:
+    """Why a backend found no device, " (…)" or "", and what to do."""
+    if backend == "vulkan":
+        return "", (
+            "Install the driver (sudo apt install mesa-vulkan-drivers) and see what "
+            "`vulkaninfo --summary` says."
+        )
+    if backend == "cuda":
+        return "", "Install NVIDIA's driver, and see what `nvidia-smi` says."
+    kfd = root.at("/dev/kfd")
+    if not kfd.exists():
+        return " (there is no /dev/kfd, which ROCm computes through)", (
+            "With an AMD GPU: sudo modprobe amdgpu, and see `sudo dmesg | grep -e amdgpu -e kfd`; "
+            "in a container: --device /dev/kfd --device /dev/dri. Without one: make run BACKEND=cpu."
+        )
+    if not os.access(kfd, os.R_OK | os.W_OK):
+        return " (this user may not open /dev/kfd)", (
+            "sudo usermod -aG render,video $USER, then log in again."
+        )
+    hidden = [
+        name
+        for name in ("HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES")
+        if name in os.environ
+    ]
+    if hidden:
+        return f" ({' and '.join(hidden)} may hide it)", f"unset {' '.join(hidden)}"
+    return "", "See what `rocminfo` says."
 
 
 def _built() -> list[str]:
