@@ -43,6 +43,7 @@ class Client(Protocol):
         messages: tuple[Message, ...],
         sampling: Sampling = ...,
         thinking: bool = ...,
+        must_call: bool = ...,
     ) -> Any: ...
 
 

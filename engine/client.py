@@ -477,12 +477,16 @@ class EngineClient:
         messages: Iterable[Message],
         sampling: Sampling | None = None,
         thinking: bool = True,
+        must_call: bool = False,
     ) -> None:
-        """Ask for an answer to the last message; it comes as events."""
+        """Ask for an answer to the last message; it comes as events.
+
+        `must_call`: the answer has to be a call of one of the tools of the first message.
+        """
         chosen = sampling if sampling is not None else self._config.sampling
         if chosen.seed < 0:  # drawn here, so that an answer goes on as it would have after a crash
             chosen = msgspec.structs.replace(chosen, seed=secrets.randbelow(2**32 - 1))
-        await self.request(Generate(0, session, tuple(messages), chosen, thinking))
+        await self.request(Generate(0, session, tuple(messages), chosen, thinking, must_call))
 
     async def cancel(self, session: str) -> None:
         """Stop the answer of a session, if there is one."""

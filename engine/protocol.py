@@ -11,22 +11,48 @@ Edit, regenerate, fork and crash recovery are therefore the same request with an
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
-PROTOCOL_VERSION = 4
+PROTOCOL_VERSION = 5
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 
 
 # --- shared parts -------------------------------------------------------------------------------
 
 
+class Tool(msgspec.Struct, omit_defaults=True, frozen=True):
+    """A function that the model may call."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any]  # JSON schema of its arguments, an object
+
+
+class ToolCall(msgspec.Struct, omit_defaults=True, frozen=True):
+    """A call that the model wrote."""
+
+    name: str
+    arguments: str  # JSON text of an object
+    fault: str = ""  # why it cannot be read, one sentence; `arguments` is empty then
+    id: str = ""  # nine letters or digits, chosen by the app; ties the result to it
+
+
 class Message(msgspec.Struct, omit_defaults=True, frozen=True):
-    """One chat message as the chat template sees it."""
+    """One chat message as the chat template sees it.
+
+    The tools that a conversation has stand with its first message, a system one (whose content
+    may be empty): they are part of what the model reads, as the rest of the messages is.
+    """
 
     role: str  # system | user | assistant | tool
     content: str
-    name: str = ""
+    name: str = ""  # of a tool's result: the tool
     thinking: str = ""  # the assistant's folded reasoning, given back as `reasoning_content`
+    tools: tuple[Tool, ...] = ()
+    calls: tuple[ToolCall, ...] = ()  # the assistant's; results follow as messages of role tool
+    call_id: str = ""  # of a tool's result: the call's
 
 
 class Sampling(msgspec.Struct, omit_defaults=True, frozen=True):
@@ -74,6 +100,7 @@ class Generate(Request, tag="generate", omit_defaults=True, frozen=True):
     messages: tuple[Message, ...]
     sampling: Sampling = Sampling()
     thinking: bool = True  # passed to the template as `enable_thinking`
+    must_call: bool = False  # a grammar makes it call one of the tools of the messages
     resume: tuple[int, ...] = ()  # tokens already generated before a crash; continued, not repeated
 
 
@@ -243,6 +270,8 @@ class Ready(Event, tag="ready", frozen=True):
     n_expert: int = 0  # of a layer; 0 = a dense model
     chosen: tuple[Chosen, ...] = ()  # by `engine.auto`
     hints: tuple[Hint, ...] = ()
+    call_format: str = ""  # how tool calls stand in answers, see engine/core/calls.py
+    knows_tools: bool = False  # the chat template tells of tools; else they are told in words
 
 
 class Failed(Event, tag="failed", frozen=True):
@@ -295,6 +324,7 @@ class Delta(msgspec.Struct, omit_defaults=True, frozen=True):
     tokens: tuple[int, ...] = ()
     thinking: bool = False
     logprobs: tuple[tuple[TokenProb, ...], ...] = ()
+    calling: bool = False  # a tool call is being written, of which no text is shown
 
 
 class Deltas(Event, tag="deltas", frozen=True):
@@ -324,6 +354,7 @@ class Done(Event, tag="done", omit_defaults=True, frozen=True):
     cells: int = 0  # KV cells the session holds afterwards
     what: str = ""
     remedy: str = ""
+    calls: tuple[ToolCall, ...] = ()  # tools that the model wants called before it goes on
 
 
 class CellRun(msgspec.Struct, array_like=True, frozen=True):

@@ -10,6 +10,7 @@ from engine import native
 from engine.auto.rules import Decision
 from engine.config import EngineConfig
 from engine.core import llama, remote
+from engine.core.language import Language
 from engine.core.model import Model
 from engine.core.runner import Context
 from engine.protocol import PROTOCOL_VERSION, Ready
@@ -21,6 +22,7 @@ def ready_event(
     config: EngineConfig,
     load_seconds: float,
     decision: Decision,
+    language: Language,
 ) -> Ready:
     """Describe what was loaded."""
     api = llama.load()
@@ -52,6 +54,8 @@ def ready_event(
         n_expert=model.n_expert,
         chosen=decision.chosen,
         hints=decision.hints,
+        call_format=language.calls.name,
+        knows_tools=language.knows_tools,
     )
 
 

@@ -68,7 +68,8 @@ class Generation:
             tokens, logprobs = (), ()
         if text or tokens:
             self._said.append(text)
-            deltas.append(Delta(self.session, text, tokens, False, logprobs))
+            calling = self.stream.calling
+            deltas.append(Delta(self.session, text, tokens, False, logprobs, calling))
         return deltas
 
     def done(
@@ -100,4 +101,5 @@ class Generation:
             cells=cells,
             what=what,
             remedy=remedy,
+            calls=self.stream.calls if reason == "stop" else (),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from engine.core import calls, toolprompt
 from engine.core.model import Model
 from engine.core.templates import ChatTemplate
 from engine.core.text import Piece, ThinkingTags
@@ -19,6 +20,17 @@ class Language:
         self._bos = bos[0] if model.adds_bos and bos[0] >= 0 else -1
         self._template = ChatTemplate(model.template, bos[1], eos[1], model.control_texts())
         self._pieces: dict[int, Piece] = {}
+        self._with_calls: dict[int, Piece] = {}  # where the tags of calls are wanted as well
+
+    @property
+    def calls(self) -> calls.Format:
+        """How tool calls stand in an answer."""
+        return self._template.calls
+
+    @property
+    def knows_tools(self) -> bool:
+        """Whether the template tells of tools itself; otherwise they are told in words."""
+        return self._template.knows_tools
 
     @property
     def tags(self) -> ThinkingTags:
@@ -39,18 +51,27 @@ class Language:
             raise EngineError("The conversation renders to nothing.", "Write a message.")
         return tokens, self._template.opens_thinking(pieces)
 
-    def piece(self, token: int) -> Piece:
-        """A token's text; control tokens are silent unless they enclose thoughts."""
-        piece = self._pieces.get(token)
+    def call_grammar(self, messages: tuple[Message, ...], inside: bool) -> str:
+        """GBNF of one call of a tool of these messages; `inside` as `prompt` returned it."""
+        tools = toolprompt.offered(messages)
+        if not tools:
+            raise EngineError("There is no tool to call.", "Offer one.", "bad_request")
+        return toolprompt.grammar(tools, self.calls, inside, self.tags.closing)
+
+    def piece(self, token: int, calls: bool = False) -> Piece:
+        """A token's text; control tokens are silent unless they enclose thoughts, or `calls`."""
+        pieces = self._with_calls if calls else self._pieces
+        piece = pieces.get(token)
         if piece is None:
             data = self._model.piece(token)
-            if self._model.is_control(token) and not self._encloses_thoughts(data):
+            if self._model.is_control(token) and not self._encloses(data, calls):
                 data = b""
-            piece = self._pieces[token] = Piece.of(data)
+            piece = pieces[token] = Piece.of(data)
         return piece
 
-    def _encloses_thoughts(self, data: bytes) -> bool:
+    def _encloses(self, data: bytes, calls: bool) -> bool:
         name = data.decode("utf-8", "replace")
-        return bool(name) and any(
-            name in text for text in (self.tags.opening, self.tags.closing, self.tags.skip)
-        )
+        texts = [self.tags.opening, self.tags.closing, self.tags.skip]
+        if calls:
+            texts += [self.calls.opening, self.calls.closing, *self.calls.inner]
+        return bool(name) and any(name in text for text in texts)

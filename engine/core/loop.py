@@ -20,6 +20,7 @@ from engine.compaction import METHODS
 from engine.config import CompactionConfig, EngineConfig, ExpertsConfig, SessionsConfig
 from engine.core import llama, remote
 from engine.core.archive import Archive
+from engine.core.calls import CallStream
 from engine.core.cells import Cells
 from engine.core.compactor import Compactor
 from engine.core.facts import ready_event
@@ -35,8 +36,9 @@ from engine.core.scheduler import Scheduler, Step
 from engine.core.sequence import Phase, Sequence
 from engine.core.study import Study
 from engine.core.teller import Teller
-from engine.core.text import TextStream
+from engine.core.text import Piece, TextStream
 from engine.core.threads import ThreadTuner
+from engine.core.toolprompt import offered
 from engine.core.vault import Vault
 from engine.errors import EngineError, HaloError, ModelError
 from engine.protocol import (
@@ -224,7 +226,12 @@ class EngineCore:
         )
         self._port.send(
             ready_event(
-                self._model, self._context, self._config, time.monotonic() - started, decision
+                self._model,
+                self._context,
+                self._config,
+                time.monotonic() - started,
+                decision,
+                self._language,
             )
         )
 
@@ -374,7 +381,7 @@ class EngineCore:
         probabilities = logprobs(model, context.logits(row), token, wanted) if wanted else None
         self._teller.news(generation)
         sequence.tokens.append(token)
-        generation.add(token, self._language.piece(token), probabilities)
+        generation.add(token, self._piece(generation, token), probabilities)
         if generation.stream.stopped:
             self._finish(sequence, "stop")
         else:
@@ -515,22 +522,29 @@ class EngineCore:
         tokens = [*prompt, *request.resume]
         self._check_prompt(len(prompt), len(tokens))
         sampling = request.sampling
+        if request.must_call:
+            grammar = self._language.call_grammar(request.messages, inside)
+            sampling = msgspec.structs.replace(sampling, grammar=grammar, json_schema="")
         seed = sampling.seed if sampling.seed >= 0 else draw_seed()
         sampler = Sampler(self._model, self._context.n_ctx, sampling, seed & 0xFFFFFFFF)
-        stream = TextStream(sampling.stop, self._language.tags, inside)
+        calls = CallStream(self._language.calls) if offered(request.messages) else None
+        stream = TextStream(sampling.stop, self._language.tags, inside, calls)
         generation = Generation(request.session, sampling, sampler, stream)
         if request.resume:
             generation.resume(
-                request.resume, [self._language.piece(token) for token in request.resume]
+                request.resume, [self._piece(generation, token) for token in request.resume]
             )
         sequence.payload = generation
         sequence.messages = request.messages
-        sequence.sampling = msgspec.structs.replace(sampling, seed=seed)
+        sequence.sampling = msgspec.structs.replace(request.sampling, seed=seed)
         self._scheduler.submit(sequence, tokens, len(prompt))
         if stream.stopped:
             self._finish(sequence, "stop")
         elif request.resume:
             self._check_length(sequence, generation)
+
+    def _piece(self, generation: Generation, token: int) -> Piece:
+        return self._language.piece(token, generation.stream.reads_calls)
 
     def _check_prompt(self, prompt: int, total: int) -> None:
         if self._compactor.unbounded:

@@ -177,18 +177,22 @@ def _grammar_text(sampling: Sampling) -> str:
         raise EngineError(
             "A grammar and a JSON schema were both given.", "Keep one of the two.", "bad_request"
         )
-    if not sampling.json_schema:
-        return sampling.grammar
+    return grammar_of_schema(sampling.json_schema) if sampling.json_schema else sampling.grammar
+
+
+def grammar_of_schema(schema: str) -> str:
+    """GBNF of a JSON schema, start rule `root`. Raises EngineError (bad_request)."""
     try:
-        json.loads(sampling.json_schema)
+        json.loads(schema)
     except ValueError as error:
         raise EngineError(
             f"The JSON schema is not valid JSON: {error}.", "Correct it.", "bad_request"
         ) from None
+    llama.load()  # the converter's package opens the library, which `native` has to find for it
     from llama_cpp.llama_grammar import json_schema_to_gbnf
 
     try:
-        return str(json_schema_to_gbnf(sampling.json_schema))
+        return str(json_schema_to_gbnf(schema))
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, AssertionError,
             RecursionError, NotImplementedError) as error:  # fmt: skip
         raise EngineError(

@@ -19,9 +19,10 @@ import jinja2.nodes
 import jinja2.parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from engine.core import calls, toolprompt
 from engine.core.text import ThinkingTags
 from engine.errors import EngineError
-from engine.protocol import Message
+from engine.protocol import Message, Tool
 
 CHATML = """{% for message in messages %}<|im_start|>{{ message.role }}
 {{ message.content }}<|im_end|>
@@ -47,6 +48,11 @@ KNOWN_TAGS = (
 _PRIVATE = 0x100000
 _PRIVATE_COUNT = 0xFFFE
 _PRIVATE_CHARACTERS = re.compile("([\U00100000-\U0010ffff])")
+# What a template can raise on messages that it does not take.
+_FAILURES = (
+    jinja2.TemplateError, TypeError, ValueError, KeyError, AttributeError, IndexError,
+    OverflowError, RecursionError,
+)  # fmt: skip
 
 
 class _Generation(jinja2.ext.Extension):
@@ -63,8 +69,10 @@ def _raise(message: str) -> None:
     raise jinja2.TemplateError(message)
 
 
-def _to_json(value: Any, indent: int | None = None, **options: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=indent, **options)
+def _to_json(
+    value: Any, ensure_ascii: bool = False, indent: int | None = None, **options: Any
+) -> str:
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, **options)
 
 
 def _now(form: str) -> str:
@@ -100,6 +108,30 @@ class ChatTemplate:
         self.tags = next((t for t in KNOWN_TAGS if t.closing in self.source), KNOWN_TAGS[0])
         if _HARMONY_FINAL.split("final")[0] in self.source and "<|message|>" in self.source:
             self.tags = KNOWN_TAGS[-1]
+        written = calls.format_of(self.source)
+        # A template whose calls nobody here reads is told of tools in words, as one without any.
+        self.knows_tools = written is not None and self._shows_tools()
+        self.calls = written if written is not None and self.knows_tools else calls.HERMES
+
+    def _shows_tools(self) -> bool:
+        """Whether the template tells of tools that it is given."""
+        probe = [{"role": "system", "content": "-"}, {"role": "user", "content": "-"}]
+        tool = Tool("probe_function", "-", {"type": "object", "properties": {}})
+        try:
+            return tool.name in self._filled(probe, True, toolprompt.functions([tool]))
+        except _FAILURES:
+            return False
+
+    def _filled(
+        self, messages: list[dict[str, Any]], thinking: bool, tools: list[dict[str, Any]] | None
+    ) -> str:
+        return self._template.render(
+            messages=messages,
+            add_generation_prompt=True,
+            enable_thinking=thinking,
+            tools=tools,
+            **self._specials,
+        )
 
     def render(self, messages: Sequence[Message], thinking: bool = True) -> list[tuple[str, bool]]:
         """Pieces of the prompt, up to where the answer begins.
@@ -107,20 +139,16 @@ class ChatTemplate:
         Templates that refuse a system message, or turns that do not alternate, get the messages
         merged. Raises EngineError (`template`) when that does not help either.
         """
-        plain = [self._neutral(m) for m in messages]
+        tools = toolprompt.offered(messages)
+        plain = [self._neutral(m) for m in messages if m.content or not m.tools]
+        given = toolprompt.functions(tools) if tools and self.knows_tools else None
+        if not self.knows_tools:
+            plain = toolprompt.in_words(plain, tools)
         error: Exception | None = None
-        for attempt in (_as_given, _alternating, _without_system):
+        for attempt in (_as_given, toolprompt.one_by_one, _alternating, _without_system):
             try:
-                text = self._template.render(
-                    messages=attempt(plain),
-                    add_generation_prompt=True,
-                    enable_thinking=thinking,
-                    tools=None,
-                    **self._specials,
-                )
-                return self._pieces(text)
-            except (jinja2.TemplateError, TypeError, ValueError, KeyError, AttributeError,
-                    IndexError, OverflowError, RecursionError) as failed:  # fmt: skip
+                return self._pieces(self._filled(list(attempt(plain)), thinking, given))
+            except _FAILURES as failed:
                 error = error or failed
         raise EngineError(
             f"The model's chat template refuses this conversation: {error}.",
@@ -132,13 +160,29 @@ class ChatTemplate:
         """Whether the prompt ends inside a thinking block."""
         return bool(pieces) and pieces[-1][0].rstrip().endswith(self.tags.opening)
 
-    def _neutral(self, message: Message) -> dict[str, str]:
+    def _neutral(self, message: Message) -> dict[str, Any]:
         """A message for the template, with control names replaced by their stand-ins."""
-        plain = {"role": message.role, "content": self._clean(message.content)}
+        result = message.role == "tool"
+        content = toolprompt.harmless(message.content) if result else message.content
+        plain: dict[str, Any] = {"role": message.role, "content": self._clean(content)}
         if message.name:
             plain["name"] = self._clean(message.name)
         if message.thinking:
             plain["reasoning_content"] = self._clean(message.thinking)
+        if result:
+            plain["tool_call_id"] = message.call_id
+        if message.calls:
+            plain["tool_calls"] = [
+                {
+                    "id": call.id,
+                    "type": "function",
+                    "function": {
+                        "name": self._clean(call.name),
+                        "arguments": toolprompt.arguments(self._clean(call.arguments)),
+                    },
+                }
+                for call in message.calls
+            ]
         return plain
 
     def _clean(self, text: str) -> str:
@@ -159,23 +203,27 @@ class ChatTemplate:
         return pieces
 
 
-def _as_given(messages: list[dict[str, str]]) -> list[dict[str, str]]:
+def _as_given(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return messages
 
 
-def _alternating(messages: list[dict[str, str]]) -> list[dict[str, str]]:
-    """Neighbours of the same role become one message."""
-    merged: list[dict[str, str]] = []
+def _alternating(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Neighbours of the same role become one message; calls and results stay what they are."""
+    merged: list[dict[str, Any]] = []
     for message in messages:
-        if merged and merged[-1]["role"] == message["role"]:
-            content = f"{merged[-1]['content']}\n\n{message['content']}"
-            merged[-1] = {**merged[-1], "content": content}
-        else:
+        last = merged[-1] if merged else None
+        if last is None or last["role"] != message["role"] or _is_call(last) or _is_call(message):
             merged.append(message)
+        else:
+            merged[-1] = {**last, "content": f"{last['content']}\n\n{message['content']}"}
     return merged
 
 
-def _without_system(messages: list[dict[str, str]]) -> list[dict[str, str]]:
+def _is_call(message: dict[str, Any]) -> bool:
+    return message["role"] == "tool" or "tool_calls" in message
+
+
+def _without_system(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The system message becomes the beginning of the first user message."""
     turned = [{**m, "role": "user"} if m["role"] == "system" else m for m in messages]
     return _alternating(turned)

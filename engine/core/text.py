@@ -1,4 +1,4 @@
-"""From tokens to text: UTF-8 across token borders, stop strings, thinking blocks.
+"""From tokens to text: UTF-8 across token borders, stop strings, thinking blocks, tool calls.
 
 Whatever way the bytes are cut into tokens, the concatenated output is the same.
 """
@@ -9,6 +9,11 @@ import codecs
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from engine.core.calls import CallStream
+    from engine.protocol import ToolCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +102,12 @@ class TextStream:
         stops: Iterable[str] = (),
         tags: ThinkingTags | None = None,
         inside: bool = False,
+        calls: CallStream | None = None,
     ) -> None:
-        """`inside`: the prompt ended with the opening tag, so the answer begins with thoughts."""
+        """`inside`: the prompt ended with the opening tag, so the answer begins with thoughts.
+
+        `calls` takes tool calls out of the answer; None when no tools were offered.
+        """
         self.stopped = False  # a stop string was found
         self._text: list[str] = []
         self._thinking: list[str] = []
@@ -106,6 +115,7 @@ class TextStream:
         self._between = True  # no character is incomplete
         self._tags = tags
         self._stops = Watch(stops)
+        self._calls = calls
         self._closing = Watch((tags.closing,)) if tags else Watch(())
         self._strip = False  # white space after a thinking block belongs to nobody
         self._start = ""
@@ -137,12 +147,28 @@ class TextStream:
         if self.stopped:
             return
         if self._mode is _Mode.START:
-            self._text.append(self._start)
+            self._say(self._start)
             self._start = ""
         elif self._mode is _Mode.THINKING:
             self._thinking.append(self._closing.flush())
         else:
-            self._text.append(self._stops.flush())
+            self._say(self._stops.flush())
+        self._end_calls()
+
+    @property
+    def reads_calls(self) -> bool:
+        """Whether tool calls are looked for."""
+        return self._calls is not None
+
+    @property
+    def calling(self) -> bool:
+        """Whether a tool call is being written."""
+        return self._calls is not None and self._calls.calling
+
+    @property
+    def calls(self) -> tuple[ToolCall, ...]:
+        """The tool calls that are complete."""
+        return tuple(self._calls.calls) if self._calls is not None else ()
 
     def take(self) -> tuple[str, str]:
         """(answer, thoughts) that are certain and were not taken yet."""
@@ -185,15 +211,26 @@ class TextStream:
 
     def _answer(self, text: str) -> None:
         before, match, _ = self._stops.feed(self._stripped(text))
-        if before:
-            self._text.append(before)
+        self._say(before)
         if match is not None:
             self.stopped = True
+            self._end_calls()
         self._relax()
+
+    def _say(self, text: str) -> None:
+        if text and self._calls is not None:
+            text = self._calls.feed(text)
+        if text:
+            self._text.append(text)
+
+    def _end_calls(self) -> None:
+        if self._calls is not None and (rest := self._calls.finish()):
+            self._text.append(rest)
 
     def _relax(self) -> None:
         """Take the short way from here on if there is nothing left to look for."""
-        self._free = self._mode is _Mode.ANSWER and not self._strip and not self._stops.strings
+        looks = self._strip or self._stops.strings or self._calls is not None
+        self._free = self._mode is _Mode.ANSWER and not looks
 
     def _stripped(self, text: str) -> str:
         if self._strip:

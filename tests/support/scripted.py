@@ -47,6 +47,7 @@ class ScriptedClient:
         self.reply = reply
         self.generations: dict[str, tuple[Message, ...]] = {}  # running, by session
         self.samplings: dict[str, Sampling] = {}
+        self.must_call: dict[str, bool] = {}
         self.sessions: set[str] = set()
         self.focused = ""
         self.refuse: EngineError | None = None  # raised by the next generate
@@ -116,6 +117,7 @@ class ScriptedClient:
         messages: tuple[Message, ...],
         sampling: Sampling = Sampling(),  # noqa: B008 - frozen
         thinking: bool = True,
+        must_call: bool = False,
     ) -> None:
         if self.refuse:
             error, self.refuse = self.refuse, None
@@ -124,6 +126,7 @@ class ScriptedClient:
         assert session not in self.generations, "a second generation of one session"
         self.generations[session] = messages
         self.samplings[session] = sampling
+        self.must_call[session] = must_call
         self._text[session] = ""
         self.log.append(("generate", messages))
         if self.reply:
