@@ -142,10 +142,12 @@ def forget_old(wheels: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--backend", choices=sorted(OPTIONS), default="cpu")
+    parser.add_argument("--backend", default="cpu", help=", ".join(OPTIONS))
     parser.add_argument("--check", action="store_true", help="only look for what it needs")
     options = parser.parse_args()
     backend = options.backend
+    if backend not in OPTIONS:
+        raise SystemExit(f"halo-tui: there is no BACKEND={backend}; there is {', '.join(OPTIONS)}.")
     try:
         prepared = backend_needs.prepare(backend, compiler(), os.environ)
     except backend_needs.Missing as missing:

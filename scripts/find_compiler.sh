@@ -3,5 +3,11 @@
 for compiler in ${CXX:-c++ g++ clang++}; do
     command -v "$compiler" && exit 0
 done
-echo "halo-tui: no C++ compiler found${CXX:+ (CXX is $CXX)}. Install one: sudo apt install build-essential" >&2
+[ -r "${OS_RELEASE:=/etc/os-release}" ] && . "$OS_RELEASE"
+case " ${ID:-} ${ID_LIKE:-} " in
+    *" fedora "*) install="sudo dnf install gcc-c++ make" ;;
+    *" arch "*) install="sudo pacman -S base-devel" ;;
+    *) install="sudo apt install build-essential" ;;
+esac
+echo "halo-tui: no C++ compiler found${CXX:+ (CXX is $CXX)}. Install one: $install" >&2
 exit 1

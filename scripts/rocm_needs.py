@@ -16,6 +16,8 @@ LIBRARIES = ("hip", "hipblas", "rocblas")  # what ggml-hip looks for with find_p
 # Where ROCm lies when nothing says so: AMD's packages, of the newest version when there are several.
 PLACES = ("opt/rocm", "opt/rocm/core", "opt/rocm/core-*", "opt/rocm-*")
 AMD = "AMD's packages, https://rocm.docs.amd.com/en/latest/install/rocm.html"
+# gfx1151, gfx90a:xnack-, gfx11-generic
+NAME = re.compile(r"gfx[0-9][0-9a-f]*(-[0-9]+)*(-generic)?(:[a-z-]+[+-])*")
 STRIX_HALO = "gfx1151"
 OWN = {  # distributions whose own ROCm is new enough: the first such release, what to do
     "debian": (14, "sudo apt install hipcc libamdhip64-dev libhipblas-dev librocblas-dev"),
@@ -135,6 +137,11 @@ def prepare(env: Mapping[str, str], told: list[str]) -> tuple[dict[str, str], li
     if absent:
         verb = "is" if len(absent) == 1 else "are"
         raise Missing(f"{', '.join(absent)} {verb} missing below {prefix}. Install: {how()}")
+    if wrong := [name for name in told if not NAME.fullmatch(name)]:
+        raise Missing(
+            f"{', '.join(wrong)} {'names' if len(wrong) == 1 else 'name'} no AMD GPU. HIPARCHS takes "
+            f"LLVM's names, {STRIX_HALO} for Strix Halo; `rocminfo | grep gfx` tells this machine's"
+        )
     wanted = told or targets(env)
     if not wanted:
         raise Missing(

@@ -165,6 +165,13 @@ def test_it_is_compiled_for_the_gpus_that_are_here_or_named(
     assert raw.env["CMAKE_ARGS"] == arguments
 
 
+def test_what_is_no_gpu_is_refused(needs: ModuleType, machine: Path, root: Path) -> None:
+    rocm(root / "opt/rocm", "gfx1151")
+    for wrong in ("strix-halo", "1151", "gfx1151,native"):
+        with pytest.raises(needs.Missing, match=r"names no AMD GPU.*gfx1151 for Strix Halo"):
+            needs.prepare("hip", "c++", {"PATH": str(machine), "HIPARCHS": wrong})
+
+
 def test_a_rocblas_without_kernels_for_the_gpu_is_told_of_before_the_build(
     needs: ModuleType, machine: Path, root: Path
 ) -> None:

@@ -83,10 +83,20 @@ def test_a_named_python_comes_first(machine: Path) -> None:
     assert script("find_python.sh", machine, PYTHON=str(mine)).stdout.strip() == str(mine)
 
 
-def test_no_compiler_is_a_sentence_with_a_remedy(machine: Path) -> None:
-    done = script("find_compiler.sh", machine)
+@pytest.mark.parametrize(
+    ("release", "says"),
+    [
+        ("ID=debian", "apt install build-essential"),
+        ('ID=nobara\nID_LIKE="rhel centos fedora"', "dnf install gcc-c++"),
+        ("ID=arch", "pacman -S base-devel"),
+        ("", "apt install build-essential"),
+    ],
+)
+def test_no_compiler_is_a_sentence_with_a_remedy(machine: Path, release: str, says: str) -> None:
+    (machine / "os-release").write_text(release)
+    done = script("find_compiler.sh", machine, OS_RELEASE=str(machine / "os-release"))
     assert (done.returncode, done.stdout) == (1, "")
-    assert "apt install build-essential" in done.stderr
+    assert says in done.stderr
 
 
 def test_the_compiler_of_cxx_is_used_or_named(machine: Path) -> None:
@@ -109,6 +119,18 @@ def test_a_missing_backend_tool_is_named(machine: Path, check: list[str]) -> Non
     )
     assert done.returncode == 1
     assert "CUDA" in done.stderr and "BACKEND=cpu" in done.stderr
+
+
+def test_a_backend_that_does_not_exist_is_named(machine: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "build_native.py"), "--backend", "metal"],
+        env={"PATH": str(machine), "HOME": str(machine)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "no BACKEND=metal; there is cpu, vulkan, hip, cuda" in done.stderr
 
 
 def test_looking_for_what_is_needed_builds_nothing(machine: Path) -> None:
