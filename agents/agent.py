@@ -8,8 +8,9 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
+from agents import rounds
 from agents.events import AgentState, PastCompaction, Turn
-from engine.protocol import Compaction, Message
+from engine.protocol import Compaction, Message, Tool
 
 YOU = "you"
 PAST_COMPACTIONS = 32  # kept of each agent
@@ -93,20 +94,25 @@ class Agent:
         answer = self.turns[index + 1]
         return answer.recalled if answer.role == "assistant" else ""
 
-    def messages(self, system: str | None = None) -> tuple[Message, ...]:
+    def messages(
+        self, system: str | None = None, tools: tuple[Tool, ...] = ()
+    ) -> tuple[Message, ...]:
         """The conversation as the model sees it: no notes, no answers that never came.
 
-        `system` is used instead of the agent's own prompt.
+        `system` is used instead of the agent's own prompt; `tools` are those it may call.
 
         Neighbours of one role become one message, since many chat templates insist on taking
         turns, and an answer that failed leaves two prompts in a row.
         """
         merged: list[Message] = []
         system = self.spec.system if system is None else system
-        if system:
-            merged.append(Message("system", system))
+        if system or tools:
+            merged.append(Message("system", system, tools=tools))
         for index, turn in enumerate(self.turns):
-            if turn.role == "note" or (turn.role == "assistant" and not turn.text):
+            if turn.role == "note":
+                continue
+            if turn.role == "assistant":
+                _add_answer(merged, rounds.messages(turn))
                 continue
             text = turn.text
             recalled = self._recalled_for(index)
@@ -120,3 +126,12 @@ class Agent:
                 merged.pop()
             merged.append(Message(turn.role, text, thinking=turn.thinking))
         return tuple(merged)
+
+
+def _add_answer(merged: list[Message], said: list[Message]) -> None:
+    last = merged[-1] if merged else None
+    if said and last is not None and last.role == "assistant" and not (last.calls or said[0].calls):
+        text = f"{last.content}\n\n{said[0].content}"
+        merged[-1] = Message("assistant", text, thinking=said[0].thinking)
+        said = said[1:]
+    merged += said

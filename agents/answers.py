@@ -8,16 +8,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from agents import handover, remembering
+from agents import calling, handover, remembering
 from agents.agent import YOU, Agent, Chain, QueuedPrompt, new_id
 from agents.events import (
     AgentState,
+    Call,
+    CallChanged,
     Turn,
     TurnDelta,
     TurnFinished,
 )
 from engine.errors import HaloError
-from engine.protocol import Delta, Done, State
+from engine.protocol import Delta, Done, State, Tool, ToolCall
 
 if TYPE_CHECKING:
     from agents.workspace import Workspace
@@ -37,6 +39,14 @@ class Running:
     sent: bool = False  # the core has it, or is about to
     listening: bool = False  # what the core says of the session is about this answer
     then_next: bool = True  # go on with the queue afterwards
+    tools: tuple[Tool, ...] = ()  # it may call
+    round: int = 0  # counts the times the core is asked: once more after calls
+    text: str = ""  # said in rounds before, with what sets the next apart
+    thinking: str = ""
+    tokens: int = 0  # of rounds before
+    decode_seconds: float = 0.0
+    refused: bool = False  # calls beyond the limit were refused
+    calls: asyncio.Task[None] | None = None  # the tools at work
     finished: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -117,12 +127,19 @@ class Answers:
             await workspace.sessions.restored(agent)
             await self.open(agent)
             # It may have been stopped while the session was opened.
-            if self.running.get(agent.id) is run:
+            if self.running.get(agent.id) is run and not run.round:
+                run.tools = calling.offered(workspace, agent)
                 await self._recall(agent, run)
             if self.running.get(agent.id) is run:
                 run.listening = True
+                must = workspace.config.tools.choice == "required" and not run.round
+                must = must and bool(run.tools)
                 await workspace.client.generate(
-                    agent.id, agent.messages(run.system), sampling, workspace.config.chat.thinking
+                    agent.id,
+                    agent.messages(run.system, run.tools),
+                    sampling,
+                    workspace.config.chat.thinking and not must,
+                    must,
                 )
         except HaloError as error:
             if self.running.get(agent.id) is run:
@@ -185,20 +202,28 @@ class Answers:
     def delta(self, agent: Agent, delta: Delta) -> None:
         """New text."""
         run = self._heard(agent)
-        if run is None or not delta.text:
+        if run is None or not (delta.text or delta.calling):
             return
         turn = run.turn
         if turn.status == "waiting":
             turn.status = "streaming"
             turn.ttft = time.monotonic() - run.started
         kind = agent.state.kind
+        text = delta.text
         if delta.thinking:
-            turn.thinking += delta.text
+            before = len(turn.thinking)
+            turn.thinking = (turn.thinking if before > len(run.thinking) else run.thinking) + text
+            text = turn.thinking[before:]
             agent.state.kind = "thinking"
-        else:
-            turn.text += delta.text
+        elif text:
+            before = len(turn.text)
+            turn.text = (turn.text if before > len(run.text) else run.text) + text
+            text = turn.text[before:]
             agent.state.kind = "decode"
-        self.workspace.emit(TurnDelta(agent.name, turn, delta.text, delta.thinking))
+        if delta.calling:
+            agent.state.kind = "tool"
+        if text:
+            self.workspace.emit(TurnDelta(agent.name, turn, text, delta.thinking))
         if agent.state.kind != kind:
             agent.state.reason = ""
             self.workspace.changed(agent)
@@ -210,15 +235,24 @@ class Answers:
             return
         turn = run.turn
         if event.reason != "error" or event.text:
-            turn.text, turn.thinking = event.text, event.thinking
-        turn.tokens, turn.seed = event.tokens, event.seed
+            turn.text = run.text + event.text if event.text else turn.text[: len(run.text)]
+            turn.thinking = (
+                run.thinking + event.thinking if event.thinking else run.thinking.rstrip()
+            )
+        turn.tokens, turn.seed = run.tokens + event.tokens, event.seed
         turn.prompt_tokens, turn.cached_tokens = event.prompt_tokens, event.cached_tokens
-        if event.decode_seconds > 0:
-            turn.tok_s = event.tokens / event.decode_seconds
+        seconds = run.decode_seconds + event.decode_seconds
+        if seconds > 0:
+            turn.tok_s = turn.tokens / seconds
         agent.state.cells = event.cells
         what = f"{event.what} {event.remedy}".strip()
         match event.reason:
+            case "stop" if event.calls and not run.refused:
+                run.decode_seconds = seconds
+                self._call(agent, run, event.calls)
             case "stop":
+                if event.calls:
+                    self._no_more_calls(agent, event.calls)
                 self._finish(agent, "done")
             case "length":
                 limit = self.workspace.config.sampling_for(run.sampling).max_tokens
@@ -229,6 +263,53 @@ class Answers:
                 self._finish(agent, "cancelled", what)
             case _:
                 self._finish(agent, "error", what or "The engine could not finish the answer.")
+
+    # --- tools -----------------------------------------------------------------------------------
+
+    def _call(self, agent: Agent, run: Running, calls: tuple[ToolCall, ...]) -> None:
+        """The answer wants tools called before it goes on."""
+        turn = run.turn
+        run.listening = False
+        turn.text, turn.thinking = turn.text.rstrip(), turn.thinking.rstrip()
+        made = calling.started(turn, calls)
+        run.round += 1
+        run.tokens = turn.tokens
+        run.text = f"{turn.text}\n\n" if turn.text else ""
+        run.thinking = f"{turn.thinking}\n\n" if turn.thinking else ""
+        if turn.status == "waiting":
+            turn.status = "streaming"
+            turn.ttft = time.monotonic() - run.started
+        run.calls = asyncio.get_running_loop().create_task(self._use_tools(agent, run, made))
+        for call in made:
+            self._call_changed(agent, run, call)
+
+    async def _use_tools(self, agent: Agent, run: Running, made: list[Call]) -> None:
+        limit = self.workspace.config.tools.max_calls
+        for call in made:
+            allowed = run.turn.calls.index(call) < limit
+            run.refused = run.refused or not allowed
+            agent.state.kind, agent.state.reason = "tool", calling.words(call)
+            self.workspace.changed(agent)
+            await calling.perform(self.workspace, agent, call, allowed)
+            if self.running.get(agent.id) is not run:
+                return
+            self._call_changed(agent, run, call)
+        agent.state.kind, agent.state.reason = "queued", self.workspace.waiting_reason()
+        self.workspace.changed(agent)
+        await self._request(agent, run)
+
+    def _call_changed(self, agent: Agent, run: Running, call: Call) -> None:
+        self.workspace.record_turn(agent, run.turn)
+        self.workspace.emit(CallChanged(agent.name, run.turn, call))
+
+    def _no_more_calls(self, agent: Agent, calls: tuple[ToolCall, ...]) -> None:
+        limit = self.workspace.config.tools.max_calls
+        text = (
+            f"{agent.name} wanted to call {calls[0].name or 'a tool'} again; stopped after "
+            f"{limit} for one answer (tools.max_calls)."
+        )
+        note = Turn(new_id("t"), "note", text, time=time.time())
+        self.workspace.add_turn(agent, note)
 
     def fail(self, agent: Agent, error: HaloError) -> None:
         """The answer will not come."""
@@ -245,6 +326,10 @@ class Answers:
         workspace = self.workspace
         turn = run.turn
         turn.status, turn.detail = status, detail
+        if run.calls is not None and not run.listening:
+            run.calls.cancel()  # it waits for a tool
+            for call in turn.calls:
+                call.status = "cancelled" if call.status == "running" else call.status
         turn.seconds = time.monotonic() - run.started
         unread = agent.state.unread or workspace.focused != agent.name
         agent.state = AgentState(

@@ -11,9 +11,38 @@ from typing import Literal
 
 from engine.protocol import CacheMap, Compaction, Experts, Ready, Stats
 
-AgentStateKind = Literal["idle", "queued", "prefill", "thinking", "decode", "error"]
+AgentStateKind = Literal["idle", "queued", "prefill", "thinking", "decode", "tool", "error"]
 Role = Literal["system", "user", "assistant", "note"]
 TurnStatus = Literal["waiting", "streaming", "done", "cancelled", "error", "length"]
+CallStatus = Literal["running", "done", "error", "cancelled"]
+
+
+@dataclass(slots=True)
+class Found:
+    """One thing that a tool found, for people."""
+
+    text: str
+    score: float = 0.0  # 0 to 1
+    speaker: str = ""
+    time: float = 0.0  # Unix seconds when it was said
+    message: str = ""  # id of the turn it comes from
+
+
+@dataclass(slots=True)
+class Call:
+    """A tool that an answer called. `at` and `thought` say where in the answer."""
+
+    id: str  # nine letters and digits
+    name: str
+    arguments: str = "{}"  # JSON text of an object
+    round: int = 0  # those of one round were called together
+    at: int = 0  # characters of the turn's text before it
+    thought: int = 0  # characters of the turn's thoughts before it
+    status: CallStatus = "running"
+    result: str = ""  # what the model was given
+    summary: str = ""  # the same in a few words, for people
+    found: list[Found] = field(default_factory=list)
+    seconds: float = 0.0
 
 
 @dataclass(slots=True)
@@ -25,6 +54,7 @@ class Turn:
     text: str = ""
     thinking: str = ""
     recalled: str = ""  # what the memory put before the model for this answer, as it was put
+    calls: list[Call] = field(default_factory=list)  # tools that the answer called, in order
     author: str = ""  # "you", or the name of the agent that handed over
     time: float = 0.0  # Unix seconds
     status: TurnStatus = "done"
@@ -108,6 +138,15 @@ class TurnDelta(WorkspaceEvent):
     turn: Turn
     text: str
     thinking: bool = False
+
+
+@dataclass(slots=True)
+class CallChanged(WorkspaceEvent):
+    """A tool was called by an answer, or has given its result; `Turn.calls` contains it."""
+
+    agent: str
+    turn: Turn
+    call: Call
 
 
 @dataclass(slots=True)

@@ -99,10 +99,18 @@ def parse(data: bytes, name: str = "history") -> Loaded:
         loaded.faults.append(f"{name}: {lines} skipped.")
     loaded.turns = list(turns.values())
     for turn in loaded.turns:
-        if turn.status in ("waiting", "streaming"):
-            turn.status = "cancelled"
-            turn.detail = INTERRUPTED
+        interrupt(turn)
     return loaded
+
+
+def interrupt(turn: Turn) -> None:
+    """Nobody writes this turn any more: what was going on in it is over."""
+    if turn.status in ("waiting", "streaming"):
+        turn.status = "cancelled"
+        turn.detail = INTERRUPTED
+    for call in turn.calls:
+        if call.status == "running":
+            call.status = "cancelled"
 
 
 def _apply(record: Line, loaded: Loaded, turns: dict[str, Turn]) -> None:
@@ -151,7 +159,10 @@ class HistoryFile:
         self._size = loaded.good_bytes
         if loaded.good_bytes and data[loaded.good_bytes - 1 : loaded.good_bytes] != b"\n":
             self._waiting += b"\n"  # the last line was whole, only its end was missing
-        in_use = sum(len(t.text) + len(t.thinking) + 300 for t in loaded.turns)
+        in_use = sum(
+            len(t.text) + len(t.thinking) + 300 + sum(len(c.result) * 2 + 300 for c in t.calls)
+            for t in loaded.turns
+        )
         if loaded.header and len(data) > _REWRITE_BYTES and in_use * 2 < len(data):
             self.rewrite(loaded.header, loaded.turns)
         return loaded

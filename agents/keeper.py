@@ -11,6 +11,7 @@ import errno
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agents import calling
 from agents.agent import Agent, AgentSpec, new_id
 from agents.events import Turn
 from agents.history import HistoryFile
@@ -24,6 +25,7 @@ from agents.roster import (
     free_name,
     header_of,
 )
+from agents.tools import TOOLS
 from engine.config import AgentConfig
 from engine.errors import HaloError
 
@@ -129,11 +131,12 @@ class Keeper:
                     spec.system, spec.colour, spec.sampling, spec.tools, spec.memory
                 )
                 self.header(agent)
-            if item.tools and before != spec:
+            if (strange := calling.unknown(item.tools)) and before != spec:
                 workspace.note(
                     "warning",
                     "agent",
-                    f"{item.name} asks for tools ({', '.join(item.tools)}); this version has none.",
+                    f"{item.name} asks for tools that do not exist: {', '.join(strange)}. "
+                    f"There are: {', '.join(TOOLS)}.",
                 )
             self._configured[item.name] = spec
 

@@ -5,6 +5,8 @@ The same document, alone, is the JSON export; Markdown is for reading.
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import re
 import time
 
@@ -13,7 +15,7 @@ import msgspec
 from agents.addressing import RESERVED
 from agents.agent import YOU, Agent, AgentSpec, new_id
 from agents.events import Turn
-from agents.history import INTERRUPTED, Header
+from agents.history import Header, interrupt
 from agents.roster import header_of
 from engine.config import COLOUR_PATTERN
 from engine.errors import HaloError
@@ -78,8 +80,7 @@ def agent_from(talk: Talk, name: str) -> Agent:
     agent = Agent(new_id("a"), name, spec)
     agent.turns = [copy_turn(turn) for turn in talk.turns]
     for turn in agent.turns:
-        if turn.status in ("waiting", "streaming"):  # nobody is writing it any more
-            turn.status, turn.detail = "cancelled", INTERRUPTED
+        interrupt(turn)
     return agent
 
 
@@ -91,8 +92,7 @@ def agent_name(talk: Talk) -> str:
 
 def copy_turn(turn: Turn) -> Turn:
     """The same turn under a new id."""
-    fields = {key: getattr(turn, key) for key in Turn.__slots__}
-    return Turn(**{**fields, "id": new_id("t")})
+    return dataclasses.replace(turn, id=new_id("t"), calls=copy.deepcopy(turn.calls))
 
 
 def about(talk: Talk) -> dict[str, str | int | float | bool | None]:
@@ -116,7 +116,7 @@ def stamp(when: float) -> str:
 
 
 def markdown(talk: Talk) -> str:
-    """The conversation for reading; thoughts are quoted, notes are in italics."""
+    """The conversation for reading; thoughts and results are quoted, notes and calls in italics."""
     lines = [f"# {talk.title or talk.agent.name}", ""]
     if talk.agent.system:
         lines += [f"> {line}" for line in talk.agent.system.splitlines()] + [""]
@@ -129,6 +129,9 @@ def markdown(talk: Talk) -> str:
         lines += [f"## {who}{' · ' + when if when else ''}", ""]
         if turn.thinking:
             lines += [f"> {line}" for line in turn.thinking.splitlines()] + [""]
+        for call in turn.calls:
+            lines += [f"*{call.name} {call.arguments}: {call.summary or call.status}*", ""]
+            lines += [f"> {line}" for line in call.result.splitlines()] + [""]
         lines += [turn.text, ""]
         if turn.status not in ("done", "length") and turn.detail:
             lines += [f"*{turn.detail}*", ""]

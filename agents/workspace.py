@@ -16,7 +16,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from agents import addressing, compaction
+from agents import addressing, calling, compaction
 from agents.agent import YOU, Agent, AgentSpec, Chain, QueuedPrompt, new_id
 from agents.answers import Answers
 from agents.client import Client as Client
@@ -37,6 +37,7 @@ from agents.events import (
 from agents.keeper import Keeper
 from agents.router import named, route
 from agents.sessions import Sessions
+from agents.tools import TOOLS
 from engine.config import COLOUR_PATTERN, Colour, Config
 from engine.config_check import expected
 from engine.errors import EngineError, HaloError
@@ -509,6 +510,10 @@ class Workspace:
             for hint in ready.hints:
                 self.note("warning", "engine", f"{hint.what} {hint.remedy}")
             self.sessions.engine_ready()
+            told = any(calling.offered(self, agent) for agent in self.agents)
+            if told and not ready.knows_tools:
+                text = f"{ready.model}'s chat template knows no tools: they are told in words."
+                self.note("info", "model", text)
         self.answers.send_waiting()
         compaction.engine_ready(self)
         if self.focused:
@@ -572,6 +577,10 @@ class Workspace:
 
     def _check_spec(self, spec: AgentSpec) -> None:
         self.config.sampling_for(spec.sampling)
+        if strange := calling.unknown(spec.tools):
+            raise HaloError(
+                f"There is no tool called '{strange[0]}'.", f"There are: {', '.join(TOOLS)}."
+            )
         if spec.memory not in ("shared", "own", "sealed", "off"):
             raise HaloError(
                 f"'{spec.memory}' is no kind of memory.", "Give shared, own, sealed or off."

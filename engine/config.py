@@ -184,13 +184,23 @@ class ChatConfig(msgspec.Struct, forbid_unknown_fields=True):
     default_agent: str = ""
 
 
+class ToolsConfig(msgspec.Struct, forbid_unknown_fields=True):
+    """[tools]: what agents may call while they answer, and how far they may go with it."""
+
+    offer: Literal["auto", "on", "off"] = "auto"
+    choice: Literal["auto", "required"] = "auto"
+    max_calls: Annotated[int, msgspec.Meta(ge=0, le=100)] = 4  # of one answer
+    seconds: Annotated[float, msgspec.Meta(gt=0, le=600)] = 10.0  # of one call
+    result_tokens: Annotated[int, msgspec.Meta(ge=64, le=65536)] = 512  # of one result
+
+
 class AgentConfig(msgspec.Struct, forbid_unknown_fields=True):
     """[[agents]]: one agent of the first start."""
 
     name: AgentName
     system: str = ""
     colour: Colour = ""
-    tools: list[str] = msgspec.field(default_factory=list)
+    tools: list[str] = msgspec.field(default_factory=list)  # names of agents/tools
     sampling: dict[str, Any] = msgspec.field(default_factory=dict)  # keys of [sampling]
     memory: Literal["shared", "own", "sealed", "off"] = "shared"
 
@@ -211,7 +221,12 @@ class UiConfig(msgspec.Struct, forbid_unknown_fields=True):
 def _default_agents() -> list[AgentConfig]:
     people = (("ada", "cyan"), ("grace", "magenta"), ("alan", "yellow"))
     return [
-        AgentConfig(name, f"You are {name.capitalize()}, a helpful assistant.", colour)
+        AgentConfig(
+            name,
+            f"You are {name.capitalize()}, a helpful assistant.",
+            colour,
+            ["recall", "now"],
+        )
         for name, colour in people
     ]
 
@@ -228,6 +243,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True):
     telemetry: TelemetryConfig = msgspec.field(default_factory=TelemetryConfig)
     memory: MemoryConfig = msgspec.field(default_factory=MemoryConfig)
     chat: ChatConfig = msgspec.field(default_factory=ChatConfig)
+    tools: ToolsConfig = msgspec.field(default_factory=ToolsConfig)
     agents: list[AgentConfig] = msgspec.field(default_factory=_default_agents)
     ui: UiConfig = msgspec.field(default_factory=UiConfig)
     sources: dict[str, str] = msgspec.field(default_factory=dict)  # "engine.n_ctx" -> place
@@ -252,6 +268,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "telemetry": TelemetryConfig,
     "memory": MemoryConfig,
     "chat": ChatConfig,
+    "tools": ToolsConfig,
     "ui": UiConfig,
 }
 

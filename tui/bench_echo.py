@@ -96,6 +96,7 @@ class EchoClient:
         messages: tuple[Message, ...],
         sampling: Sampling | None = None,
         thinking: bool = True,
+        must_call: bool = False,
     ) -> None:
         task = asyncio.get_running_loop().create_task(self._answer(session))
         self._tasks.add(task)

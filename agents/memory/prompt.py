@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from agents.memory.types import Fact, Hit, Recall
 
@@ -47,32 +47,49 @@ def block(recall: Recall, budget: int, known: Collection[str] = ()) -> str:
 
     `known`: ids of messages that the agent has before it anyway; what only they say is left out.
     """
-    lines: list[str] = []
+    lines = [line for line, _, _ in chosen(recall, budget, known)]
+    return fenced(lines) if lines else ""
+
+
+def fenced(lines: Iterable[str]) -> str:
+    """Lines of `chosen` between the marks that make data of them."""
+    return "\n".join((OPEN, RULE, *lines, CLOSE))
+
+
+def chosen(
+    recall: Recall,
+    budget: int,
+    known: Collection[str] = (),
+    facts: int | None = None,
+    hits: int | None = None,
+) -> list[tuple[str, Fact | Hit, float]]:
+    """What is worth its tokens: its line, what it is of, and its score; see `block`.
+
+    `facts` and `hits`: how many of each at most.
+    """
+    found: list[tuple[str, Fact | Hit, float]] = []
     left = budget - tokens(f"{OPEN}\n{RULE}\n{CLOSE}\n\n")
-    said: set[str] = set()
-    for fact, score in recall.facts:
+
+    def add(line: str, what: Fact | Hit, score: float) -> None:
+        nonlocal left
+        if (cost := tokens(line + "\n")) <= left:
+            found.append((line, what, score))
+            left -= cost
+
+    for fact, score in recall.facts[:facts]:
         if score < SURE:
             continue
         where = [s for s in fact.sources if s.message not in known]
         if where and fact.status != "rejected":
-            left = _add(lines, _fact(fact), left)
-            said.update(s.message for s in where)
+            add(_fact(fact), fact, score)
     top = recall.hits[0].score if recall.hits else 0.0
-    for hit in recall.hits:
+    for hit in recall.hits[:hits]:
         again = hit.source.text.strip() == recall.question.strip()  # asked before, no answer
         if again or hit.source.message in known:
             continue
         if hit.score >= LEAST * top and hit.near >= NEAR:
-            left = _add(lines, _hit(hit), left)
-    return "\n".join((OPEN, RULE, *lines, CLOSE)) if lines else ""
-
-
-def _add(lines: list[str], line: str, left: int) -> int:
-    cost = tokens(line + "\n")
-    if cost > left:
-        return left
-    lines.append(line)
-    return left - cost
+            add(_hit(hit), hit, hit.score)
+    return found
 
 
 def _fact(fact: Fact) -> str:

@@ -62,7 +62,7 @@ def arguments(text: str) -> Any:
     """A call's arguments as templates take them: an object."""
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 
