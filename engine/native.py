@@ -165,6 +165,18 @@ def _lib() -> Any:
     return load()._lib
 
 
+@cache
+def silence() -> Any:
+    """llama.cpp says nothing on stderr in this process from now on.
+
+    For those who ask what a build can do: a backend without a device complains when it is asked.
+    """
+    llama = load()
+    callback = llama.llama_log_callback(lambda _level, _text, _data: None)
+    llama.llama_log_set(callback, ctypes.c_void_p(0))
+    return callback  # llama.cpp keeps the pointer: it must not die
+
+
 # What the user can do about a halo_status; the rest are faults of the program.
 _REMEDIES = {
     -3: "Generation works all the same; the cells cannot be shown.",

@@ -28,6 +28,12 @@ OPTIONS = {
     "hip": ["-DGGML_HIP=ON"],
     "cuda": ["-DGGML_CUDA=ON"],
 }
+TAKES = {  # docs/native.md has the measurements
+    "cpu": "a few minutes",
+    "vulkan": "a few minutes",
+    "hip": "10 minutes on two cores, less on more,",
+    "cuda": "an hour or more on two cores, less on more,",
+}
 
 
 def compiler() -> str:
@@ -112,7 +118,7 @@ def build(backend: str, target: Path, env: Mapping[str, str]) -> Path:
     }
     tty, last = sys.stderr.isatty(), [-1, 0]
     print(
-        f"halo-native: building llama.cpp for {backend} (a few minutes the first time)",
+        f"halo-native: building llama.cpp for {backend} ({TAKES[backend]} the first time)",
         file=sys.stderr,
     )
     with (

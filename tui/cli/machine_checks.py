@@ -175,6 +175,7 @@ def _built() -> list[str]:
     from engine.errors import HaloError
 
     try:
+        native.silence()
         return list(native.gpu_backends())
     except HaloError:
         return []  # the engine's check tells of it
@@ -209,6 +210,8 @@ def auto(report: Report) -> None:
         detail += f"; yours: {', '.join(yours)}"
     report.add("auto", True, detail)
     for hint in decision.hints:
+        if "`halo-tui doctor` says why" in hint.remedy and report.problems:
+            continue  # the backend's check did
         if not any(hint.what.split(" is not used")[0] in p.what for p in report.problems):
             report.add("auto", None, f"{hint.what} {hint.remedy}")
 
