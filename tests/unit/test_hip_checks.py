@@ -131,8 +131,9 @@ def test_a_user_who_may_not_open_kfd(
     monkeypatch.setattr(os, "access", access)
     report = report_of(strix, 0, ("cpu",))
     assert looked(report)["gpu backend"][0] is False
-    told = next(p for p in report.problems if "may not open /dev/kfd" in p.what)
-    assert "usermod -aG" in told.remedy and "render" in told.remedy
+    told = next(p for p in report.problems if "found no GPU" in p.what)
+    assert "(this user may not open /dev/kfd)" in told.what
+    assert "usermod -aG render,video" in told.remedy
 
 
 def test_devices_hidden_by_the_environment(
