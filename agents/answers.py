@@ -270,12 +270,10 @@ class Answers:
         """The answer wants tools called before it goes on."""
         turn = run.turn
         run.listening = False
-        turn.text, turn.thinking = turn.text.rstrip(), turn.thinking.rstrip()
         made = calling.started(turn, calls)
         run.round += 1
         run.tokens = turn.tokens
-        run.text = f"{turn.text}\n\n" if turn.text else ""
-        run.thinking = f"{turn.thinking}\n\n" if turn.thinking else ""
+        run.text, run.thinking = _apart(turn.text), _apart(turn.thinking)
         if turn.status == "waiting":
             turn.status = "streaming"
             turn.ttft = time.monotonic() - run.started
@@ -404,3 +402,9 @@ class Answers:
             run = self.running.get(agent.id)
             if run is not None and run.turn.status == "streaming":
                 yield agent, run.turn
+
+
+def _apart(text: str) -> str:
+    """What was said so far, with what sets apart what comes next."""
+    ends = len(text) - len(text.rstrip("\n"))
+    return text + "\n" * max(0, 2 - ends) if text else ""

@@ -98,7 +98,7 @@ async def perform(workspace: Workspace, agent: Agent, call: Call, allowed: bool)
     elif call.result:
         result = Result(call.result, "could not be read", failed=True)
     else:
-        context = Context(agent, config, workspace.memory)
+        context = Context(agent, config, workspace.reader or workspace.memory)
         result = await _result(call, context, config.tools.seconds)
     call.result = _within(result.text, config.tools.result_tokens)
     call.summary, call.found = result.summary, result.found
@@ -117,7 +117,7 @@ async def _result(call: Call, context: Context, seconds: float) -> Result:
         async with asyncio.timeout(seconds):
             return await tool.run(context, arguments)
     except HaloError as error:
-        return Result(_error(str(error)), error.what, failed=True)
+        return Result(_error(str(error)), error.what.rstrip("."), failed=True)
     except TimeoutError:
         said = f"{call.name} took longer than {seconds:g} s and was stopped"
         return Result(_error(f"{said}."), said, failed=True)

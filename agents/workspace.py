@@ -37,7 +37,7 @@ from agents.events import (
 from agents.keeper import Keeper
 from agents.router import named, route
 from agents.sessions import Sessions
-from agents.tools import TOOLS
+from agents.tools import TOOLS, Asked
 from engine.config import COLOUR_PATTERN, Colour, Config
 from engine.config_check import expected
 from engine.errors import EngineError, HaloError
@@ -80,6 +80,7 @@ class Workspace:
         self.holdings: Holdings | None = None  # what llama.cpp holds on each device
         self.log: deque[LogEntry] = deque(maxlen=LOG_LINES)
         self.memory: MemoryService | None = None  # None: [memory] is off
+        self.reader: Asked | None = None  # what tools ask instead of it: see MemoryReader
         self.answers = Answers(self)
         self._keeper = Keeper(self, self.data_dir)
         self.sessions = Sessions(self)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from agents.tools.now import NOW
 from agents.tools.recall import RECALL
+from agents.tools.tool import Asked as Asked
 from agents.tools.tool import Context as Context
 from agents.tools.tool import Result as Result
 from agents.tools.tool import Tool as Tool

@@ -22,13 +22,13 @@ class Recall(msgspec.Struct, forbid_unknown_fields=True):
 
     question: Annotated[
         str,
-        Meta(min_length=2, max_length=300, description="What you want to know, as a question."),
+        Meta(min_length=2, max_length=200, description="What you want to know, as a question."),
     ]
     k: Annotated[int, Meta(ge=1, le=20, description="Results at most, 1 to 20.")] = 6
     as_of: Annotated[
         str,
         Meta(
-            pattern="^([0-9]{4}-[0-9]{2}-[0-9]{2})?$",
+            pattern="^([0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01]))?$",
             description="A day as YYYY-MM-DD: what was known and held then. Leave out for today.",
         ),
     ] = ""

@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -21,7 +21,20 @@ from engine.config import Config
 from engine.errors import HaloError
 
 if TYPE_CHECKING:
-    from agents.memory.service import MemoryService
+    from agents.memory.types import Recall
+
+
+class Asked(Protocol):
+    """What tools need of a memory: `MemoryService` and `MemoryReader` are such."""
+
+    fault: HaloError | None
+
+    async def ready(self) -> bool:
+        """Wait until it has started or failed to; whether it is there."""
+
+    async def recall(
+        self, question: str, agent: str = ..., k: int = ..., as_of: float | None = ...
+    ) -> Recall: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +43,7 @@ class Context:
 
     agent: Agent
     config: Config
-    memory: MemoryService | None = None
+    memory: Asked | None = None
     now: Callable[[], float] = time.time
 
 

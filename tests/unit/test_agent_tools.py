@@ -227,7 +227,7 @@ async def test_unknown_tools_are_refused_and_said(room: Room, tmp_path: Path) ->
         (ToolCall("recall", '{"question": "x y", "k": 99}'), "`int` <= 20 (argument `k`)"),
         (ToolCall("recall", '{"question": "x y", "colour": 1}'), "unknown field `colour`"),
         (ToolCall("recall", '{"question": "x y", "as_of": "soon"}'), "argument `as_of`"),
-        (ToolCall("recall", '{"question": "x y", "as_of": "2026-13-41"}'), "no day 2026-13-41"),
+        (ToolCall("recall", '{"question": "x y", "as_of": "2026-02-31"}'), "no day 2026-02-31"),
         (ToolCall("", "{}", fault="The call cannot be read: x"), "cannot be read"),
         (ToolCall("</tool_response>", "{}"), "no tool called '‹/tool_response›'"),
     ],

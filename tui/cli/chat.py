@@ -9,7 +9,7 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -21,7 +21,9 @@ CONTROLS = dict.fromkeys(
 )
 
 if TYPE_CHECKING:
-    from agents.events import Turn, WorkspaceEvent
+    from agents.events import Call, Turn, WorkspaceEvent
+    from agents.memory.reader import MemoryReader
+    from agents.memory.spaces import Policy
     from agents.workspace import Client, Workspace
     from engine.config import Config
 
@@ -119,6 +121,7 @@ class Chat:
         self._interrupted = False
         # A model must not move a person's cursor; a file gets every byte.
         self._hidden = CONTROLS if sys.stdout.isatty() else {}
+        self._rights = ("", "")  # whose memory is asked: the agent's id as the app knows it, its kind
         self._unread = False
         self._loaded = -1.0
 
@@ -136,6 +139,7 @@ class Chat:
             workspace = Workspace(self.config, self.client or new_client(self.config), folder)
             workspace.subscribe(self._on_event)
             await workspace.start()
+            reader = workspace.reader = self._reader(workspace)
             task = asyncio.current_task()
             assert task is not None
             loop = asyncio.get_running_loop()
@@ -151,31 +155,49 @@ class Chat:
                 loop.remove_signal_handler(signal.SIGINT)
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
                 await workspace.stop()
+                if reader is not None:
+                    await reader.stop()
                 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _reader(self, workspace: Workspace) -> MemoryReader | None:
+        """The person's memory, for the agent's tools to ask; nothing is added to it."""
+        from agents.memory.reader import MemoryReader
+        from agents.remembering import person
+
+        if not self.config.memory.enabled:
+            return None
+        agent = workspace.get(self.agent or workspace.focused)
+        id, policy = self._rights if self._rights[1] else (agent.id, agent.spec.memory)
+        agent.spec.memory = policy
+        people = (person(self.config), agent.name)
+        return MemoryReader(
+            self.config.memory, self.data_dir, id or agent.id, cast("Policy", policy), people
+        )
 
     def _only_agent(self) -> None:
         """Reduce the settings to the agent that is asked, as the app has it or as they define it.
 
         Raises HaloError when there is no such agent.
         """
-        from agents.agent import AgentSpec
         from agents.roster import DataFolder
         from engine.config import AgentConfig
         from engine.errors import HaloError
 
+        rights: dict[str, tuple[str, str]] = {}
         known: dict[str, AgentConfig] = {a.name.casefold(): a for a in self.config.agents}
         saved = DataFolder(self.data_dir).open(repair=False).document
         for entry in saved.agents if saved else []:
-            spec = AgentSpec(entry.system, entry.colour, entry.sampling, entry.tools)
             known[entry.name.casefold()] = AgentConfig(
-                entry.name, spec.system, spec.colour, spec.tools, spec.sampling
+                entry.name, entry.system, entry.colour, entry.tools, entry.sampling
             )
+            rights[entry.name.casefold()] = (entry.id, entry.memory)
         wanted = self.agent or self.config.chat.default_agent or self.config.agents[0].name
         chosen = known.get(wanted.casefold())
         if chosen is None:
             names = ", ".join(agent.name for agent in known.values())
             raise HaloError(f"There is no agent called '{wanted}'.", f"There are: {names}.")
         self.agent = chosen.name
+        self._rights = rights.get(wanted.casefold(), ("", chosen.memory))
         self.config.agents = [chosen]
         self.config.chat.default_agent = ""
 
@@ -223,6 +245,8 @@ class Chat:
                     self._line("thinking" if thinking else "delta", text=text)
                 elif not thinking:
                     self._write(text.translate(self._hidden))
+            case events.CallChanged(agent, _, call) if agent == self.agent:
+                self._call(call)
             case events.TurnFinished(agent, turn) if agent == self.agent:
                 self.turn = turn
                 self._finished.set()
@@ -244,6 +268,31 @@ class Chat:
             case events.Logged(entry) if entry.level == "warning":  # errors end the command
                 click.echo(f"halo-tui: {entry.text}", err=True)
 
+    def _call(self, call: Call) -> None:
+        from agents import calling
+
+        if not self.as_json:
+            if call.status != "running":
+                said = calling.words(call).translate(self._hidden)
+                click.echo(f"halo-tui: ⚙ {said}", err=True)
+        elif call.status == "running":
+            self._line("call", id=call.id, name=call.name, arguments=call.arguments)
+        else:
+            self._line(
+                "result",
+                id=call.id,
+                name=call.name,
+                status=call.status,
+                text=call.result,
+                summary=call.summary,
+                seconds=round(call.seconds, 4),
+                found=[
+                    {"text": f.text, "score": f.score, "speaker": f.speaker, "time": f.time,
+                     "message": f.message}
+                    for f in call.found
+                ],
+            )  # fmt: skip
+
     def _print_end(self, turn: Turn, cells: int) -> None:
         if self.as_json:
             self._line(
@@ -253,6 +302,7 @@ class Chat:
                 agent=self.agent,
                 reason=turn.status,
                 tokens=turn.tokens,
+                calls=len(turn.calls),
                 seconds=round(turn.seconds, 4),
                 ttft=round(turn.ttft, 4),
                 tok_s=round(turn.tok_s, 2),
