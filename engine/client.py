@@ -23,7 +23,7 @@ from typing import BinaryIO, Literal
 
 import msgspec
 
-from engine import reconnect, workers
+from engine import last_words, reconnect, workers
 from engine.config import Config
 from engine.environment import for_computing
 from engine.errors import EngineError, ModelError
@@ -101,6 +101,7 @@ class EngineClient:
         self._config = config
         self._swap_folder = swap_folder
         self._log_path = log_path
+        self._log_from = 0  # where the lines of the running core begin
         self.state: ClientState = "new"
         self.ready: Ready | None = None
         self.pid: int | None = None
@@ -242,6 +243,7 @@ class EngineClient:
             # A lost worker ends the core by ggml's abort, which would call a debugger first.
             environment.setdefault("GGML_NO_BACKTRACE", "1")
         with self._open_log() as output:
+            self._log_from = output.seek(0, os.SEEK_END)
             return await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-P",  # a folder named `engine` where the user stands is not ours
@@ -281,6 +283,9 @@ class EngineClient:
         while self._restarts and now - self._restarts[0] > RESTART_WINDOW:
             self._restarts.popleft()
         never_ready = self._started is not None and not self._started.done()
+        if code == -signal.SIGABRT and (fault := last_words.of_gpu(self._log_path, self._log_from)):
+            self._die(fault)
+            return False
         if gone and (never_ready or not self._config.engine.rpc_wait):
             self._die(reconnect.obituary(gone, waits=False))
             return False

@@ -117,6 +117,23 @@ async def test_requests_sent_while_it_restarts_are_answered(tmp_path: Path) -> N
 
 
 @pytest.mark.asyncio
+async def test_an_abort_that_would_come_again_is_not_tried_again(tmp_path: Path) -> None:
+    async with running(model(), tmp_path) as talk:
+        await talk.say("ada", "Hello.", sampling=Sampling(max_tokens=3000, grammar=ENDLESS))
+        await until(lambda: len(talk.tokens("ada")) > 5)
+        with (tmp_path / "core.log").open("a") as log:  # what rocBLAS would have written
+            log.write("rocBLAS error: Cannot read x.dat: Illegal seek for GPU arch : gfx1151\n")
+        assert talk.client.pid is not None
+        os.kill(talk.client.pid, signal.SIGABRT)
+        await until(lambda: talk.all(CoreDied))
+        (died,) = talk.all(CoreDied)
+        assert not died.restarting and talk.client.state == "dead"
+        assert "no kernels for its GPU (gfx1151)" in died.what and "vulkan" in died.remedy
+        done = talk.done("ada")
+        assert done is not None and done.reason == "error" and done.text  # nothing said is lost
+
+
+@pytest.mark.asyncio
 async def test_too_many_deaths_end_it_with_a_sentence(tmp_path: Path) -> None:
     config = settings(model())
     config.engine.restarts = 1

@@ -121,7 +121,10 @@ class Chat:
         self._interrupted = False
         # A model must not move a person's cursor; a file gets every byte.
         self._hidden = CONTROLS if sys.stdout.isatty() else {}
-        self._rights = ("", "")  # whose memory is asked: the agent's id as the app knows it, its kind
+        self._rights = (
+            "",
+            "",
+        )  # whose memory is asked: the agent's id as the app knows it, its kind
         self._unread = False
         self._loaded = -1.0
 
