@@ -12,7 +12,6 @@ from engine.client import CoreDied
 from engine.errors import EngineError
 from engine.protocol import (
     CacheMap,
-    CellRun,
     Compaction,
     Deltas,
     Done,
@@ -104,20 +103,13 @@ def _stats(workspace: Workspace, event: Stats) -> None:
 def named(event: CacheMap, names: dict[str, str]) -> CacheMap:
     """The map with agents' names as owners; what belongs to no agent any more is kept prefix."""
 
-    def owner(session: str) -> str:
-        return session if session in ("", "*", "~") else names.get(session, "~")
-
-    runs: list[CellRun] = []
-    for run in event.runs:
-        who = owner(run.owner)
-        if runs and runs[-1].owner == who:
-            runs[-1] = CellRun(who, runs[-1].length + run.length)
-        else:
-            runs.append(CellRun(who, run.length))
+    special = ("", "*", "~")
+    owners = tuple(o if o in special else names.get(o, "~") for o in event.runs.owners)
+    runs = msgspec.structs.replace(event.runs, owners=owners)
     cells = {names[session]: count for session, count in event.cells.items() if session in names}
     folded = {names[session]: kept for session, kept in event.folded.items() if session in names}
     away = {names[session]: where for session, where in event.away.items() if session in names}
     pinned = tuple(names[session] for session in event.pinned if session in names)
     return msgspec.structs.replace(
-        event, cells=cells, runs=tuple(runs), folded=folded, away=away, pinned=pinned
+        event, cells=cells, runs=runs, folded=folded, away=away, pinned=pinned
     )

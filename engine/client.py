@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, cast
 
 import msgspec
 
@@ -64,6 +64,8 @@ log = logging.getLogger(__name__)
 LOG_BYTES = 5_000_000  # a log that has grown larger is put aside when the core starts
 RESTART_WINDOW = 60.0  # seconds in which config.engine.restarts are allowed
 STOP_SECONDS = 3.0
+LOOK_SECONDS = 0.04  # between two looks at what the core says while answers stream
+LEAD_SECONDS = 0.002  # what a look takes
 ONCE = ("experts.ab", "experts.record")  # asked once; a new core is not asked again
 
 ClientState = Literal["new", "starting", "ready", "restarting", "dead", "stopped"]
@@ -105,6 +107,7 @@ class EngineClient:
         self.state: ClientState = "new"
         self.ready: Ready | None = None
         self.pid: int | None = None
+        self._look_seconds = LOOK_SECONDS
         self._handlers: list[Handler] = []
         self._process: asyncio.subprocess.Process | None = None
         self._writer: asyncio.StreamWriter | None = None
@@ -211,8 +214,12 @@ class EngineClient:
         frames: FrameReader[AnyEvent] = FrameReader(AnyEvent)  # type: ignore[arg-type]
         try:
             while data := await reader.read(1 << 18):
+                streams = False
                 for event in frames.feed(data):
+                    streams = streams or isinstance(event, Deltas)
                     self._on_event(event)
+                if streams:
+                    await self._look_away()
         except (OSError, WireError) as error:
             log.warning("connection to the engine core broke: %s", error)
             with contextlib.suppress(ProcessLookupError):
@@ -222,6 +229,19 @@ class EngineClient:
             self._writer = None
         await process.wait()
         self.pid = None
+
+    async def _look_away(self) -> None:
+        """Let the core go on for a while without watching what it says.
+
+        Whoever waits at a socket is woken at each send, and the kernel likes to wake it where the
+        sender runs: there it takes the core's place, many times a second.
+        """
+        assert self._writer is not None
+        transport = cast(asyncio.Transport, self._writer.transport)  # of a socket: both ways
+        transport.pause_reading()
+        every, now = self._look_seconds, time.monotonic() + LEAD_SECONDS
+        await asyncio.sleep((now // every + 1) * every - now)
+        transport.resume_reading()
 
     async def _spawn(self, theirs: socket.socket) -> asyncio.subprocess.Process:
         settings = {
@@ -574,6 +594,11 @@ class EngineClient:
     async def pin(self, session: str, on: bool) -> None:
         """Keep the cells of a session in the cache even while it is idle, or no longer."""
         await self.request(Pin(0, session, on))
+
+    def pace(self, seconds: float) -> None:
+        """Look at what the core says while answers stream shortly before each multiple of `seconds`
+        on the monotonic clock: who draws at these instants has the newest."""
+        self._look_seconds = seconds
 
     def forget_snapshot(self, session: str) -> None:
         """A session's snapshot is not what it should come back to any more."""

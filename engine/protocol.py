@@ -11,6 +11,8 @@ Edit, regenerate, fork and crash recovery are therefore the same request with an
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -357,14 +359,36 @@ class Done(Event, tag="done", omit_defaults=True, frozen=True):
     calls: tuple[ToolCall, ...] = ()  # tools that the model wants called before it goes on
 
 
-class CellRun(msgspec.Struct, array_like=True, frozen=True):
-    """`length` neighbouring cells of one owner.
+class CellRuns(msgspec.Struct, array_like=True, frozen=True):
+    """Who owns the cells, run-length coded by index: `lengths[i]` cells of `owners[codes[i]]`.
 
     owner: a session's name; "" = free; "*" = shared by several; "~" = kept prefix of closed ones.
+    Answers that grow side by side make as many runs as cells, so that these are arrays in the
+    machine's byte order and no structs.
     """
 
-    owner: str
-    length: int
+    owners: tuple[str, ...]
+    codes: bytes  # uint16 [n]
+    lengths: bytes  # uint32 [n]
+
+    @classmethod
+    def of(cls, *runs: tuple[str, int]) -> CellRuns:
+        """Code (owner, cells)."""
+        owners = tuple(dict.fromkeys(owner for owner, _ in runs))
+        codes = array("H", (owners.index(owner) for owner, _ in runs))
+        return cls(owners, codes.tobytes(), array("I", (n for _, n in runs)).tobytes())
+
+    def __iter__(self) -> Iterator[tuple[str, int]]:
+        """(owner, cells), with neighbours of one owner together."""
+        last, count = "", 0
+        for code, length in zip(array("H", self.codes), array("I", self.lengths), strict=True):
+            owner = self.owners[code]
+            if owner != last and count:
+                yield last, count
+                count = 0
+            last, count = owner, count + length
+        if count:
+            yield last, count
 
 
 class Stretch(msgspec.Struct, array_like=True, frozen=True):
@@ -391,7 +415,7 @@ class CacheMap(Event, tag="cache", omit_defaults=True, frozen=True):
     shared: int
     kept: int
     cells: dict[str, int]  # session -> cells it refers to (shared ones counted for each)
-    runs: tuple[CellRun, ...]
+    runs: CellRuns
     solving: tuple[Stretch, ...] = ()  # cells of spans being compacted now
     compacted: tuple[Stretch, ...] = ()  # cells that hold fitted keys and values
     folded: dict[str, tuple[int, int]] = {}  # session -> tokens compacted, cells they have now

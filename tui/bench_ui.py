@@ -214,6 +214,12 @@ class _Terminal:
             self.seconds += now - self._since
         self._since = now if on and not typing else None
 
+    def patience(self) -> float:
+        """Seconds until there may be something to type; looking more often would cost the model."""
+        if not self._typing:
+            return 0.5
+        return 0.5 if self._waiting else max(0.0, min(0.5, self._due - time.perf_counter()))
+
     def tick(self) -> None:
         """Type a letter if it is time."""
         now = time.perf_counter()
@@ -262,7 +268,7 @@ def _in_terminal(job: dict[str, Any]) -> dict[str, Any]:
             end = time.monotonic() + PATIENCE
             pending = b""
             while time.monotonic() < end:
-                ready, _, _ = select.select([master, reports], [], [], 0.002)
+                ready, _, _ = select.select([master, reports], [], [], terminal.patience())
                 if master in ready:
                     try:
                         terminal.read()

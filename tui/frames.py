@@ -40,6 +40,11 @@ class Frames:
         ticks = math.ceil((now + max(least, 0.001)) / self.interval - 1e-6)
         return max(0.001, ticks * self.interval - now)
 
+    @property
+    def stretch(self) -> float:
+        """How many times rarer than configured what nobody reads word by word is drawn."""
+        return (self.interval / self.fastest) ** 2
+
     def look(self, busy: bool) -> None:
         """Adapt to what the app used since the last look; `busy`: answers stream."""
         now, used = self._now(), self._used()

@@ -13,9 +13,9 @@ from engine.core.compactor import Compactor
 from engine.core.scheduler import Scheduler
 from engine.core.sequence import Phase, Sequence
 from engine.native import FREE, SHARED, CellMap
-from engine.protocol import Away, CacheMap, CellRun, Stats, Stretch
+from engine.protocol import Away, CacheMap, CellRuns, Stats, Stretch
 
-KEPT = -3  # beside FREE and SHARED, in place of slots
+KEPT = -3  # below FREE and SHARED, in place of slots
 
 
 def cache_map(
@@ -37,11 +37,15 @@ def cache_map(
     # Kept prefixes are one owner, so that their neighbours make one run.
     code = np.where(np.isin(owner, kept_slots), KEPT, owner) if kept_slots else owner
     starts = np.concatenate(([0], np.flatnonzero(np.diff(code)) + 1))
-    lengths = np.diff(np.append(starts, total)).tolist()
+    lengths = np.diff(np.append(starts, total))
     names = {s.slot: "~" if s.name.startswith("~") else s.name for s in sequences}
     label = {FREE: "", SHARED: "*", KEPT: "~", **names}
-    codes = code[starts].tolist()
-    runs = tuple(map(CellRun, [label.get(c, "~") for c in codes], lengths))
+    codes = code[starts] - KEPT
+    runs = CellRuns(
+        tuple(label.get(c + KEPT, "~") for c in range(int(codes.max(initial=0)) + 1)),
+        codes.astype(np.uint16).tobytes(),
+        lengths.astype(np.uint32).tobytes(),
+    )
     used = np.flatnonzero(owner != FREE)
     solving, compacted, folded = _marks(scheduler, real, compactor)
     return CacheMap(
@@ -49,7 +53,7 @@ def cache_map(
         used=len(used),
         highest=int(used[-1]) + 1 if len(used) else 0,
         shared=int((owner == SHARED).sum()),
-        kept=sum(n for c, n in zip(codes, lengths, strict=True) if c == KEPT),
+        kept=int(lengths[codes == 0].sum()),
         cells={
             s.name: scheduler.cells.held(s.slot)
             for s in sequences

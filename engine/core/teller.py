@@ -16,7 +16,7 @@ from engine.core.sequence import Phase, Sequence
 from engine.protocol import Deltas, Done, Event, Holdings, Note, State
 
 # Steps shorter than this share a Deltas event: reading each costs a core, and nobody sees 50 a second.
-FLUSH_SECONDS = 0.020
+FLUSH_SECONDS = 0.040
 STATS_SECONDS = 0.5
 HOLDINGS_SECONDS = 5.0
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -16,7 +18,7 @@ from engine.core.runner import Context
 from engine.core.scheduler import Scheduler
 from engine.core.sequence import Phase, Sequence
 from engine.errors import EngineError
-from engine.protocol import Sampling, State
+from engine.protocol import Deltas, Event, Sampling, State
 from tests.support.engine import CHATML, GREEDY, Talk, chat, running, settings
 from tests.support.mkgguf import ARCHITECTURES, tiny
 from tests.support.waiting import until
@@ -141,7 +143,7 @@ async def test_ten_sessions_read_their_common_beginning_once(tmp_path: Path) -> 
     assert cells.shared >= min(cached[1:])
     assert cells.used < 2 * prompt + 10 * (GREEDY.max_tokens + 30)
     assert cells.cells["s3"] > cells.shared, "shared cells count for everyone who refers to them"
-    assert sum(run.length for run in cells.runs) == cells.total
+    assert sum(length for _, length in cells.runs) == cells.total
 
 
 async def test_the_next_turn_and_an_edit_reuse_what_is_unchanged(tmp_path: Path) -> None:
@@ -344,7 +346,30 @@ async def test_the_map_agrees_with_what_done_says(tmp_path: Path) -> None:
         done = await talk.answer("ada", "Hi there.")
         cells = await talk.cache()
     assert cells.cells == {"ada": done.cells}
-    assert cells.used == done.cells == sum(r.length for r in cells.runs if r.owner == "ada")
+    assert cells.used == done.cells == sum(n for owner, n in cells.runs if owner == "ada")
+
+
+async def test_while_answers_stream_the_core_is_not_watched_all_the_time(tmp_path: Path) -> None:
+    """Whoever waits at the socket is woken at each send, often where the core computes."""
+    endless = msgspec.structs.replace(GREEDY, max_tokens=1500, grammar=ENDLESS)
+    async with running(model(), tmp_path) as talk:
+        talk.client.pace(0.15)
+        looks: list[float] = []
+
+        def look(event: Event) -> None:
+            if isinstance(event, Deltas) and (not looks or time.monotonic() - looks[-1] > 0.02):
+                looks.append(time.monotonic())
+
+        talk.client.subscribe(look)
+        await talk.say("ada", "Go on.", sampling=endless)
+        await talk.say("bob", "Go on.", sampling=endless)
+        await talk.finish(["ada", "bob"])
+        for name in ("ada", "bob"):
+            done = talk.done(name)
+            assert done is not None and done.text == talk.streamed(name), "nothing is lost"
+        assert len(looks) > 3, "the answers are too short to tell"
+        pauses = [b - a for a, b in pairwise(looks)]
+        assert sorted(pauses)[len(pauses) // 4] > 0.12
 
 
 async def test_without_a_setting_it_is_halo_mini(tmp_path: Path) -> None:

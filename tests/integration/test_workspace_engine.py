@@ -66,7 +66,7 @@ async def test_everyone_answers_at_once_and_cells_are_theirs(tmp_path: Path) -> 
         await until(lambda: workspace.cache is not None and len(workspace.cache.cells) == 4)
         assert workspace.cache is not None
         assert set(workspace.cache.cells) == set(NAMES)
-        assert sum(run.length for run in workspace.cache.runs) == 4096
+        assert sum(length for _, length in workspace.cache.runs) == 4096
         for agent in workspace.agents:
             assert agent.state.cells == workspace.cache.cells[agent.name] > 0
 

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+from operator import itemgetter
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.protocol import AnyRequest, Cancel, Generate, Message, Open, Sampling
+from engine.protocol import (
+    AnyEvent,
+    AnyRequest,
+    CacheMap,
+    Cancel,
+    CellRuns,
+    Generate,
+    Message,
+    Open,
+    Sampling,
+)
 from engine.wire import FrameReader, FrameWriter
 
 messages = st.lists(
@@ -39,3 +52,15 @@ def test_any_portions(sent: list[AnyRequest], sizes: list[int]) -> None:
         at = min(at + size, len(stream))
     assert received == sent
     assert reader.pending == 0
+
+
+@given(st.lists(st.tuples(st.sampled_from(["", "*", "~", "ada", "é"]), st.integers(1, 70_000))))
+def test_runs_of_cells_arrive_as_they_were(runs: list[tuple[str, int]]) -> None:
+    sent = CacheMap(9, 0, 0, 0, 0, {}, CellRuns.of(*runs))
+    reader: FrameReader[AnyEvent] = FrameReader(AnyEvent)  # type: ignore[arg-type]
+    (received,) = reader.feed(FrameWriter().encode(sent))
+    assert isinstance(received, CacheMap)
+    merged = list(received.runs)
+    assert merged == [
+        (owner, sum(n for _, n in same)) for owner, same in groupby(runs, key=itemgetter(0))
+    ]

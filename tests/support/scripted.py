@@ -17,7 +17,7 @@ from engine.protocol import (
     PROTOCOL_VERSION,
     Away,
     CacheMap,
-    CellRun,
+    CellRuns,
     Compaction,
     Delta,
     Deltas,
@@ -196,6 +196,9 @@ class ScriptedClient:
     async def pin(self, session: str, on: bool) -> None:
         self.log.append(("pin", (session, on)))
 
+    def pace(self, seconds: float) -> None:
+        """Events are handed over at once."""
+
     def forget_snapshot(self, session: str) -> None:
         self.log.append(("forget_snapshot", session))
 
@@ -284,8 +287,7 @@ class ScriptedClient:
     ) -> None:
         """A cache map in which each session has so many cells of its own."""
         used = sum(counts.values())
-        runs = tuple(CellRun(session, count) for session, count in counts.items())
-        runs = (*runs, CellRun("", 8192 - used))
+        runs = CellRuns.of(*counts.items(), ("", 8192 - used))
         self.emit(
             CacheMap(
                 8192, used, used, 0, 0, counts, runs, solving, compacted, folded or {},

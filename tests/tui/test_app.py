@@ -13,7 +13,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input, Static, TextArea
 
 from engine.config import Config
-from engine.protocol import CacheMap, CellRun
+from engine.protocol import CacheMap, CellRuns
 from tests.support.scripted import ScriptedClient
 from tests.support.waiting import until
 from tui.app import HaloApp
@@ -272,7 +272,7 @@ async def test_too_small_says_what_is_needed(tmp_path: Path) -> None:
 async def test_the_cell_map_shows_owners(tmp_path: Path) -> None:
     async with running(tmp_path) as (app, client, _pilot):
         ada, grace = (app.workspace.get(n).id for n in ("ada", "grace"))
-        runs = (CellRun(ada, 1000), CellRun("*", 50), CellRun(grace, 500), CellRun("", 6642))
+        runs = CellRuns.of((ada, 1000), ("*", 50), (grace, 500), ("", 6642))
         client.emit(CacheMap(8192, 1550, 1550, 50, 0, {ada: 1050, grace: 550}, runs))
         fill = app.main.query_one(CachePane).query_one("#fill", Static)
         await until(lambda: "1,550/8,192" in str(fill.render()))

@@ -10,7 +10,7 @@ from textual.app import App, ComposeResult
 from textual.widgets import OptionList, Static
 
 from engine.errors import EngineError
-from engine.protocol import CacheMap, CellRun, Stretch
+from engine.protocol import CacheMap, CellRuns, Stretch
 from tests.support.scripted import ScriptedClient
 from tests.support.waiting import until
 from tests.tui.test_app import SIZES, running, toasts, write
@@ -249,7 +249,7 @@ def cells(ada: int, solving: int = 0, fitted: int = 0) -> CacheMap:
     used = ada + 300
     return CacheMap(
         1000, used, used, 0, 0, {"ada": ada, "grace": 300},
-        (CellRun("ada", ada), CellRun("grace", 300), CellRun("", 1000 - used)),
+        CellRuns.of(("ada", ada), ("grace", 300), ("", 1000 - used)),
         (Stretch(0, solving),) if solving else (), (Stretch(0, fitted),) if fitted else (),
     )  # fmt: skip
 

@@ -103,6 +103,40 @@ def test_any_text_grows_to_what_it_is(text: str, cut: int) -> None:
     assert shown(document) == shown(Document(text))
 
 
+WORDS = st.sampled_from(
+    ["a", "of", "words", "**bold**", "**open", "shut**", "`code`", "*", "漢字漢字", "x" * 40, "\t",
+     "https://example.org/a", "<b>", "end.", "- ", "\n", "\n\n"]
+)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(WORDS, min_size=1, max_size=90), st.lists(st.integers(1, 40), max_size=30))
+def test_a_paragraph_that_grows_is_wrapped_as_all_at_once(
+    words: list[str], steps: list[int]
+) -> None:
+    text = " ".join(words)
+    document = Document()
+    end = 0
+    for step in steps:
+        end += step
+        document.set(text[:end])
+        lay_out(document.leaves, 30)
+    document.set(text)
+    grown, anew = (lay_out(d.leaves, 30).lines for d in (document, Document(text)))
+    assert [(x.content.plain, x.x, x.y, x.lead) for x in grown] == [
+        (x.content.plain, x.x, x.y, x.lead) for x in anew
+    ]
+    assert all(a.content.is_same(b.content) for a, b in zip(grown, anew, strict=True))
+
+
+def test_what_stands_of_a_growing_paragraph_is_not_made_again() -> None:
+    document = Document("word " * 100)
+    before = [line.content for line in lay_out(document.leaves, 30).lines]
+    document.set("word " * 110)
+    after = [line.content for line in lay_out(document.leaves, 30).lines]
+    assert sum(a is b for a, b in zip(before, after, strict=False)) >= len(before) - 2
+
+
 def test_a_changed_beginning_starts_anew() -> None:
     document = Document("one two")
     assert document.set("three")

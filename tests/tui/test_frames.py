@@ -13,6 +13,7 @@ from textual._compositor import ChopsUpdate, Compositor
 from textual.app import App, ComposeResult
 from textual.containers import Horizontal, VerticalScroll
 from textual.geometry import Region
+from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Static, TextArea
 
@@ -21,6 +22,7 @@ from tests.support.waiting import until
 from tests.tui.test_app import running, write
 from tui.compositor import SparingCompositor
 from tui.frames import BUDGET, SLOWEST, Frames
+from tui.widgets.plain_lines import PlainLines
 
 
 class Clock:
@@ -126,6 +128,43 @@ async def test_the_app_looks_the_same(
         await write(pilot, app, "again " * 50)
         await pilot.pause()
     assert compared["updates"] > 20 and compared["spared"] > compared["pieces"] // 4
+
+
+def like(strips: list[Strip], width: int) -> list[list[tuple[str, object]]]:
+    """What is drawn, however it is cut into segments."""
+    return [[(c, s.style) for s in strip for c in s.text][:width] for strip in strips]
+
+
+@pytest.mark.parametrize("grid", [False, True])
+async def test_kept_lines_are_what_textual_makes_of_them(tmp_path: Path, grid: bool) -> None:
+    client = ScriptedClient(lambda text: f"You said: {text}\n\n```python\nprint(1)\n```\n" * 9)
+    async with running(tmp_path, client=client) as (app, _, pilot):
+        await write(pilot, app, "Where do I **work**? " * 9)
+        await until(lambda: not any(agent.busy for agent in app.workspace.agents))
+        if grid:
+            await pilot.press("f5")
+        await pilot.pause()
+        await pilot.pause()
+        kept = [w for w in app.main.walk_children(PlainLines) if w.is_on_screen and w.size.height]
+        assert {type(w).__name__ for w in kept} == {"CellMap", "Tile" if grid else "Transcript"}
+        for widget in kept:
+            for crop in (widget.size.region, Region(3, 1, 9, widget.size.height - 2)):
+                ours = PlainLines.render_lines(widget, crop)
+                theirs = Widget.render_lines(widget, crop)
+                width = min(strip.cell_length for strip in ours)
+                assert width >= crop.width - 1  # the scrollbar is a widget of its own
+                assert like(ours, width) == like(theirs, width)
+        kept[0].styles.tint = "red 50%"
+        assert like(kept[0].render_lines(crop), 9) == like(Widget.render_lines(kept[0], crop), 9)
+
+
+def test_meters_are_drawn_less_often_than_text_when_the_model_needs_the_processor() -> None:
+    clock = Clock()
+    frames = clock.frames()
+    assert frames.stretch == 1.0
+    frames.sparing = True
+    clock.pass_by(frames, 5, BUDGET * 4)
+    assert frames.stretch == pytest.approx(4.0)
 
 
 class Heap(App[None]):

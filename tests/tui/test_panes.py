@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from textual.app import App, ComposeResult
 
-from engine.protocol import CacheMap, CellRun
+from engine.protocol import CacheMap, CellRuns
 from tui.widgets.cache_pane import fill_text, history, legend_text
 from tui.widgets.cell_map import CellMap, owner_grid
 from tui.widgets.marks import bar, letters
@@ -21,7 +21,7 @@ RUNS = st.lists(
 def cache_of(runs: list[tuple[str, int]]) -> CacheMap:
     total = sum(n for _, n in runs)
     used = sum(n for o, n in runs if o)
-    return CacheMap(total, used, used, 0, 0, {}, tuple(CellRun(o, n) for o, n in runs))
+    return CacheMap(total, used, used, 0, 0, {}, CellRuns.of(*runs))
 
 
 @given(RUNS, st.integers(1, 2000))
@@ -64,7 +64,7 @@ class MapApp(App[None]):
 
 CACHE = CacheMap(
     1000, 300, 400, 50, 50, {"ada": 250},
-    (CellRun("*", 50), CellRun("ada", 200), CellRun("~", 50), CellRun("", 100), CellRun("", 600)),
+    CellRuns.of(("*", 50), ("ada", 200), ("~", 50), ("", 100), ("", 600)),
 )  # fmt: skip
 
 
@@ -97,13 +97,13 @@ async def test_an_empty_map_says_so_and_an_empty_cache_has_no_mark() -> None:
     async with app.run_test(size=(30, 6)):
         shown = app.query_one(CellMap)
         assert "waiting for the engine" in shown.render_line(0).text
-        shown.show(CacheMap(1000, 0, 0, 0, 0, {}, (CellRun("", 1000),)), {}, {})
+        shown.show(CacheMap(1000, 0, 0, 0, 0, {}, CellRuns.of(("", 1000))), {}, {})
         assert "◂" not in "".join(shown.render_line(y).text for y in range(6))
 
 
 def test_the_legend_keeps_the_largest_when_there_is_no_room() -> None:
     colours = {f"agent{n}": "#123456" for n in range(20)}
-    cache = CacheMap(1000, 500, 500, 0, 0, {f"agent{n}": n for n in range(20)}, ())
+    cache = CacheMap(1000, 500, 500, 0, 0, {f"agent{n}": n for n in range(20)}, CellRuns.of())
     text = legend_text(cache, colours, letters(colours), rows=5, width=40).plain
     assert "agent19" in text and "agent16" in text and "agent0" not in text
     assert "and 16 more" in text

@@ -15,7 +15,7 @@ from textual.widgets import Input
 
 from agents.saved import Saved
 from engine.config import Config
-from engine.protocol import Away, CacheMap, CellRun, Stats, Stretch
+from engine.protocol import Away, CacheMap, CellRuns, Stats, Stretch
 from tests.support.memory import ListMemory
 from tests.support.scripted import ScriptedClient
 from tests.support.waiting import settled, until
@@ -63,10 +63,8 @@ def scene(app: HaloApp, *keys: str) -> Callable[[Any], Any]:
             for turn in agent.turns:
                 turn.ttft, turn.tok_s, turn.seconds = 0.031, 120.0, 0.5
         ada, grace = space.get("ada").id, space.get("grace").id
-        runs = (CellRun("*", 64), CellRun(ada, 1800), CellRun(grace, 900), CellRun("~", 300))
-        client.emit(
-            CacheMap(8192, 3064, 3064, 64, 300, {ada: 1864, grace: 964}, (*runs, CellRun("", 5128)))
-        )
+        runs = CellRuns.of(("*", 64), (ada, 1800), (grace, 900), ("~", 300), ("", 5128))
+        client.emit(CacheMap(8192, 3064, 3064, 64, 300, {ada: 1864, grace: 964}, runs))
         client.emit(Stats(812.0, 2400.0, 2, 0, 1, 4.0, 100, {}))
         pane = app.main.query_one(CachePane)
         pane.history.extend([3064 / 8192] * len(pane.history))
@@ -136,12 +134,12 @@ def compacting(app: HaloApp, *keys: str) -> Callable[[Any], Any]:
             source="later+recap",
         )  # fmt: skip
         client.compaction(ada, "solve")
-        runs = (CellRun("*", 64), CellRun(ada, 3500), CellRun(alan, 200), CellRun(grace, 900))
-        used = sum(run.length for run in runs)
+        runs = (("*", 64), (ada, 3500), (alan, 200), (grace, 900))
+        used = sum(cells for _, cells in runs)
         client.emit(
             CacheMap(
                 8192, used, used, 64, 0, {ada: 3564, alan: 264, grace: 964},
-                (*runs, CellRun("", 8192 - used)), (Stretch(68, 3412),),
+                CellRuns.of(*runs, ("", 8192 - used)), (Stretch(68, 3412),),
                 (Stretch(3564, 60), Stretch(3764, 341)), {grace: (3412, 341), alan: (2400, 60)},
             )
         )  # fmt: skip

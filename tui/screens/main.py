@@ -89,6 +89,8 @@ class MainScreen(Screen[None]):
         self.grid_shown = False
         self.chats: dict[str, Conversation] = {}  # by agent id
         self._dirty: set[str] = set()
+        self._kinds: dict[str, str] = {}  # of agents' states, as they were told last
+        self._blinks = True  # the cursor of the prompt
         self._away: dict[str, Away] = {}  # as the list shows it
         self._rebuilding = asyncio.Lock()
         self._mounted = 0
@@ -377,9 +379,13 @@ class MainScreen(Screen[None]):
                 self._to_chats(event)
                 self._tell_finished(event)
                 self._dirty.add("agents")
-            case AgentChanged():
+            case AgentChanged(name):
                 self._to_chats(event)
                 self._dirty.add("agents")
+                kind = self.workspace.get(name).state.kind
+                if self._kinds.get(name) != kind:  # what one waits for is shown with the next frame
+                    self._kinds[name] = kind
+                    self._meters_due = 0.0
             case RosterChanged():
                 self._to_chats(event)
                 self._dirty.add("roster")
@@ -499,19 +505,28 @@ class MainScreen(Screen[None]):
             elif self.current in self.workspace.names:
                 self.conversation.draw()
             if now >= self._meters_due - slack:
-                self._meters_due = now + max(METERS, 2 * frames.interval)
+                self._meters_due = now + max(METERS * frames.stretch, 2 * frames.interval)
                 self._flush()
             elif now >= self._cells_due - slack:
-                every = 1 / self.workspace.config.ui.cell_map_hz
+                every = frames.stretch / self.workspace.config.ui.cell_map_hz
                 self._cells_due = now + max(every, 2 * frames.interval)
                 self._draw_cells()
             if now >= self._sample_due - slack:
                 self._sample_due = max(self._sample_due + 1.0, now)  # once a second on average
                 self.query_one(CachePane).sample()
-        ready = self.workspace.ready
-        frames.sparing = ready is not None and ready.backend == "cpu"
-        frames.look(any(agent.busy for agent in self.workspace.agents))
+        self._adapt()
         self.set_timer(frames.wait(), self._tick)
+
+    def _adapt(self) -> None:
+        """Leave the processor to a model that computes there."""
+        frames, ready = self.frames, self.workspace.ready
+        busy = any(agent.busy for agent in self.workspace.agents)
+        frames.sparing = ready is not None and ready.backend == "cpu"
+        frames.look(busy)
+        self.workspace.client.pace(frames.interval)
+        if self._blinks == (busy and frames.sparing):
+            self._blinks = not self._blinks
+            self.query_one(Prompt).blink(self._blinks)
 
     def _flush(self) -> None:
         """Draw what changed since the last frame."""

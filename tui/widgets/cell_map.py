@@ -17,7 +17,6 @@ from rich.style import Style
 from textual.color import Color as Paint
 from textual.strip import Strip
 from textual.timer import Timer
-from textual.widget import Widget
 
 from engine.protocol import CacheMap
 from tui.widgets.cell_looks import (
@@ -33,6 +32,7 @@ from tui.widgets.cell_looks import (
     wave,
 )
 from tui.widgets.marks import KEPT_LETTER, SHARED_LETTER
+from tui.widgets.plain_lines import PlainLines
 
 FREE, SHARED, KEPT = "", "*", "~"
 HIGHEST = "◂"
@@ -47,14 +47,13 @@ def owner_grid(cache: CacheMap, points: int) -> tuple[NDArray[np.int32], list[st
     with most cells in it; free cells count only when there is nothing else, so that a single
     used cell is never hidden.
     """
-    owners = [FREE, *sorted({run.owner for run in cache.runs} - {FREE})]
-    index = {owner: i for i, owner in enumerate(owners)}
+    owners = [FREE, *sorted(set(cache.runs.owners) - {FREE})]
     if not cache.total or points <= 0:
         return np.zeros(max(points, 0), np.int32), owners
-    lengths = np.fromiter((run.length for run in cache.runs), np.int64, len(cache.runs))
-    names = np.fromiter((index[run.owner] for run in cache.runs), np.int64, len(cache.runs))
+    index = np.array([owners.index(owner) for owner in cache.runs.owners], np.int64)
+    lengths = np.frombuffer(cache.runs.lengths, np.uint32)
     cells = np.zeros(cache.total, np.int64)
-    filled = np.repeat(names, lengths)[: cache.total]
+    filled = np.repeat(index[np.frombuffer(cache.runs.codes, np.uint16)], lengths)[: cache.total]
     cells[: len(filled)] = filled
     if cache.total >= points:
         share = np.arange(cache.total) * points // cache.total
@@ -67,7 +66,7 @@ def owner_grid(cache: CacheMap, points: int) -> tuple[NDArray[np.int32], list[st
     return grid.astype(np.int32), owners
 
 
-class CellMap(Widget):
+class CellMap(PlainLines):
     """Draws a CacheMap into whatever box it is given; it moves only while something is solved."""
 
     DEFAULT_CSS = "CellMap { height: 1fr; min-height: 3; background: $background; }"

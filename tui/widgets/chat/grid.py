@@ -26,6 +26,7 @@ from tui.frames import Frames
 from tui.widgets.chat.colours import author_style
 from tui.widgets.chat.markdown import clean
 from tui.widgets.chat.message import waiting
+from tui.widgets.plain_lines import PlainLines
 
 if TYPE_CHECKING:
     from agents.agent import Agent
@@ -37,7 +38,7 @@ ROUND, HEAVY = "╭─╮│╰╯", "┏━┓┃┗┛"
 Row = list[tuple[str, str]]  # text and style, left to right
 
 
-class Tile(Widget, can_focus=True):
+class Tile(PlainLines, can_focus=True):
     """One agent: who and how fast, what it was asked, and the end of what it says."""
 
     DEFAULT_CSS = """

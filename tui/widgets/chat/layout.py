@@ -71,6 +71,35 @@ def wrap(content: Content, width: int) -> list[tuple[int, Content]]:
     ]
 
 
+def _wrap_leaf(leaf: Leaf, width: int) -> list[tuple[int, Content]]:
+    """`wrap` of a text; of one that only grew since it was wrapped, all but the end is kept."""
+    content = leaf.content
+    kept: list[tuple[int, Content]] = []
+    start = 0
+    if leaf.wrapped is not None and leaf.wrapped[0] == width:
+        _, before, pieces = leaf.wrapped
+        # A break depends on the word after it, which may have grown.
+        start = pieces[-2][0] if len(pieces) > 2 else 0
+        if start and _same_until(start, before, content):
+            kept = pieces[:-2]
+        else:
+            start = 0
+    rest = content.divide([start])[1] if start else content
+    pieces = [*kept, *((start + offset, piece) for offset, piece in wrap(rest, width))]
+    leaf.wrapped = (width, content, pieces)
+    return pieces
+
+
+def _same_until(end: int, one: Content, other: Content) -> bool:
+    """Whether the first `end` characters are the same, with their styles."""
+    start = one.plain[:end]
+    return (
+        other.plain.startswith(start)
+        and "\t" not in start  # how wide that is depends on what is before it
+        and [s for s in one.spans if s.start < end] == [s for s in other.spans if s.start < end]
+    )
+
+
 def lay_out(leaves: Iterable[Leaf], width: int, blank_before: bool = False) -> Block:
     """The lines of leaves. `blank_before`: something stands above the first one."""
     block = Block()
@@ -93,14 +122,15 @@ def lay_out(leaves: Iterable[Leaf], width: int, blank_before: bool = False) -> B
 
 def _text(block: Block, leaf: Leaf, width: int) -> None:
     first, rest = leaf.first, leaf.rest
-    pieces = wrap(leaf.content, max(MIN_WIDTH, width - cell_len(first.plain)))
+    pieces = _wrap_leaf(leaf, max(MIN_WIDTH, width - cell_len(first.plain)))
     y = len(block.logical)
     lead = len(first.plain)
     for index, (offset, piece) in enumerate(pieces):
         if index == 0:
-            block.lines.append(Line(first + piece, y))
+            block.lines.append(Line(first + piece if first.plain else piece, y))
         else:
-            block.lines.append(Line(rest + piece, y, lead + offset, len(rest.plain)))
+            line = rest + piece if rest.plain else piece
+            block.lines.append(Line(line, y, lead + offset, len(rest.plain)))
     block.logical.append(_copied(first.plain) + leaf.content.plain)
 
 

@@ -52,6 +52,8 @@ class Leaf:
     align: list[str] = field(default_factory=list)
     highlighted: list[Content] | None = None
     laid_out: tuple[int, list[Any]] | None = None  # code: width, and the lines made for it
+    # text: width, what was wrapped for it, and the pieces with their offsets
+    wrapped: tuple[int, Content, list[tuple[int, Content]]] | None = None
 
 
 @cache
@@ -136,7 +138,9 @@ class Document:
         keep = max(0, len(blocks) - (2 if unsure else 1))
         for _, leaves in blocks[:keep]:
             self.fixed.extend(leaves)
-        self.tail = [leaf for _, leaves in blocks[keep:] for leaf in leaves]
+        before, self.tail = self.tail, [leaf for _, leaves in blocks[keep:] for leaf in leaves]
+        if before and self.tail:  # mostly the same paragraph, some words longer
+            self.tail[0].wrapped = before[0].wrapped
         self._open = ""
         if not blocks:
             return

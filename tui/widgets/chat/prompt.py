@@ -211,6 +211,10 @@ class Prompt(Widget):
         text = self._stash if self._past or self._searching else self.area.text
         return self.pastes.expand(text)
 
+    def blink(self, on: bool) -> None:
+        """Whether the cursor blinks; each blink costs as much as a frame of a small answer."""
+        self.area.cursor_blink = on
+
     def focus_input(self) -> None:
         """Write here."""
         self.area.focus()

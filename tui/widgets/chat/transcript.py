@@ -26,13 +26,14 @@ from agents.events import AgentState, Turn
 from tui.widgets.chat.layout import Line, highlight_lines
 from tui.widgets.chat.markdown import Leaf
 from tui.widgets.chat.message import GUTTER, SPAN, Look, MessageView
+from tui.widgets.plain_lines import PlainLines
 
 MAX_TEXT_WIDTH = 120
 MARGIN = 1  # pages laid out above and below the view
 Match = tuple[int, int, int, int]  # message, logical line, start, end
 
 
-class Transcript(ScrollView, can_focus=True):
+class Transcript(PlainLines, ScrollView, can_focus=True):
     """The messages of one conversation. Knows nothing of where they come from."""
 
     DEFAULT_CSS = """
@@ -213,10 +214,10 @@ class Transcript(ScrollView, can_focus=True):
         if (self.scroll_y, self._tops[index]) == place and before and view.lines:
             first = view.keep_lines(before)
             row = self._tops[index] + first - round(self.scroll_y)
-            width, height = self.scrollable_content_region.size
-            self.refresh(Region(0, max(0, row), width, height))
         else:
-            self.refresh()
+            row = 0
+        width, height = self.scrollable_content_region.size  # the scrollbar sees to itself
+        self.refresh(Region(0, max(0, row), width, height))
         self.post_message(self.Moved())
 
     def index_of(self, turn_id: str) -> int | None:
@@ -360,7 +361,11 @@ class Transcript(ScrollView, can_focus=True):
     def _show_scrollbar(self) -> None:
         """Bring the scrollbar up to date, when that can be seen: drawing it is not cheap."""
         page, total = self.scrollable_content_region.height, max(1, self._tops[-1])
-        thumb = (page, 8 * page * page // total, round(8 * page * self.scroll_y / total))
+        # In eighths of a line, as it is drawn; in lines while it only shrinks with the text.
+        if self.following:
+            thumb = (page, page * page // total, -1)
+        else:
+            thumb = (page, 8 * page * page // total, round(8 * page * self.scroll_y / total))
         if thumb != self._thumb:
             self._thumb = thumb
             self._scroll_update(self.virtual_size)
