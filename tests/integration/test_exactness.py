@@ -76,7 +76,7 @@ async def say(
     before = len(talk.all(Done))
     sampling = msgspec.structs.replace(NEXT64, max_tokens=len(answer) + more)
     await talk.client.open(session)
-    await talk.client.request(Generate(0, session, messages, sampling, True, tuple(answer)))
+    await talk.client.request(Generate(0, session, messages, sampling, resume=tuple(answer)))
     await talk.finish([session], after=before)
     done = talk.done(session)
     assert done is not None and done.tokens == len(answer) + more, done
