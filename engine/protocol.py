@@ -480,12 +480,14 @@ class Compaction(Event, tag="compaction", omit_defaults=True, frozen=True):
 
 
 class Studied(Event, tag="studied", frozen=True):
-    """A session was studied before it is compacted; now a compaction lands soon after its start."""
+    """A session was studied, then solved, before it is compacted: its compaction lands soon after its
+    start, then at once."""
 
     session: str
-    tokens: int  # of the session, which the study saw
-    queries: int  # for each head
+    tokens: int  # of the session, which the study saw or the solution ends at
+    queries: int  # for each head; 0 when solved
     seconds: float
+    solved: bool = False
 
 
 class Held(msgspec.Struct, frozen=True):

@@ -21,20 +21,23 @@ TOKENS = 6000
 STUDY_SECONDS = 300.0
 NEAR = 0.01  # of the threshold: at once
 CALM = 2.0  # seconds of undisturbed talk before
+AHEAD = ("", "study", "solution")  # what was prepared
 
 
 def run(config: Config, plan: Plan, say: Say) -> list[dict[str, Any]]:
     """Seconds and stall of compacting a long session while others answer: one row when it is studied
-    at the limit, one when it was studied ahead, as the core does by itself."""
+    at the limit, one when it was studied ahead, one when it was solved too, as the core does by itself."""
     config.model.path = str(plan.model)
     config.engine.n_ctx = max(config.engine.n_ctx, 3 * plan.context + TALKERS * TOKENS)
     config.compaction.auto = True
     config.compaction.threshold = 1.0
     config.compaction.study_ahead = 1.0
-    return [asyncio.run(_measure(config, plan, say, ahead)) for ahead in (False, True)]
+    config.compaction.method = plan.methods[0]  # type: ignore[assignment]
+    config.compaction.ratio = plan.ratios[len(plan.ratios) // 2]
+    return [asyncio.run(_measure(config, plan, say, ahead)) for ahead in AHEAD]
 
 
-async def _measure(config: Config, plan: Plan, say: Say, ahead: bool) -> dict[str, Any]:
+async def _measure(config: Config, plan: Plan, say: Say, ahead: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         client = EngineClient(config, log_path=Path(folder) / "core.log")
         times: list[float] = []
@@ -60,7 +63,7 @@ async def _with(
     say: Say,
     times: list[float],
     ended: asyncio.Queue[Event],
-    ahead: bool,
+    ahead: str,
 ) -> dict[str, Any]:
     messages: list[Message] = []
     for dialogue in recall.load(2000):
@@ -88,9 +91,16 @@ async def _with(
     calm = np.diff(times)
     times.clear()
     ratio = plan.ratios[len(plan.ratios) // 2]
-    found = await _study_ahead(client, ended) if ahead else None
-    studying = np.diff(times)
-    times.clear()
+    prepared: dict[str, float | None] = {"study": None, "solution": None}  # seconds
+    meanwhile: dict[str, Any] = {}
+    if ahead:
+        await client.configure("compaction.study_ahead", NEAR)
+        for stage in AHEAD[1 : AHEAD.index(ahead) + 1]:
+            prepared[stage] = (await _prepared(ended, stage == "solution")).seconds
+            meanwhile[stage] = np.diff(times)
+            times.clear()
+        await client.configure("compaction.study_ahead", 1.0)
+    begun = time.monotonic()
     before = await client.compact("long", ratio, plan.methods[0])
     reached: dict[str, float] = {}  # stage -> seconds from the start
     while True:
@@ -99,6 +109,8 @@ async def _with(
             reached.setdefault(event.phase, event.seconds)
             if event.phase in ("done", "failed", "cancelled"):
                 break
+    landed = time.monotonic() - begun
+    await asyncio.sleep(0.5)  # some tokens more, so that landing itself shows
     busy = np.diff(times)
 
     def p(gaps: Any, share: float) -> float:
@@ -113,18 +125,17 @@ async def _with(
         "gap_ms_p50_calm": p(calm, 50), "gap_ms_p99_calm": p(calm, 99),
         "gap_ms_p50_busy": p(busy, 50), "gap_ms_p99_busy": p(busy, 99),
         "p99_ratio": p(busy, 99) / max(1e-9, p(calm, 99)), "talkers": TALKERS,
-        "studied_ahead": found is not None,
-        "study_seconds": found.seconds if found is not None else reached.get("solve"),
-        "study_p99_ratio": p(studying, 99) / max(1e-9, p(calm, 99)) if found else None,
+        "ahead": ahead, "landed_seconds": landed,
+        **{f"{stage}_seconds": seconds for stage, seconds in prepared.items()},
+        **{f"{stage}_p99_ratio": p(gaps, 99) / max(1e-9, p(calm, 99))
+           for stage, gaps in meanwhile.items()},
     }  # fmt: skip
 
 
-async def _study_ahead(client: EngineClient, ended: asyncio.Queue[Event]) -> Studied:
-    """Have the core study the session that it would compact next, as it does near its limit."""
-    await client.configure("compaction.study_ahead", NEAR)
+async def _prepared(ended: asyncio.Queue[Event], solved: bool) -> Studied:
+    """Wait until the core has studied, or solved, the session that it would compact next."""
     async with asyncio.timeout(STUDY_SECONDS):
         while True:
             event = await ended.get()
-            if isinstance(event, Studied):
-                await client.configure("compaction.study_ahead", 1.0)
+            if isinstance(event, Studied) and event.solved == solved:
                 return event

@@ -1,8 +1,8 @@
-"""A study made before its compaction is due: queries kept outside llama.cpp until they are needed.
+"""A compaction prepared before it is due: a study's queries, then cells solved from them, kept outside
+llama.cpp until they are needed.
 
-A study takes seconds beside everybody's decoding, a solution hardly any. So the session that will be
-compacted next is studied while cells are still free; when the limit is reached there is only the
-solving left to wait for.
+Both take seconds beside everybody's decoding. So the session that will be compacted next is studied,
+and its span solved, while cells are still free; when the limit is reached the cells are only written.
 """
 
 from __future__ import annotations
@@ -15,10 +15,24 @@ import numpy as np
 from engine import seam
 from engine.compaction import span
 from engine.compaction.policy import FEWEST_QUERIES, Span
+from engine.compaction.solve import LayerResult
 from engine.core.sequence import Fold, Sequence
 from engine.seam import LayerInfo
 
-COVERED = 0.75  # share of a span that a study must have seen to serve for it
+COVERED = 0.75  # share of a span that a study must have seen, or a solution free, to serve for it
+
+Terms = tuple[object, ...]  # what was asked for: method, ratio or error bound
+
+
+@dataclass(slots=True, frozen=True)
+class Solution:
+    """Cells that wait for their span to be due."""
+
+    part: Span
+    terms: Terms
+    results: list[LayerResult]
+    source: str  # whose queries
+    queries: int  # tokens that asked
 
 
 @dataclass(slots=True)
@@ -30,6 +44,7 @@ class Prepared:
     fold: Fold | None  # as it was
     asked: list[list[span.Asked]]  # by `frugal`
     seconds: float
+    solution: Solution | None = None
 
     @property
     def upto(self) -> int:
@@ -97,3 +112,12 @@ def covered(part: Span, found: Prepared | None) -> Span | None:
     if unseen > (1.0 - COVERED) * (part.end - part.start):
         return None
     return Span(part.start, part.end - unseen, part.cells - unseen, part.fresh - unseen)
+
+
+def solved(part: Span, found: Prepared | None, terms: Terms) -> Solution | None:
+    """The solution in hand, if it is what is asked for now and frees enough of the span."""
+    solution = found.solution if found is not None else None
+    if solution is None or solution.terms != terms or solution.part.start != part.start:
+        return None
+    whole, enough = part.end - part.start, solution.part.end - solution.part.start
+    return solution if COVERED * whole <= enough <= whole else None

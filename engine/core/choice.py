@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from engine.compaction import policy
 from engine.config import CompactionConfig
 from engine.core import ahead
+from engine.core.ahead import Terms
 from engine.core.scheduler import Scheduler
 from engine.core.sequence import Phase, Sequence
 from engine.core.study import Study
@@ -78,23 +79,31 @@ class Choice:
                 found.append((sequence, part))
         return found
 
-    def to_compact(self, sequences: Iterable[Sequence]) -> Candidate | None:
-        """The session whose compaction frees the most, or one that was studied and frees enough."""
-        candidates = self._candidates(sequences)
-        best = policy.most_promising(candidates)
-        if best is None:
-            return None
-        for sequence, part in candidates:  # one that was studied lands at once
+    def _ready(self, candidates: list[Candidate], best: Candidate) -> Candidate | None:
+        """A session that was studied and frees at least half of what the best one would."""
+        for sequence, part in candidates:
             ready = ahead.covered(part, ahead.studied(sequence))
             if ready is not None and 2 * policy.gain(ready) >= policy.gain(best[1]):
                 return sequence, part
-        return best
+        return None
 
-    def to_study(self, sequences: Iterable[Sequence]) -> Candidate | None:
-        """The session that will be compacted next, unless it was studied or cannot be."""
-        settled = [s for s in sequences if s.phase in (Phase.IDLE, Phase.DECODE)]
-        best = policy.most_promising(self._candidates(settled))
-        if best is None or not self._grown(best[0], self._unstudied):
+    def to_compact(self, sequences: Iterable[Sequence]) -> Candidate | None:
+        """The session whose compaction frees the most, or one that is prepared and frees enough."""
+        candidates = self._candidates(sequences)
+        best = policy.most_promising(candidates)
+        return best and (self._ready(candidates, best) or best)
+
+    def to_prepare(self, sequences: Iterable[Sequence], terms: Terms) -> Candidate | None:
+        """The session that will be compacted next, unless that is prepared or cannot be."""
+        candidates = self._candidates(s for s in sequences if s.phase in (Phase.IDLE, Phase.DECODE))
+        best = policy.most_promising(candidates)
+        if best is None:
             return None
-        sequence, part = best
-        return best if ahead.covered(part, ahead.studied(sequence)) is None else None
+        sequence, part = self._ready(candidates, best) or best
+        if not self._grown(sequence, self._unstudied):
+            return None
+        found = ahead.studied(sequence)
+        ready = ahead.covered(part, found)
+        if ready is not None and ahead.solved(ready, found, terms) is not None:
+            return None
+        return sequence, part

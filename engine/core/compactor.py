@@ -3,7 +3,8 @@
 One job at a time. Its stages: *study* (a hidden branch of the session makes the model look back,
 and its queries are kept), *measure* (only for a ratio by error bound: the error at several
 ratios), *solve*, then it lands between two steps. The span's cells do not change meanwhile, while
-the session and all others go on; whatever changes them ends the job.
+the session and all others go on; whatever changes them ends the job. When a limit is near, the
+study and the solution of the session that is next are prepared ahead.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy.typing as npt
 
 from engine import seam
 from engine.compaction import policy, solve, span
-from engine.compaction.kernels import Cancel, CompactionCancelled
+from engine.compaction.kernels import CompactionCancelled
 from engine.compaction.profile import HeadWeights
 from engine.config import CompactionConfig
 from engine.core import ahead
@@ -31,20 +32,18 @@ from engine.core.lowering import lower
 from engine.core.runner import Context
 from engine.core.scheduler import Scheduler
 from engine.core.sequence import Fold, Phase, Sequence
-from engine.core.solver import Worker
+from engine.core.solving import READ_SECONDS, Solving, located
 from engine.core.studies import Studies
 from engine.errors import EngineError, HaloError
 from engine.protocol import Compaction, Studied
 
 log = logging.getLogger(__name__)
 
-READ_SECONDS = 0.004  # of copying cells out between two steps
 MOVES = 64  # cells moved down between two steps
 ADJUSTABLE = (
     "auto", "threshold", "session_cells", "ratio", "max_error", "method", "study", "study_ahead",
 )  # fmt: skip
-PROBED = 8  # layers that a ratio by error bound is chosen by
-LOOK_SECONDS = 0.25  # between two looks for a session to study ahead
+LOOK_SECONDS = 0.25  # between two looks for a session to prepare ahead
 
 
 class Compactor:
@@ -63,16 +62,20 @@ class Compactor:
         """Raises ConfigError when the profile named in `config` cannot be used."""
         self.config = config
         self._context, self._scheduler, self._tell = context, scheduler, tell
-        self._threads = config.threads or max(1, threads // 2)
         self.impossible = context.cannot_compact()
         self._layers = [] if self.impossible else context.layers()
-        self._weights = HeadWeights.load(config.profile, self._layers)
         self.job: Job | None = None
         self._count = 0
         self._keeper = QueryKeeper(context, scheduler, self._layers)
         self._studies = Studies(context, scheduler, language, self._keeper, self._layers, ends)
         self._choice = Choice(config, scheduler)
-        self._guess = policy.LIKELY_RATIO  # the ratio by error bound that fitted last
+        self._solving = Solving(
+            context,
+            self._layers,
+            HeadWeights.load(config.profile, self._layers),
+            config.threads or max(1, threads // 2),
+            chosen=lambda job: self._report(job, "solve"),
+        )
         self._next_look = 0.0
         self._holes = False
         scheduler.relief = self.relief
@@ -102,10 +105,10 @@ class Compactor:
 
     @property
     def solving(self) -> int:
-        """Threads at work on a solution now."""
-        job = self.job
+        """Threads at work now on a solution that somebody waits for."""
+        job = self.job if self.job is not None and not self.job.ahead else None
         busy = job is not None and job.worker is not None and not job.worker.finished.is_set()
-        return self._threads if busy else 0
+        return self._solving.threads if busy else 0
 
     # --- from outside ---------------------------------------------------------------------------
 
@@ -169,6 +172,8 @@ class Compactor:
             return False
         if job.stage == "study":  # its branches need cells themselves
             self._begin_gathering(job)
+        elif job.trigger == "solve" and self.on:
+            self._hurry(job, "pressure")
         return self.job is not None
 
     def prepare(self) -> None:
@@ -187,6 +192,8 @@ class Compactor:
             if self.on:
                 self._watch()
             return
+        if job.trigger == "solve" and self.on:
+            self._watch_over(job)
         begun = time.monotonic()
         try:
             self._pursue(job)
@@ -234,23 +241,38 @@ class Compactor:
 
     def _watch(self) -> None:
         """Start a compaction when a limit is passed."""
-        cells, config = self._scheduler.cells, self.config
-        if config.session_cells:
+        if self.config.session_cells:
             for sequence in self._scheduler.alive():
-                if cells.held(sequence.slot) >= config.session_cells:
+                if self._too_long(sequence):
                     self._consider("session", sequence)
                     if self.job is not None:
                         return
-        if cells.used < config.threshold * cells.total:
-            self._look_ahead()
-            return
-        while cells.used >= config.threshold * cells.total and self._scheduler.drop_kept():
-            pass  # prefixes of closed sessions go before anybody's memory is thinned
-        if cells.used >= config.threshold * cells.total:
+        if self._full():
             self._consider("threshold")
+        else:
+            self._look_ahead()
+
+    def _watch_over(self, job: Job) -> None:
+        """A solution is being prepared: have it land as soon as it can once its limit is passed."""
+        if self._too_long(job.sequence):
+            self._hurry(job, "session")
+        elif self._full():
+            self._hurry(job, "threshold")
+
+    def _too_long(self, sequence: Sequence) -> bool:
+        limit = self.config.session_cells
+        return bool(limit) and self._scheduler.cells.held(sequence.slot) >= limit
+
+    def _full(self) -> bool:
+        """Whether the threshold is passed, without the prefixes of closed sessions: those go before
+        anybody's memory is thinned."""
+        cells, limit = self._scheduler.cells, self.config.threshold * self._scheduler.cells.total
+        while cells.used >= limit and self._scheduler.drop_kept():
+            pass
+        return cells.used >= limit
 
     def _look_ahead(self) -> None:
-        """Study the session that will be compacted next, when a limit is near."""
+        """Prepare for the session that will be compacted next, when a limit is near."""
         config, cells, now = self.config, self._scheduler.cells, time.monotonic()
         if config.study == "off" or config.study_ahead >= 1.0:
             return
@@ -262,12 +284,34 @@ class Compactor:
         else:
             limit = config.study_ahead * config.session_cells or math.inf
             near = [s for s in self._scheduler.alive() if cells.held(s.slot) >= limit]
-        found = self._choice.to_study(near)
-        if found is not None:
-            self._study_ahead(*found)
+        found = self._choice.to_prepare(near, self._terms(config.method, config.ratio))
+        if found is None:
+            return
+        sequence, part = found
+        prepared = ahead.studied(sequence)
+        ready = ahead.covered(part, prepared)
+        if ready is None:
+            self._study_ahead(sequence, part)
+        else:
+            self._solve_ahead(sequence, ready, prepared)
+
+    def _terms(self, method: str, ratio: float) -> ahead.Terms:
+        bound = () if ratio else (self.config.max_error, self.config.max_ratio)
+        return method, ratio, *bound
+
+    def _solve_ahead(
+        self, sequence: Sequence, part: policy.Span, prepared: ahead.Prepared | None
+    ) -> None:
+        config = self.config
+        self.job = job = Job(
+            0, sequence, part, "solve", config.method, config.ratio, time.monotonic()
+        )
+        job.prepared, job.terms = prepared, self._terms(config.method, config.ratio)
+        sequence.guard, sequence.private = part.end, sequence.held  # others may still share all
+        self._begin_gathering(job)
 
     def _study_ahead(self, sequence: Sequence, part: policy.Span) -> None:
-        job = Job(0, sequence, part, "ahead", "", 0.0, time.monotonic())
+        job = Job(0, sequence, part, "study", "", 0.0, time.monotonic())
         self._studies.begin(job, self.config)
         if not job.branches:
             self._choice.cannot_study(sequence)
@@ -289,16 +333,18 @@ class Compactor:
         """Start a compaction; the cells it is about."""
         prepared = ahead.studied(sequence) if self.config.study != "off" else None
         ready = ahead.covered(part, prepared)
+        solution = None
         if ready is None or ready.cells < self.config.min_span:
             prepared = None
         else:
-            part = ready
-        self._count += 1
-        self.job = job = Job(self._count, sequence, part, trigger, method, ratio, time.monotonic())
+            solution = ahead.solved(ready, prepared, self._terms(method, ratio))
+            part = solution.part if solution is not None else ready
+        self.job = job = Job(0, sequence, part, trigger, method, ratio, time.monotonic())
         job.prepared = prepared
-        sequence.guard, sequence.private = part.end, part.start
-        self._scheduler.keep_to_itself(sequence, part.start)
-        self._report(job, "started")
+        self._begin(job)
+        if solution is not None:
+            job.stage, job.solution, job.source = "land", solution, solution.source
+            return part.cells
         if (
             prepared is None
             and self.config.study != "off"
@@ -311,9 +357,29 @@ class Compactor:
             self._begin_gathering(job)
         return part.cells
 
+    def _begin(self, job: Job) -> None:
+        """It is to land: nobody else may share its span any more."""
+        self._count += 1
+        job.number = self._count
+        job.sequence.guard, job.sequence.private = job.part.end, job.part.start
+        self._scheduler.keep_to_itself(job.sequence, job.part.start)
+        self._report(job, "started")
+
+    def _hurry(self, job: Job, trigger: str) -> None:
+        """What was being solved for later is wanted now: go on from the layers that are done, on
+        processor time of its own."""
+        job.trigger, job.started = trigger, time.monotonic()
+        self._begin(job)
+        self._solving.hurry(job)
+
     def _pursue(self, job: Job) -> None:
         if job.sequence.guard != job.end:
             self._end("cancelled")
+            return
+        if job.solution is not None:
+            job.sequence.studied = None  # its part is done
+            located(self._context, job)
+            self._land(job, job.solution.results)
             return
         if job.stage == "study":
             for branch in [b for b in job.branches if b.phase is Phase.QUEUED]:
@@ -324,99 +390,37 @@ class Compactor:
         if job.stage == "gather":
             self._gather(job)
             return
-        worker = job.worker
-        assert worker is not None
-        deadline = time.monotonic() + READ_SECONDS
-        while worker.hungry and job.studied < len(job.layers):
-            worker.inbox.put(self._read(job, job.layers[job.studied]))
-            job.studied += 1
-            if job.studied == len(job.layers):
-                break
-            if time.monotonic() >= deadline:
-                return
-        if job.studied == len(job.layers) and worker.hungry:
-            worker.inbox.put(None)
-            job.studied += 1
-        if worker.finished.is_set():
-            self._advance(job, worker)
-
-    def _read(self, job: Job, index: int) -> span.LayerData:
-        first, last = self._positions(job)
-        cells = span.locate(self._context.pointer, job.sequence.slot, first, last)
-        if len(cells) != job.part.cells:
-            raise EngineError("The session's cells changed.", "Compact again.")
-        return span.read_layer(
-            self._context.pointer, index, self._layers[index], cells, job.asked[index]
-        )
-
-    def _positions(self, job: Job) -> tuple[int, int]:
-        """Positions [first, last) of the span's cells."""
-        sequence, part = job.sequence, job.part
-        return (
-            part.start if part.whole or sequence.fold is None else sequence.position(part.start),
-            sequence.position(job.end),
-        )
-
-    def _advance(self, job: Job, worker: Worker) -> None:
-        if worker.failure is not None:
-            if isinstance(worker.failure, CompactionCancelled):
-                self._end("cancelled")
-                return
-            log.error("compaction failed", exc_info=worker.failure)
-            self._fail(job, f"The solver failed: {worker.failure}.", "See the engine's log.")
+        try:
+            results = self._solving.go_on(job, self.config)
+        except CompactionCancelled:
+            self._end("cancelled")
             return
-        results = [r for r in worker.results if isinstance(r, solve.LayerResult)]
-        if job.stage == "measure":
-            errors = np.array([r.errors for r in results])[..., None]
-            job.errors[job.ratio] = float(self._weights.mean(errors, job.layers)[0])
-            if len(job.layers) == len(self._layers):
-                job.solved[job.ratio] = results
-            self._measure(job)
-            return
-        self._land(job, results)
+        if results is not None:
+            self._finish(job, results)
 
-    def _measure(self, job: Job) -> None:
-        """The ratio by error bound: solve some layers at one ratio after the other."""
-        ratios = policy.ratios_up_to(self.config.max_ratio)
-        bound = self.config.max_error
-        job.ratio, chosen = policy.next_ratio(ratios, job.errors, bound, self._guess)
-        if not chosen:
-            count = min(PROBED, len(self._layers))
-            layers = [i * len(self._layers) // count for i in range(count)]
-            self._begin_solving(job, "measure", layers)
+    def _finish(self, job: Job, results: list[solve.LayerResult]) -> None:
+        """All layers are solved: land, or keep them until they are wanted."""
+        if job.trigger != "solve":
+            self._land(job, results)
             return
-        self._guess = job.ratio
-        if job.ratio in job.solved:
-            job.cells_after = policy.cells_after(job.part.cells, job.ratio)
-            self._report(job, "solve")
-            self._land(job, job.solved[job.ratio])
-        else:
-            self._begin_solving(job, "solve", list(range(len(self._layers))))
-
-    def _begin_solving(self, job: Job, stage: str, layers: list[int]) -> None:
-        job.stage, job.studied, job.layers = stage, 0, layers
-        after = policy.cells_after(job.part.cells, job.ratio)
-        settings = solve.Settings.of(self.config, job.method, self._threads)
-        weights = self._weights
-        self._employ(
-            job,
-            lambda data, cancel: solve.solve_layer(
-                data, weights.budgets(data.index, after), settings, cancel
-            ),
+        sequence, prepared = job.sequence, job.prepared
+        sequence.guard, self.job = 0, None
+        assert prepared is not None
+        prepared.solution = ahead.Solution(
+            job.part,
+            job.terms,
+            results,
+            job.source,
+            job.queries,
         )
-        if stage == "solve":
-            job.cells_after = after
-            self._report(job, "solve")
-
-    def _employ(self, job: Job, work: Callable[[span.LayerData, Cancel], object]) -> None:
-        worker = Worker(lambda data: work(data, worker.cancel))
-        job.worker = worker
-        worker.start()
+        self._tell(
+            Studied(sequence.name, job.part.end, 0, time.monotonic() - job.started, solved=True)
+        )
 
     def _land(self, job: Job, results: list[solve.LayerResult]) -> None:
         sequence, part = job.sequence, job.part
         begun = time.monotonic()
-        first, last = self._positions(job)
+        first, last = job.positions
         m = results[0].cells.keys.shape[0]
         span.replace(self._context.pointer, sequence.slot, first, last, [r.cells for r in results])
         old = sequence.fold
@@ -432,17 +436,15 @@ class Compactor:
         self._holes = True
         job.stall = max(job.stall, time.monotonic() - begun)
         self.job, sequence.hold = None, False
-        errors = np.array([r.errors for r in results])
-        evicted = np.array([r.evicted for r in results])
         if m >= part.cells:
             self._choice.give_up(sequence)
         self._report(
             job,
             "done",
             cells_after=m,
-            error=float(self._weights.mean(errors[..., None])[0]),
-            error_evict=float(self._weights.mean(evicted[..., None])[0]),
-            by_layer=tuple(float(e) for e in errors.mean(axis=1)),
+            error=self._solving.mean(r.errors for r in results),
+            error_evict=self._solving.mean(r.evicted for r in results),
+            by_layer=tuple(float(np.mean(r.errors)) for r in results),
             beta_min=min(r.beta_min for r in results),
             beta_max=max(r.beta_max for r in results),
             norm_ratio=max(r.norm_ratio for r in results),
@@ -491,14 +493,12 @@ class Compactor:
 
     def _gather(self, job: Job) -> None:
         """Collect who asked; then go on to the solver, or keep it for later."""
-        if not self._studies.gather(job, *self._positions(job), READ_SECONDS):
+        if not self._studies.gather(job, *job.positions, READ_SECONDS):
             return
-        if job.ahead:
+        if job.trigger == "study":
             self._keep(job)
-        elif job.ratio:
-            self._begin_solving(job, "solve", list(range(len(self._layers))))
         else:
-            self._measure(job)
+            self._solving.begin(job, self.config)
 
     def _keep(self, job: Job) -> None:
         """A study ahead is done: its queries wait for their compaction."""
@@ -514,6 +514,8 @@ class Compactor:
     # --- telling --------------------------------------------------------------------------------
 
     def _report(self, job: Job, phase: str, **more: object) -> None:
+        if job.ahead:
+            return
         fields = {**job.described(self._layers[0].group), **more}
         if fields["cells_after"]:
             fields["ratio"] = (job.part.end - job.part.start) / fields["cells_after"]
@@ -522,6 +524,6 @@ class Compactor:
     def marked(self) -> tuple[list[int], int, int] | None:
         """The slots that refer to the span being compacted, and its positions [first, last)."""
         job = self.job
-        if job is None or job.ahead or job.sequence.slot < 0 or not job.sequence.guard:
+        if job is None or job.trigger == "study" or job.sequence.slot < 0 or not job.sequence.guard:
             return None
-        return [job.sequence.slot, *(b.slot for b in job.branches)], *self._positions(job)
+        return [job.sequence.slot, *(b.slot for b in job.branches)], *job.positions

@@ -1,4 +1,4 @@
-"""One compaction, or one study for a later one, on its way beside the steps."""
+"""One compaction on its way beside the steps, or the preparation of a later one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from engine.compaction import policy, span
 from engine.compaction.solve import LayerResult
-from engine.core.ahead import Prepared
+from engine.core.ahead import Prepared, Solution, Terms
 from engine.core.sequence import Sequence
 from engine.core.solver import Worker
 
@@ -20,11 +20,11 @@ class Job:
     number: int
     sequence: Sequence
     part: policy.Span
-    trigger: str  # "ahead": only a study, for the compaction to come
+    trigger: str  # why; "study" and "solve" only prepare a compaction to come
     method: str
     ratio: float  # 0 = by error bound
     started: float
-    stage: str = "study"  # study | gather | measure | solve
+    stage: str = "study"  # study | gather | measure | solve | land
     branches: list[Sequence] = field(default_factory=list)
     upto: int = 0  # tokens the branches share with the session
     prepared: Prepared | None = None  # a study made before
@@ -37,25 +37,43 @@ class Job:
     layers: list[int] = field(default_factory=list)  # of this stage
     errors: dict[float, float] = field(default_factory=dict)  # measured, by ratio
     solved: dict[float, list[LayerResult]] = field(default_factory=dict)  # all layers, by ratio
+    terms: Terms = ()  # of a solution for later
+    solution: Solution | None = None  # made before
     worker: Worker | None = None
     stall: float = 0.0
 
     @property
     def ahead(self) -> bool:
-        """Only a study; nothing is compacted at its end."""
-        return self.trigger == "ahead"
+        """Only a preparation; nothing is compacted at its end."""
+        return self.trigger in ("study", "solve")
 
     @property
     def end(self) -> int:
         """Behind the last token that it relies on: of the span, or of what the branches saw."""
-        return self.upto if self.ahead else self.part.end
+        return self.upto if self.trigger == "study" else self.part.end
+
+    @property
+    def positions(self) -> tuple[int, int]:
+        """Positions [first, last) of the span's cells."""
+        sequence, part = self.sequence, self.part
+        return (
+            part.start if part.whole or sequence.fold is None else sequence.position(part.start),
+            sequence.position(self.end),
+        )
+
+    @property
+    def queries(self) -> int:
+        """Tokens that asked."""
+        if self.solution is not None:
+            return self.solution.queries
+        return sum(len(a.pos) for a in self.asked[0]) if self.asked else 0
 
     def described(self, group: int) -> dict[str, Any]:
         """What a `Compaction` event says of it; `group` query heads share a KV head."""
-        part, asked = self.part, self.asked[0] if self.asked else []
+        part = self.part
         return {
             "trigger": self.trigger, "method": self.method, "start": part.start, "end": part.end,
             "cells_before": part.cells, "cells_after": self.cells_after, "source": self.source,
-            "queries": group * sum(len(a.pos) for a in asked),
+            "queries": group * self.queries,
             "seconds": time.monotonic() - self.started, "stall_ms": 1000 * self.stall,
         }  # fmt: skip

@@ -80,7 +80,7 @@ class Studies:
         """The study is over: see whose queries there are. False when they are too few."""
         start = job.sequence.position(job.end)
         sources = [("recap", branch.slot) for branch in job.branches]
-        if not job.ahead:
+        if job.trigger != "study":
             sources.append(("later", job.sequence.slot))
         kept = [(n, s) for n, s in sources if s in self._context.tracked]
         counts = {s: seam.count_queries(self._context.pointer, s, start) for _, s in kept}
@@ -110,7 +110,7 @@ class Studies:
             info = self._layers[index]
             if len(mine) < len(job.sources):
                 found = span.who_asked(ctx, index, info, job.sources[len(mine)], first, last)
-                if job.ahead:
+                if job.trigger == "study":
                     found = ahead.frugal(found, info, ahead.worth(job.tokens, info))
                 mine.append(found)
             elif job.prepared is not None:

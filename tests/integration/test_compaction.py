@@ -215,9 +215,10 @@ EARLY = with_(
 async def test_a_session_is_studied_before_its_limit(tmp_path: Path) -> None:
     async with running(model(), tmp_path, n_ctx=8192, compaction=EARLY) as talk:
         await talk.answer("ada", LONG * 3)
-        await until(lambda: bool(talk.all(Studied)), what="for the study")
+        await until(lambda: len(talk.all(Studied)) > 1, what="for the study and the solution")
         assert not talk.all(Compaction)
-        found = talk.all(Studied)[-1]
+        found, solution = talk.all(Studied)
+        assert not found.solved and solution.solved and solution.tokens <= found.tokens
         cache = await talk.cache()
         assert found.session == "ada" and found.queries >= 16
         assert not cache.solving and "~study" not in cache.cells
@@ -226,6 +227,55 @@ async def test_a_session_is_studied_before_its_limit(tmp_path: Path) -> None:
         assert event.end <= found.tokens
         assert "study" not in {e.phase for e in talk.all(Compaction)}
         assert (await talk.answer("ada", "And now?")).tokens > 0
+
+
+async def test_a_session_is_solved_before_its_limit(tmp_path: Path) -> None:
+    solved = with_(
+        study="recap", study_tokens=48, study_samples=4, study_ahead=0.02, threshold=1.0,
+        keep_recent=64, ratio=4.0,
+    )  # fmt: skip
+    async with running(model(), tmp_path, n_ctx=8192, compaction=solved) as talk:
+        await talk.answer("ada", LONG * 3)
+        await until(lambda: len(talk.all(Studied)) > 1, what="for the solution")
+        *_, solution = talk.all(Studied)
+        assert solution.solved and not talk.all(Compaction)
+        before = await talk.cache()
+        await talk.client.configure("compaction.threshold", 0.05)  # now it is due
+        await until(lambda: bool(talk.compactions()), what="for the landing")
+        (event,) = talk.compactions()
+        assert event.phase == "done" and event.trigger == "threshold" and "recap" in event.source
+        assert [e.phase for e in talk.all(Compaction)] == ["started", "done"]
+        assert event.end == solution.tokens and event.cells_before / event.cells_after > 3.5
+        after = await talk.cache()
+        assert after.cells["ada"] == before.cells["ada"] - event.cells_before + event.cells_after
+        assert (await talk.answer("ada", "And now?")).tokens > 0
+
+
+async def test_a_limit_passed_while_it_is_solved_ahead(tmp_path: Path) -> None:
+    solved = with_(
+        study="recap", study_tokens=48, study_samples=4, study_ahead=0.02, threshold=1.0,
+        keep_recent=64, ratio=4.0,
+    )  # fmt: skip
+    async with running(model(), tmp_path, n_ctx=8192, compaction=solved) as talk:
+        await talk.say(
+            "bob", "Count.", sampling=LONGER
+        )  # nothing is left to who only gets the rest
+        await talk.answer("ada", LONG * 3)
+        await until(lambda: bool(talk.all(Studied)), what="for the study")
+        await talk.client.configure("compaction.threshold", 0.05)
+        await until(lambda: bool(talk.compactions()), what="for the landing")
+        event = talk.compactions()[0]
+        assert event.phase == "done" and event.cells_before / event.cells_after > 3.5
+        assert (await talk.answer("ada", "And now?")).tokens > 0
+
+
+async def test_a_solution_for_another_ratio_is_not_used(tmp_path: Path) -> None:
+    async with running(model(), tmp_path, n_ctx=8192, compaction=EARLY) as talk:
+        await talk.answer("ada", LONG * 3)
+        await until(lambda: len(talk.all(Studied)) > 1, what="for the solution")
+        event = await talk.compact("ada", 7.0)
+        assert event.phase == "done" and round(event.cells_before / event.cells_after) == 7
+        assert "study" not in {e.phase for e in talk.all(Compaction)}
 
 
 async def test_a_study_of_other_words_is_not_used(tmp_path: Path) -> None:

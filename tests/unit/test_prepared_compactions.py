@@ -1,0 +1,75 @@
+"""When a study or a solution made before serves for what is due now."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.compaction import span
+from engine.compaction.policy import Span
+from engine.core import ahead
+from engine.core.sequence import Sequence
+
+TERMS = ("am-omp", 10.0)
+
+
+def prepared(tokens: int, solved_to: int | None, start: int = 4) -> ahead.Prepared:
+    none = np.empty((0, 4, 8), np.float32)
+    asked = span.Asked(
+        none, np.empty(0, np.int32), none, np.empty(0, np.int32), np.empty((4, 0), np.float32), None
+    )
+    found = ahead.Prepared(start, list(range(tokens)), None, [[asked]], 1.0)
+    if solved_to is not None:
+        cells = solved_to - start
+        found.solution = ahead.Solution(
+            Span(start, solved_to, cells, cells), TERMS, [], "recap", 32
+        )
+    return found
+
+
+def due(end: int, start: int = 4) -> Span:
+    return Span(start, end, end - start, end - start)
+
+
+def test_a_solution_serves_for_a_span_that_has_grown_a_little() -> None:
+    found = prepared(tokens=1200, solved_to=1004)
+    assert ahead.solved(due(1004), found, TERMS) is found.solution
+    assert ahead.solved(due(1300), found, TERMS) is found.solution
+    assert ahead.solved(due(1400), found, TERMS) is None  # frees less than three quarters
+    assert ahead.solved(due(1000), found, TERMS) is None  # would take what must stay
+
+
+@pytest.mark.parametrize(
+    "terms", [("am-omp", 20.0), ("am-attention", 10.0), ("am-omp", 0.0, 0.1, 50.0)]
+)
+def test_a_solution_serves_only_for_what_was_asked_for(terms: ahead.Terms) -> None:
+    assert ahead.solved(due(1004), prepared(1200, 1004), terms) is None
+
+
+def test_nothing_serves_where_nothing_was_made() -> None:
+    assert ahead.solved(due(1004), None, TERMS) is None
+    assert ahead.solved(due(1004), prepared(1200, None), TERMS) is None
+    assert ahead.solved(due(1004, start=40), prepared(1200, 1004), TERMS) is None  # shared since
+
+
+@given(st.integers(64, 4000), st.integers(64, 4000), st.integers(64, 4000))
+def test_what_serves_is_inside_of_what_is_due(upto: int, solved_to: int, end: int) -> None:
+    found = prepared(upto, min(solved_to, upto))
+    ready = ahead.covered(due(end), found)
+    if ready is None:
+        return
+    assert ready.start == 4 and ready.end <= min(upto, end)
+    solution = ahead.solved(ready, found, TERMS)
+    if solution is not None:
+        assert ahead.COVERED**2 * (end - 4) <= solution.part.cells <= end - 4
+
+
+def test_an_edit_ends_what_was_prepared() -> None:
+    sequence = Sequence("ada")
+    sequence.tokens, sequence.held = list(range(1200)), 1200
+    sequence.studied = prepared(1200, 1004)
+    assert ahead.studied(sequence) is sequence.studied
+    sequence.tokens[700] = 7
+    assert ahead.studied(sequence) is None
