@@ -137,20 +137,27 @@ def _within(text: str, budget: int) -> str:
     return text.encode()[: max(0, budget - 1) * 3].decode("utf-8", "ignore") + "…"
 
 
-def subject(call: Call) -> str:
-    """What a call is about, for people: its first text."""
+def given(call: Call) -> list[tuple[str, str]]:
+    """The arguments of a call, for people."""
     try:
-        given = json.loads(call.arguments)
+        found = json.loads(call.arguments)
     except (ValueError, RecursionError):
-        return ""
-    values = given.values() if isinstance(given, dict) else ()
-    text = next((" ".join(v.split()) for v in values if isinstance(v, str) and v.strip()), "")
-    return text if len(text) <= SUBJECT else f"{text[: SUBJECT - 1]}…"
+        return []
+    if not isinstance(found, dict):
+        return []
+    return [(k, v if isinstance(v, str) else json.dumps(v)) for k, v in found.items()]
 
 
-def words(call: Call) -> str:
-    """recall “where does Ada work?” → 3 facts, 12 ms."""
-    about = f" “{subject(call)}”" if subject(call) else ""
+def subject(call: Call, most: int = SUBJECT) -> str:
+    """What a call is about, for people: its first text, of so many characters at most."""
+    texts = (" ".join(value.split()) for _, value in given(call) if not value.isdecimal())
+    text = next(filter(None, texts), "")
+    return text if len(text) <= most else f"{text[: max(0, most - 1)]}…"
+
+
+def words(call: Call, most: int = SUBJECT) -> str:
+    """recall “where does Ada work?” → 3 facts, 12 ms; `most`: characters of what it is about."""
+    about = f" “{subject(call, most)}”" if subject(call) else ""
     if call.status == "running":
         return f"{call.name or 'a tool'}{about} …"
     end = "stopped" if call.status == "cancelled" else call.summary or "no result"

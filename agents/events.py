@@ -26,6 +26,8 @@ class Found:
     speaker: str = ""
     time: float = 0.0  # Unix seconds when it was said
     message: str = ""  # id of the turn it comes from
+    agent: str = ""  # id of the agent in whose conversation that stands
+    kind: str = "message"  # or document
 
 
 @dataclass(slots=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from textual.binding import Binding
 
+from agents.tools import TOOLS
 from engine.config import Config
 from tui.keymap import effective_keys
 
@@ -61,7 +62,7 @@ ACTIONS: tuple[Action, ...] = (
            "agents"),
     Action("new_agent", "New", "Create an agent.", "Agents", "ctrl+n", "new",
            "[name]", footer=8),
-    Action("edit_agent", "Edit agent", "Change name, system prompt, colour and sampling.",
+    Action("edit_agent", "Edit agent", "Change name, system prompt, colour, tools and sampling.",
            "Agents", "f2", "agentedit", footer=12),
     Action("rename", "Rename agent", "Give this agent another name.", "Agents", "", "rename",
            "[name]"),
@@ -80,6 +81,9 @@ ACTIONS: tuple[Action, ...] = (
            "", "temp", "number", palette=False),
     Action("seed", "Seed", "Set this agent's seed (-1 = random).", "Agents", "", "seed",
            "number", palette=False),
+    Action("tools", "Tools", "What this agent may call while it answers; with a name, on or off.",
+           "Agents", "", "tools", "[name] [on|off]",
+           (("", "all of them, to switch"), *((name, tool.help) for name, tool in TOOLS.items()))),
     Action("think", "Thinking", "Let models think first, or not.", "Agents", "", "think",
            "[on|off]", (("on", "think first"), ("off", "answer at once"))),
     Action("compact", "Compact", "Fit this agent's old cells into fewer; stop gives it up.",

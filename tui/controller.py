@@ -7,8 +7,9 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agents import routing
+from agents import calling, routing
 from agents.agent import Agent
+from agents.tools import TOOLS
 from agents.workspace import Workspace
 from engine.errors import HaloError
 from tui import arguments
@@ -242,13 +243,13 @@ class Controller(SessionActions, MemoryActions, WorkerActions):
     async def new_agent(self, name: str) -> None:
         async def create(form: AgentForm) -> None:
             new = await self.space.create(
-                form.name, form.system, form.colour, form.sampling, memory=form.memory
+                form.name, form.system, form.colour, form.sampling, form.tools, form.memory
             )
             made.append(new)
 
         made: list[Agent] = []
         if name:
-            made.append(await self.space.create(name))
+            made.append(await self.space.create(name, tools=tuple(TOOLS)))
         else:
             await self.ask(AgentEditor(None, create, self._new_name(), self.space.config.sampling))
         if made:
@@ -268,6 +269,7 @@ class Controller(SessionActions, MemoryActions, WorkerActions):
                 system=form.system,
                 colour=form.colour,
                 sampling=form.sampling,
+                tools=form.tools,
                 memory=form.memory,
             )
             if form.name != agent.name:
@@ -330,6 +332,23 @@ class Controller(SessionActions, MemoryActions, WorkerActions):
         agent = self.agent
         await self.space.change(agent.name, sampling={**agent.spec.sampling, key: value})
         self.tell(f"{agent.name}: {key} = {value}.")
+
+    async def tools(self, text: str) -> None:
+        from tui.screens.tools import ToolsScreen
+
+        agent = self.agent
+        if not text:
+            await self.ask(ToolsScreen(self.space, agent.name))
+            return
+        name, _, word = text.partition(" ")
+        chosen = set(agent.spec.tools)
+        on = arguments.switch(word, "on", "off", name not in chosen)
+        chosen = chosen | {name} if on else chosen - {name}
+        kept = [known for known in (*TOOLS, name) if known in chosen]
+        await self.space.change(agent.name, tools=list(dict.fromkeys(kept)))
+        why = calling.why_not(self.space.config, self.space.ready) if on else ""
+        may = f"{agent.name} may {'now' if on else 'no longer'} call {name}."
+        self.tell(f"{may} It is not offered: {why}." if why else may)
 
     async def think(self, text: str) -> None:
         chat = self.space.config.chat

@@ -10,6 +10,7 @@ from engine.errors import HaloError
 
 if TYPE_CHECKING:
     from agents.agent import Agent
+    from agents.events import Found
     from tui.screens.main import MainScreen
 
 
@@ -73,6 +74,14 @@ class MemoryActions:
             await self.screen.show_agent(agent.name)
             chat = self.screen.conversation
             self.screen.call_after_refresh(chat.show_turn, source.message)
+
+    async def go_to_found(self, found: Found) -> None:
+        """To the message that an agent's tool found."""
+        await self.go_to_source(
+            Source(
+                found.message, found.text, found.speaker, found.time, found.agent, "", found.kind
+            )
+        )
 
     async def word(self, recall: Recall) -> None:
         """Have the agent of the chat answer from what was found."""

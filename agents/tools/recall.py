@@ -84,6 +84,8 @@ def _found(line: str, what: Fact | Hit, score: float) -> Found:
         source.speaker if source else "",
         source.time if source else 0.0,
         source.message if source else "",
+        source.agent if source else "",
+        source.kind if source else "message",
     )
 
 

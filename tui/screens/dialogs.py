@@ -14,6 +14,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label, Static, TextArea
 
 from agents.agent import Agent
+from agents.tools import TOOLS
 from engine.errors import HaloError
 from engine.protocol import Sampling
 from tui.widgets.session_words import short_path
@@ -108,10 +109,11 @@ class AgentForm:
     colour: str
     sampling: dict[str, Any]
     memory: str
+    tools: list[str]
 
 
 class AgentEditor(ModalScreen[bool]):
-    """Name, system prompt, colour, memory and sampling of an agent.
+    """Name, system prompt, colour, memory, tools and sampling of an agent.
 
     `save` does what the form says; what it refuses is told in the form, which stays as it is.
     The result says whether something was saved.
@@ -158,6 +160,8 @@ class AgentEditor(ModalScreen[bool]):
             yield Input(spec.colour if spec else "", id="colour", compact=True)
             yield Label("Memory: shared; own = what it hears stays with it; sealed; off")
             yield Input(spec.memory if spec else "shared", id="remembers", compact=True)
+            yield Label(f"Tools it may call, of {', '.join(TOOLS)}; empty = none")
+            yield Input(" ".join(spec.tools if spec else TOOLS), id="tools", compact=True)
             yield Label("Sampling: empty = as configured (shown in grey)")
             with Container(id="numbers"):
                 for key, kind in self.NUMBERS:
@@ -214,4 +218,5 @@ class AgentEditor(ModalScreen[bool]):
             self.query_one("#colour", Input).value.strip(),
             sampling,
             self.query_one("#remembers", Input).value.strip().lower() or "shared",
+            list(dict.fromkeys(self.query_one("#tools", Input).value.replace(",", " ").split())),
         )

@@ -23,6 +23,7 @@ from textual.widgets import ContentSwitcher, Static
 from agents.events import (
     AgentChanged,
     CacheChanged,
+    CallChanged,
     CompactionChanged,
     EngineChanged,
     Logged,
@@ -346,6 +347,10 @@ class MainScreen(Screen[None]):
     def _fork(self, event: Conversation.ForkRequested) -> None:
         self.controller.begin(self.controller.fork_at(event.agent, event.turn_id))
 
+    @on(Conversation.FoundRequested)
+    def _found(self, event: Conversation.FoundRequested) -> None:
+        self.controller.begin(self.controller.go_to_found(event.found))
+
     @on(SourceRequested)
     def _source(self, event: SourceRequested) -> None:
         self.controller.begin(self.controller.go_to_source(event.source))
@@ -373,7 +378,7 @@ class MainScreen(Screen[None]):
     def on_workspace(self, event: WorkspaceEvent) -> None:
         """One event; cheap, what is drawn is drawn by the frame timer."""
         match event:
-            case TurnDelta() | TurnAdded() | TurnsTruncated():
+            case TurnDelta() | TurnAdded() | TurnsTruncated() | CallChanged():
                 self._to_chats(event)
             case TurnFinished():
                 self._to_chats(event)

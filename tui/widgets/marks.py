@@ -12,6 +12,7 @@ MARKS = {
     "prefill": "◑",
     "thinking": "◕",
     "decode": "●",
+    "tool": "⚙",
     "error": "✗",
 }
 SHARED_LETTER, KEPT_LETTER = "=", "~"
@@ -39,7 +40,7 @@ def doing(agent: Agent) -> str:
         return f"{word} {state.tok_s:.0f} tok/s" if state.tok_s else word
     if state.kind == "idle":
         return "new answer" if state.unread else "idle"
-    return state.kind
+    return "at a tool" if state.kind == "tool" else state.kind
 
 
 def letters(names: Iterable[str]) -> dict[str, str]:

@@ -17,6 +17,8 @@ from textual.worker import Worker
 
 from agents.events import (
     AgentChanged,
+    CallChanged,
+    Found,
     RosterChanged,
     Turn,
     TurnAdded,
@@ -168,6 +170,13 @@ class Conversation(Widget):
             super().__init__()
             self.href = href
 
+    class FoundRequested(Message):
+        """Something that a tool found was clicked: show where it was said."""
+
+        def __init__(self, found: Found) -> None:
+            super().__init__()
+            self.found = found
+
     class Suggested(Message):
         """A suggestion was chosen: put it into the prompt."""
 
@@ -287,7 +296,7 @@ class Conversation(Widget):
                 self.transcript.append(turn)
                 self._update_empty()
                 self._update_jump()
-            case TurnFinished(turn=turn):
+            case TurnFinished(turn=turn) | CallChanged(turn=turn):
                 self._touch(turn.id, at_once=True)
             case TurnsTruncated(turn_id=turn_id):
                 self.transcript.truncate(turn_id)
@@ -297,7 +306,7 @@ class Conversation(Widget):
             case AgentChanged():
                 self.transcript.state = self.agent.state
                 last = self.agent.turns[-1] if self.agent.turns else None
-                if last is not None and last.status == "waiting":
+                if last is not None and (last.status == "waiting" or last.calls):
                     self._touch(last.id)
 
     def _note_thinking(self, turn: Turn, thinking: bool) -> None:
@@ -410,6 +419,11 @@ class Conversation(Widget):
                 self.post_message(self.ForkRequested(self.agent.name, turn.id))
             case "fold":
                 self.transcript.toggle_fold(turn.id)
+            case "found":
+                call_id, index = event.args
+                call = next((c for c in turn.calls if c.id == call_id), None)
+                if call is not None and isinstance(index, int):
+                    self.post_message(self.FoundRequested(call.found[index]))
             case "link":
                 self.post_message(self.LinkRequested(str(event.args[0])))
 

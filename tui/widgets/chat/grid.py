@@ -22,6 +22,7 @@ from textual.strip import Strip
 from textual.style import Style
 from textual.widget import Widget
 
+from agents import calling
 from tui.frames import Frames
 from tui.widgets.chat.colours import author_style
 from tui.widgets.chat.markdown import clean
@@ -33,7 +34,15 @@ if TYPE_CHECKING:
     from agents.workspace import Workspace
 
 SMALLEST_TILE = (28, 6)
-MARKS = {"idle": "○", "queued": "◌", "prefill": "◔", "thinking": "◑", "decode": "●", "error": "✗"}
+MARKS = {
+    "idle": "○",
+    "queued": "◌",
+    "prefill": "◔",
+    "thinking": "◑",
+    "decode": "●",
+    "tool": "⚙",
+    "error": "✗",
+}
 ROUND, HEAVY = "╭─╮│╰╯", "┏━┓┃┗┛"
 Row = list[tuple[str, str]]  # text and style, left to right
 
@@ -91,7 +100,7 @@ class Tile(PlainLines, can_focus=True):
         now = (
             agent.name, state.kind, round(state.tok_s), state.cells, state.done, state.unread,
             len(agent.queue), turn and turn.id, turn and turn.status, turn and len(turn.text),
-            turn and len(turn.thinking), self.size, self.has_focus, self.mouse_hover,
+            turn and len(turn.thinking), turn and [call.status for call in turn.calls], self.size, self.has_focus, self.mouse_hover,
         )  # fmt: skip
         if now == self._shown:
             return
@@ -154,6 +163,7 @@ class Tile(PlainLines, can_focus=True):
         """State in words, cells, and prompts that wait."""
         state = self.agent.state
         words = {"idle": "idle", "queued": "queued", "thinking": "thinking", "error": "error"}
+        words["tool"] = "at a tool"
         doing = words.get(state.kind, "")
         if state.kind == "prefill":
             doing = f"reading {100 * state.done // max(1, state.total)} %"
@@ -174,6 +184,9 @@ class Tile(PlainLines, can_focus=True):
             if turn.role == "assistant":
                 if turn.status == "waiting":
                     part = [[(waiting(self.agent.state), "tile--dim")]]
+                elif turn.calls and len(turn.text) <= turn.calls[-1].at:
+                    line = f"⚙ {calling.words(turn.calls[-1])}"
+                    part = [[(line, "tile--dim")] for line in tail(line, width, height)]
                 elif not turn.text and turn.thinking:
                     part = [[("thinking…", "tile--asked")]]
                     part += [[(line, "tile--dim")] for line in tail(turn.thinking, width, height)]

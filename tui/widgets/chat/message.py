@@ -6,17 +6,20 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 from textual.style import Style
 
-from agents.events import AgentState, Turn
+from agents import calling
+from agents.events import AgentState, Call, Turn
 from tui.widgets.chat.layout import Block, Line, is_plain, lay_out, wrap
 from tui.widgets.chat.markdown import Document, Leaf, Mode, clean
 
 # Logical lines of a message are numbered by part, so that a growing thought does not move the
 # numbers of the text below it, which a selection may refer to.
-HEADER, RECALLED, THINKING, BODY, FOOTER, SPAN = 0, 1, 100_000, 400_000, 900_000, 1_000_000
+HEADER, RECALLED, THINKING, CALLS, BODY, FOOTER, SPAN = (
+    0, 1, 100_000, 300_000, 400_000, 900_000, 1_000_000
+)  # fmt: skip
 FOLD_ABOVE, FOLD_TO = 30, 12  # lines of a prompt
 GUTTER = 2
 
@@ -94,6 +97,8 @@ class MessageView:
                 self._recalled(lines, look)
             if turn.thinking:
                 self._thoughts(lines, look)
+            if turn.calls:
+                self._calls(lines, look)
             self._text(lines, look)
             self._footer(lines, look)
         lines.append(Line(Content.empty(), SPAN - 1))
@@ -214,6 +219,25 @@ class MessageView:
             logical = block.logical
         self.parts.append((THINKING, ["", *logical]))
 
+    def _calls(self, lines: list[Line], look: Look) -> None:
+        """The tools that were called, a line each; opened with what was asked and found."""
+        bar = Content.styled("┊ ", ".chat--quote-bar")
+        logical: list[str] = []
+
+        def add(text: Content) -> None:
+            for offset, piece in wrap(text, look.width - 2):
+                lines.append(Line(bar + piece, CALLS + len(logical), offset, 2))
+            logical.append(text.plain)
+
+        for call in self.turn.calls:
+            head = Content.styled(call_line(call, look), call_style(call)).stylize(action("fold"))
+            lines.append(Line(head, CALLS + len(logical), lead=len(head.plain)))
+            logical.append("")
+            if look.opened:
+                for text in call_details(call):
+                    add(text)
+        self.parts.append((CALLS, logical))
+
     def _text(self, lines: list[Line], look: Look) -> None:
         turn = self.turn
         mode: Mode = "plain" if turn.role == "user" and turn.author in ("", "you") else "markdown"
@@ -238,7 +262,7 @@ class MessageView:
         body = self._fixed.lines + tail.lines
         logical = self._fixed.logical + tail.logical
         self.codes = self._fixed.codes + [(y + shift, leaf) for y, leaf in tail.codes]
-        if (turn.thinking or turn.recalled) and body and look.opened:
+        if (turn.thinking or turn.recalled or turn.calls) and body and look.opened:
             lines.append(Line(Content.empty(), BODY - 1))
         if mode == "plain" and len(body) > FOLD_ABOVE:
             arrow = "▾ fold" if look.opened else f"▸ {len(body) - FOLD_TO} more lines"
@@ -247,7 +271,7 @@ class MessageView:
             body = (body if look.opened else body[:FOLD_TO]) + [
                 Line(fold, FOOTER - 2, lead=len(arrow))
             ]
-        if turn.status == "streaming" and not (turn.thinking and not turn.text):
+        if turn.status == "streaming" and not (turn.thinking and not turn.text) and not busy(turn):
             body = self._with_cursor(body, look.width)
         self.parts.append((BODY, logical))
         lines.extend(body)
@@ -271,6 +295,9 @@ class MessageView:
             texts.append(Content.styled(waiting(look.state), ".chat--dim"))
         elif turn.status not in ("streaming", "done"):
             texts.append(self._fault(look))
+        elif turn.status == "streaming" and turn.calls and look.state.kind in ("prefill", "queued"):
+            if not busy(turn):
+                texts.append(Content.styled(waiting(look.state), ".chat--dim"))
         elif turn.status == "done" and not turn.text.strip():
             texts.append(Content.styled("(the answer is empty)", ".chat--dim"))
         if turn.status != "waiting" and (figures := stats(turn, look.width)):
@@ -326,6 +353,54 @@ class MessageView:
     def recolour(self) -> None:
         """Lay the text out anew at the next chance (code got its colours)."""
         self._fixed = None
+
+
+# --- calls ----------------------------------------------------------------------------------------
+
+
+def busy(turn: Turn) -> bool:
+    """Whether a tool is at work for this answer."""
+    return any(call.status == "running" for call in turn.calls)
+
+
+def call_line(call: Call, look: Look) -> str:
+    """▸ ⚙ recall “where does Ada work?” → 3 facts, 12 ms, as long as fits on a line."""
+    arrow = "▾" if look.opened else "▸"
+    whole = clean(f"{arrow} ⚙ {calling.words(call)}")
+    over = cell_len(whole) - look.width
+    if over > 0:
+        room = max(8, len(calling.subject(call)) - over)
+        whole = clean(f"{arrow} ⚙ {calling.words(call, room)}")
+    return set_cell_size(whole, look.width).rstrip() if cell_len(whole) > look.width else whole
+
+
+def call_style(call: Call) -> str:
+    return ".chat--warning" if call.status == "error" else ".chat--thinking-head"
+
+
+def call_details(call: Call) -> list[Content]:
+    """What was asked, and what came of it: findings with scores, or the result as it is."""
+    lines = [
+        Content.styled(f"{clean(key)}: ", ".chat--dim")
+        + Content.styled(clean(value), ".chat--thinking")
+        for key, value in calling.given(call)
+    ]
+    for index, found in enumerate(call.found):
+        text = " ".join(clean(found.text).split())
+        line = Content.styled(f"{found.score:.2f} ", ".chat--dim") + Content.styled(
+            text, ".chat--thinking"
+        )
+        if found.message:
+            jump = Content.styled("show", ".chat--link").stylize(action("found", call.id, index))
+            line = line + Content(" ") + jump
+        lines.append(line)
+    if not call.found:
+        lines += [
+            Content.styled(line, ".chat--thinking")
+            for line in clean(call.result).strip("\n").split("\n")
+            if line
+        ]
+    return lines
 
 
 # --- words ----------------------------------------------------------------------------------------
