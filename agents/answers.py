@@ -257,7 +257,8 @@ class Answers:
             case "length":
                 limit = self.workspace.config.sampling_for(run.sampling).max_tokens
                 why = "sampling.max_tokens" if event.tokens >= limit else "the context is full"
-                cut = f"The answer was cut at {event.tokens} tokens ({why})."
+                where = " in the middle of a tool call" if agent.state.kind == "tool" else ""
+                cut = f"The answer was cut at {event.tokens} tokens{where} ({why})."
                 self._finish(agent, "length", what or cut)
             case "cancelled":
                 self._finish(agent, "cancelled", what)
