@@ -6,33 +6,15 @@ import json
 import os
 import subprocess
 import sys
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-GPU_BUILDS = ("cuda", "hip", "vulkan")
 REPOSITORY = Path(__file__).parents[2]
-
-
-@cache
-def build_without_its_gpu() -> bool:
-    """Whether the native part was built for a GPU that is not here."""
-    import halo_native
-
-    from engine import native
-    from engine.core import remote
-
-    if not any((halo_native.lib_dir() / f"libggml-{name}.so").is_file() for name in GPU_BUILDS):
-        return False
-    native.silence()
-    return not remote.local_gpus(native.load())
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
     """This process's environment with all of halo-tui's files under `home`."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("HALO_")}
-    if build_without_its_gpu():  # says so everywhere, rightly; that is not what is tested
-        kept["HALO_ENGINE_GPU_LAYERS"] = "0"
     return {**kept, "HALO_TUI_HOME": str(home), "PYTHONPATH": str(REPOSITORY), **more}
 
 
