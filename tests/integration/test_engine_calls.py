@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from engine.bench import recall
+from engine.config import CompactionConfig
 from engine.errors import EngineError
 from engine.protocol import CacheMap, Message, Sampling, Tool, ToolCall
 from tests.support.engine import GREEDY, Talk, running
@@ -139,3 +141,52 @@ async def test_what_looks_like_a_call_is_text_where_no_tool_was_offered(tmp_path
         await talk.finish(["a"], after=1)
         done = talk.done("a")
         assert done is not None and done.text == "" and done.calls == (ToolCall("now", "{}"),)
+
+
+def long_talk() -> tuple[Message, ...]:
+    """A conversation with a call in it, long enough to be compacted."""
+    said = [m for m in recall.load(2000)[0].messages if m.role != "system"]
+    call = ToolCall("recall", '{"question": "Where does Ada work?"}', id="abcdefgh1")
+    return (
+        Message("system", "You are Ada.", tools=(RECALL, NOW)),
+        *said,
+        Message("user", "Where does Ada work?"),
+        Message("assistant", "", calls=(call,)),
+        Message("tool", "Ada works at Halo Labs.", name="recall", call_id=call.id),
+    )
+
+
+async def test_a_session_with_tools_is_studied_and_compacted(tmp_path: Path) -> None:
+    async with running(MINI, tmp_path, n_ctx=8192, compaction=CompactionConfig(auto=False)) as talk:
+        await talk.client.open("a")
+        await talk.client.generate("a", long_talk(), GREEDY)
+        await talk.finish(["a"])
+        ended = await talk.compact("a", ratio=8.0)
+        assert ended.phase == "done" and "recap" in ended.source, ended
+        before = talk.done("a")
+        assert before is not None
+        again = (*long_talk(), Message("assistant", before.text), Message("user", "Thanks."))
+        await talk.client.generate("a", again, GREEDY)
+        await talk.finish(["a"], after=1)
+        after = talk.done("a")
+        assert after is not None and after.cells < before.cells - 500
+        assert after.cached_tokens > before.prompt_tokens - 8, "tools and calls are read once"
+
+
+async def test_a_snapshot_of_a_session_with_tools_comes_back(tmp_path: Path) -> None:
+    path = tmp_path / "one.halo"
+    async with running(MINI, tmp_path, n_ctx=8192) as talk:
+        await talk.client.open("a")
+        await talk.client.generate("a", long_talk(), GREEDY)
+        await talk.finish(["a"])
+        first = talk.done("a")
+        assert first is not None
+        await talk.client.save("a", path, b"{}")
+    async with running(MINI, tmp_path, n_ctx=8192) as talk:
+        await talk.client.open("b")
+        assert await talk.client.restore("b", path) >= first.prompt_tokens
+        again = (*long_talk(), Message("assistant", first.text), Message("user", "Thanks."))
+        await talk.client.generate("b", again, GREEDY)
+        await talk.finish(["b"])
+        second = talk.done("b")
+        assert second is not None and second.cached_tokens >= first.prompt_tokens
