@@ -7,6 +7,7 @@ Formats, and who writes them:
     keys     <tool_call>name<arg_key>…<arg_value>…</tool_call>     GLM 4.5 and later
     llama    {"name": …, "parameters": …}, after <|python_tag|>    Llama 3.x
              or as the whole answer
+    harmony  messages with headers, see `harmony`                  gpt-oss
     mistral  [TOOL_CALLS][{"name": …, "arguments": …}], or         Mistral, Devstral, Ministral
              [TOOL_CALLS]name[ARGS]{…}
 
@@ -71,6 +72,11 @@ MISTRAL = Format(
 )  # fmt: skip
 
 
+HARMONY = Format(
+    "harmony", "<|channel|>", inner=("<|start|>", "<|message|>", "<|constrain|>", "<|end|>")
+)
+
+
 def format_of(template: str) -> Format | None:
     """The format that a chat template writes calls in; None when it is none of ours."""
     if HERMES.opening in template:
@@ -79,6 +85,8 @@ def format_of(template: str) -> Format | None:
         return XML if "<function=" in template else HERMES
     if MISTRAL.opening in template:
         return MISTRAL
+    if HARMONY.opening in template and "<|call|>" in template:
+        return HARMONY
     if LLAMA.opening in template or (
         "<|start_header_id|>" in template and '"parameters"' in template
     ):
@@ -149,6 +157,10 @@ class CallStream:
     def calling(self) -> bool:
         """Whether a call is being written."""
         return self._inside and self._kind is not None
+
+    def take_thoughts(self) -> str:
+        """None: thoughts stand before what this reads."""
+        return ""
 
     def feed(self, text: str) -> str:
         """Take more of the answer."""
@@ -336,17 +348,21 @@ def read(body: str, kind: Kind) -> list[ToolCall]:
         return [_call(name, {key: _plain(value) for key, value in _ARG.findall(body)}, body)]
     if kind == "named":
         found = _NAME.search(body)
-        name = found.group() if found else ""
-        values, fault = _values(body[body.find("{") :])
-        if fault or len(values) != 1:
-            return [_faulty(name, fault or "it has more than one value", body)]
-        return [_call(name, values[0], body)]
+        return [call_of(found.group() if found else "", body[body.find("{") :])]
     values, fault = _values(body)
     calls = [call for value in values for call in _calls(value, body)]
     if fault:
         name_found = _FOUND_NAME.search(body)
         calls.append(_faulty(name_found.group(1) if name_found else "", fault, body))
     return calls
+
+
+def call_of(name: str, body: str) -> ToolCall:
+    """A call whose arguments are the whole body."""
+    values, fault = _values(body)
+    if fault or len(values) != 1:
+        return _faulty(name, fault or "it has more than one value", body)
+    return _call(name, values[0], body)
 
 
 def _values(body: str) -> tuple[list[Any], str]:

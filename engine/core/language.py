@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from engine.core import calls, toolprompt
+from engine.core.harmony import HarmonyStream
 from engine.core.model import Model
 from engine.core.templates import ChatTemplate
-from engine.core.text import Piece, ThinkingTags
+from engine.core.text import Piece, TextStream, ThinkingTags
 from engine.errors import EngineError
 from engine.protocol import Message
 
@@ -21,6 +24,14 @@ class Language:
         self._template = ChatTemplate(model.template, bos[1], eos[1], model.control_texts())
         self._pieces: dict[int, Piece] = {}
         self._with_calls: dict[int, Piece] = {}  # where the tags of calls are wanted as well
+
+    def stream(self, stops: Iterable[str], inside: bool, tools: bool) -> TextStream:
+        """What turns an answer's tokens into text; `tools`: it may call some."""
+        if not tools:
+            return TextStream(stops, self.tags, inside)
+        if self.calls is calls.HARMONY:  # its thoughts are messages as its calls are
+            return TextStream(stops, calls=HarmonyStream())
+        return TextStream(stops, self.tags, inside, calls.CallStream(self.calls))
 
     @property
     def calls(self) -> calls.Format:

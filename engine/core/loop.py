@@ -20,7 +20,6 @@ from engine.compaction import METHODS
 from engine.config import CompactionConfig, EngineConfig, ExpertsConfig, SessionsConfig
 from engine.core import llama, remote
 from engine.core.archive import Archive
-from engine.core.calls import CallStream
 from engine.core.cells import Cells
 from engine.core.compactor import Compactor
 from engine.core.facts import ready_event
@@ -36,7 +35,7 @@ from engine.core.scheduler import Scheduler, Step
 from engine.core.sequence import Phase, Sequence
 from engine.core.study import Study
 from engine.core.teller import Teller
-from engine.core.text import Piece, TextStream
+from engine.core.text import Piece
 from engine.core.threads import ThreadTuner
 from engine.core.toolprompt import offered
 from engine.core.vault import Vault
@@ -527,8 +526,8 @@ class EngineCore:
             sampling = msgspec.structs.replace(sampling, grammar=grammar, json_schema="")
         seed = sampling.seed if sampling.seed >= 0 else draw_seed()
         sampler = Sampler(self._model, self._context.n_ctx, sampling, seed & 0xFFFFFFFF)
-        calls = CallStream(self._language.calls) if offered(request.messages) else None
-        stream = TextStream(sampling.stop, self._language.tags, inside, calls)
+        tools = bool(offered(request.messages))
+        stream = self._language.stream(sampling.stop, inside, tools)
         generation = Generation(request.session, sampling, sampler, stream)
         if request.resume:
             generation.resume(

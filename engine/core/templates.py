@@ -145,7 +145,9 @@ class ChatTemplate:
         if not self.knows_tools:
             plain = toolprompt.in_words(plain, tools)
         error: Exception | None = None
-        for attempt in (_as_given, toolprompt.one_by_one, _alternating, _without_system):
+        # gpt-oss' template takes one call at once and loses the others without a word.
+        first = toolprompt.one_by_one if self.calls is calls.HARMONY else _as_given
+        for attempt in (first, toolprompt.one_by_one, _alternating, _without_system):
             try:
                 return self._pieces(self._filled(list(attempt(plain)), thinking, given))
             except _FAILURES as failed:
@@ -171,6 +173,9 @@ class ChatTemplate:
             plain["reasoning_content"] = self._clean(message.thinking)
         if result:
             plain["tool_call_id"] = message.call_id
+        if message.calls and self.calls is calls.HARMONY:  # one of the two, by this name
+            plain["thinking"] = plain.pop("reasoning_content", "") or plain["content"]
+            plain["content"] = ""
         if message.calls:
             plain["tool_calls"] = [
                 {

@@ -9,11 +9,21 @@ import codecs
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from engine.core.calls import CallStream
-    from engine.protocol import ToolCall
+from engine.protocol import ToolCall
+
+
+class CallReader(Protocol):
+    """Takes tool calls out of an answer's text, in the model's format."""
+
+    calls: list[ToolCall]
+
+    @property
+    def calling(self) -> bool: ...
+    def feed(self, text: str) -> str: ...
+    def finish(self) -> str: ...
+    def take_thoughts(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +112,7 @@ class TextStream:
         stops: Iterable[str] = (),
         tags: ThinkingTags | None = None,
         inside: bool = False,
-        calls: CallStream | None = None,
+        calls: CallReader | None = None,
     ) -> None:
         """`inside`: the prompt ended with the opening tag, so the answer begins with thoughts.
 
@@ -220,12 +230,19 @@ class TextStream:
     def _say(self, text: str) -> None:
         if text and self._calls is not None:
             text = self._calls.feed(text)
+            self._think_aside()
         if text:
             self._text.append(text)
 
     def _end_calls(self) -> None:
-        if self._calls is not None and (rest := self._calls.finish()):
-            self._text.append(rest)
+        if self._calls is not None:
+            if rest := self._calls.finish():
+                self._text.append(rest)
+            self._think_aside()
+
+    def _think_aside(self) -> None:
+        if self._calls is not None and (thoughts := self._calls.take_thoughts()):
+            self._thinking.append(thoughts)
 
     def _relax(self) -> None:
         """Take the short way from here on if there is nothing left to look for."""

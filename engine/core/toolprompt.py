@@ -113,7 +113,10 @@ def one_by_one(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         if len(made) > 1:
             for number, call in enumerate(made):
                 content = "" if number else message["content"]
-                single.append({**message, "content": content, "tool_calls": [call]})
+                one = {**message, "content": content, "tool_calls": [call]}
+                for key in ("thinking", "reasoning_content") if number else ():
+                    one.pop(key, None)
+                single.append(one)
                 if result := results.get(call["id"]):
                     single.append(result)
         elif message["role"] != "tool" or message not in single:
@@ -133,7 +136,9 @@ def grammar(tools: Sequence[Tool], format: calls.Format, inside: bool, closing: 
     from engine.core.sampling import grammar_of_schema
 
     if format in (calls.XML, calls.KEYS):
-        rules, body = _unquoted(tools, format, grammar_of_schema)
+        rules, body = _unquoted(tools, format)
+    elif format is calls.HARMONY:
+        rules, body = _headed(tools, grammar_of_schema)
     else:
         schema = {
             "anyOf": [
@@ -152,7 +157,7 @@ def grammar(tools: Sequence[Tool], format: calls.Format, inside: bool, closing: 
         rules, body = grammar_of_schema(json.dumps(schema)), "call"
     rules = re.sub(r"^root ::=", "call ::=", rules, flags=re.MULTILINE)
     match format:
-        case calls.LLAMA:
+        case calls.LLAMA | calls.HARMONY:
             root = body
         case calls.MISTRAL:
             root = f'"[TOOL_CALLS]" "[" {body} "]"'
@@ -178,11 +183,21 @@ def _small_numbers(schema: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _unquoted(
-    tools: Sequence[Tool], format: calls.Format, convert: Callable[[str], str]
-) -> tuple[str, str]:
+def _headed(tools: Sequence[Tool], convert: Callable[[str], str]) -> tuple[str, str]:
+    """gpt-oss' format: the tool's name in a header, its arguments below it."""
+    # As properties of one object they get rules of their own, named like them.
+    named = {f"tool{i}": _small_numbers(tool.parameters) for i, tool in enumerate(tools)}
+    rules = convert(json.dumps({"type": "object", "properties": named, "required": list(named)}))
+    bodies = [
+        f'"<|channel|>commentary to=functions.{tool.name} <|constrain|>json<|message|>" tool{i}'
+        for i, tool in enumerate(tools)
+    ]
+    return rules, f"( {' | '.join(bodies)} )"
+
+
+def _unquoted(tools: Sequence[Tool], format: calls.Format) -> tuple[str, str]:
     """The formats that write values without quotes: required arguments, in order."""
-    rules = ["value ::= [^<\\n] [^<\\n]*"]
+    rules = ["value ::= [^<\\n]{1,200}"]
     bodies = []
     for tool in tools:
         names = list(tool.parameters.get("required", ()))

@@ -14,10 +14,12 @@ from engine.config import CompactionConfig
 from engine.errors import EngineError
 from engine.protocol import CacheMap, Message, Sampling, Tool, ToolCall
 from tests.support.engine import GREEDY, Talk, running
+from tests.support.mkgguf import tiny
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(240)]
 
+TEMPLATES = Path(__file__).parents[1] / "corpus" / "templates"
 MINI = Path(__file__).parents[2] / "engine" / "assets" / "halo-mini.gguf"
 RECALL = Tool(
     "recall",
@@ -190,3 +192,38 @@ async def test_a_snapshot_of_a_session_with_tools_comes_back(tmp_path: Path) -> 
         await talk.finish(["b"])
         second = talk.done("b")
         assert second is not None and second.cached_tokens >= first.prompt_tokens
+
+
+@pytest.mark.parametrize(
+    ("template", "format"),
+    [
+        ("Qwen-Qwen3-0.6B", "hermes"),
+        ("Qwen3-Coder", "xml"),
+        ("GLM-4.6", "keys"),
+        ("meta-llama-Llama-3.1-8B-Instruct", "llama"),
+        ("mistralai-Mistral-Nemo-Instruct-2407", "mistral"),
+        ("openai-gpt-oss-120b", "harmony"),
+    ],
+)
+async def test_every_format_goes_round(template: str, format: str, tmp_path: Path) -> None:
+    """Its template, the grammar of a call, the parser, and the call back in the template."""
+    source = (TEMPLATES / f"{template}.jinja").read_text()
+    model = tiny("llama", chat_template=source)
+    sampling = Sampling(temperature=1.0, seed=3, max_tokens=1000)
+    async with running(model, tmp_path, n_ctx=8192) as talk:
+        assert talk.client.ready is not None
+        assert (talk.client.ready.call_format, talk.client.ready.knows_tools) == (format, True)
+        call = await forced(talk, "a", sampling)
+        assert call.name in ("recall", "now") and not call.fault, call
+        given = json.loads(call.arguments)
+        assert set(given) <= {"question", "k"}
+        assert call.name == "now" or given["question"]
+        again = asked(
+            "You are Ada.",
+            Message("assistant", "", calls=(ToolCall(call.name, call.arguments, id="abcdefgh1"),)),
+            Message("tool", "Halo Labs.", name=call.name, call_id="abcdefgh1"),
+        )
+        await talk.client.generate("a", again, GREEDY)
+        await talk.finish(["a"], after=1)
+        second = talk.done("a")
+        assert second is not None and second.reason in ("stop", "length"), second

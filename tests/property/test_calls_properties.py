@@ -9,6 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from engine.core.calls import HERMES, KEYS, LLAMA, MISTRAL, XML, CallStream, Format
+from engine.core.harmony import HarmonyStream
 from engine.core.text import Piece, TextStream, ThinkingTags
 from engine.protocol import ToolCall
 
@@ -217,3 +218,84 @@ def test_a_long_call_is_read_in_linear_time() -> None:
     for at in range(0, len(text), 3):
         stream.feed(text[at : at + 3])
     assert Counted.seen <= len(text)
+
+
+# --- gpt-oss: messages with headers ---------------------------------------------------------------
+
+HEADED = (
+    "<|channel|>", "analysis", "final", "commentary", "<|message|>", "<|end|>", "<|start|>",
+    "assistant", " to=functions.recall", " to=assistant", " <|constrain|>json", "<|call|>",
+    "<|return|>", '{"q": 1}', "Hello", "<|", " ", "\n", "x" * 90, "é😀",
+)  # fmt: skip
+messages = st.lists(st.sampled_from(HEADED), max_size=20).map("".join)
+
+
+def read_headed(pieces: list[str]) -> tuple[str, str, list[ToolCall]]:
+    stream = HarmonyStream()
+    text = thoughts = ""
+    for piece in pieces:
+        text += stream.feed(piece)
+        thoughts += stream.take_thoughts()
+    text += stream.finish()
+    return text, thoughts + stream.take_thoughts(), stream.calls
+
+
+@settings(max_examples=800, deadline=None)
+@given(messages, st.lists(st.integers(1, 9), max_size=60))
+@example("<<|message|>x", [1])
+@example("<|channel|>" + "x" * 195 + "<|message|>a", [1] * 60)
+def test_cuts_do_not_matter_to_headers(text: str, sizes: list[int]) -> None:
+    whole = read_headed([text])
+    assert read_headed(cut(text, sizes)) == whole
+    assert read_headed(list(text)) == whole
+
+
+@settings(max_examples=200, deadline=None)
+@given(plain.filter(lambda text: not text.lstrip().startswith(("a", "t", "|"))))
+def test_an_answer_without_headers_comes_through(text: str) -> None:
+    assert read_headed(list(text)) == (text, "", [])
+
+
+CALLED = [ToolCall("recall", '{"q": 1}')]
+
+
+@pytest.mark.parametrize(
+    ("written", "text", "thoughts", "found"),
+    [
+        ("<|channel|>final<|message|>Hello.", "Hello.", "", []),
+        ("<|channel|>commentary<|message|>Hello.", "Hello.", "", []),
+        (
+            "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>Hi.",
+            "Hi.", "Hm.", [],
+        ),
+        (' to=functions.recall<|channel|>analysis<|message|>{"q": 1}', "", "", CALLED),
+        ('<|channel|>analysis to=functions.recall<|message|>{"q": 1}', "", "", CALLED),
+        (
+            '<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>commentary '
+            'to=functions.recall <|constrain|>json<|message|>{"q": 1}<|call|>',
+            "", "Hm.", CALLED,
+        ),
+        (
+            "<|channel|>commentary<|message|>I look.<|end|><|start|>assistant to=functions.recall"
+            '<|channel|>commentary <|constrain|>json<|message|>{"q": 1}',
+            "I look.", "", CALLED,
+        ),
+        (
+            "<|channel|>commentary to=assistant<|channel|>analysis<|message|>Hm.<|end|>"
+            "<|start|>assistant<|channel|>analysis<|message|>Yes.<|end|>"
+            "<|start|>assistant<|channel|>final<|message|>So.",
+            "So.", "Hm.\n\nYes.", [],
+        ),
+        ("Just text", "Just text", "", []),
+        ("<|channel|>fin", "", "", []),
+    ],
+)  # fmt: skip
+def test_the_messages_of_gpt_oss(
+    written: str, text: str, thoughts: str, found: list[ToolCall]
+) -> None:
+    assert read_headed(list(written)) == (text, thoughts, found)
+
+
+def test_arguments_of_gpt_oss_that_cannot_be_read_say_why() -> None:
+    _, _, (call,) = read_headed(["<|channel|>commentary to=functions.recall<|message|>{q}"])
+    assert call.name == "recall" and "valid JSON" in call.fault

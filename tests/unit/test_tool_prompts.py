@@ -9,6 +9,7 @@ import pytest
 
 from engine.core import calls
 from engine.core.calls import CallStream
+from engine.core.harmony import HarmonyStream
 from engine.core.templates import ChatTemplate
 from engine.core.toolprompt import grammar
 from engine.errors import EngineError
@@ -48,6 +49,7 @@ FORMATS = {
     "meta-llama-Llama-3.1-8B-Instruct": calls.LLAMA,
     "mistralai-Mistral-Nemo-Instruct-2407": calls.MISTRAL,
     "unsloth-mistral-Devstral-Small-2507": calls.MISTRAL,
+    "openai-gpt-oss-120b": calls.HARMONY,
 }
 
 
@@ -73,7 +75,7 @@ def test_templates_tell_of_tools_calls_and_results(name: str, format: calls.Form
 def test_a_call_that_a_template_renders_is_read_back(name: str, format: calls.Format) -> None:
     one = template(name)
     asked, answered = text(one, ASKED), text(one, ANSWERED[:3])
-    stream = CallStream(format)
+    stream = HarmonyStream() if format is calls.HARMONY else CallStream(format)
     before = len(asked) if answered.startswith(asked) else answered.rindex("Where is Ada?")
     stream.feed(answered[before:].removesuffix("</s>").replace("Let me look.", ""))
     stream.finish()
@@ -143,7 +145,7 @@ def test_an_argument_cannot_become_a_token() -> None:
 
 
 @pytest.mark.parametrize(
-    "format", [calls.HERMES, calls.XML, calls.KEYS, calls.LLAMA, calls.MISTRAL]
+    "format", [calls.HERMES, calls.XML, calls.KEYS, calls.LLAMA, calls.MISTRAL, calls.HARMONY]
 )
 @pytest.mark.parametrize("inside", [False, True])
 def test_a_grammar_has_one_call_in_the_models_format(format: calls.Format, inside: bool) -> None:
