@@ -41,7 +41,7 @@ async def said(talk: Talk, session: str, prompt: str, tokens: list[int], more: i
     before = len(talk.all(Done))
     sampling = msgspec.structs.replace(NEXT64, max_tokens=len(tokens) + more)
     await talk.client.open(session)
-    await talk.client.request(Generate(0, session, chat(prompt), sampling, True, tuple(tokens)))
+    await talk.client.request(Generate(0, session, chat(prompt), sampling, resume=tuple(tokens)))
     await talk.finish([session], after=before)
     done = talk.done(session)
     assert done is not None and done.tokens == len(tokens) + more, done
