@@ -292,6 +292,7 @@ class Answers:
             await calling.perform(self.workspace, agent, call, allowed)
             if self.running.get(agent.id) is not run:
                 return
+            self.workspace.note("info", "tool", calling.words(call), agent)
             self._call_changed(agent, run, call)
         agent.state.kind, agent.state.reason = "queued", self.workspace.waiting_reason()
         self.workspace.changed(agent)
