@@ -12,13 +12,16 @@ Formats, and who writes them:
              [TOOL_CALLS]name[ARGS]{…}
 
 Nothing of a call is given out as text, and of anything else nothing is lost: a tag that no call
-follows comes out as it was written. However the text is cut, the result is the same.
+follows comes out as it was written. However the text is cut, the result is the same. Tags that models
+like to forget may be missing: an answer that is nothing but a hermes call of a known tool is one, and
+so is `<function=…>` of a known tool in the xml format.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -44,9 +47,9 @@ class Format:
     arguments: str = "arguments"  # key of a call's arguments
 
 
-def _bare(*before: str) -> tuple[Shape, ...]:
+def _bare(*before: str, name: str = STRING) -> tuple[Shape, ...]:
     keys = ('"parameters"', '"arguments"')
-    return tuple(("{", *before, '"name"', ":", STRING, ",", key, ":", "{") for key in keys)
+    return tuple(("{", *before, '"name"', ":", name, ",", key, ":", "{") for key in keys)
 
 
 HERMES = Format(
@@ -141,11 +144,18 @@ _IN_STRING = re.compile(r'["\\]')
 class CallStream:
     """Takes an answer's text apart into text and calls. `feed` returns text that is certain."""
 
-    def __init__(self, format: Format) -> None:
+    def __init__(self, format: Format, names: Iterable[str] = ()) -> None:
+        """`names`: of the tools. Models forget the tags; where a tool is named it is a call then."""
         self.format = format
         self.calls: list[ToolCall] = []
-        self._watch = Watch((format.opening,))
-        self._undecided = bool(format.bare)  # the answer has not begun, and may be a bare call
+        names = tuple(names)
+        untagged = [f"<function={name}>" for name in names] if format is XML else []
+        self._watch = Watch((format.opening, *untagged))
+        self._bare = format.bare
+        if format is HERMES:
+            self._bare = tuple(s for name in names for s in _bare(name=json.dumps(name)))
+        self._undecided = bool(self._bare)  # the answer has not begun, and may be a bare call
+        self._closing = format.closing  # of the call that is read
         self._inside = False
         self._kind: Kind | None = None
         self._buffer = ""  # a call so far, or what may become one
@@ -191,20 +201,22 @@ class CallStream:
             return self._decide()
         before, match, after = self._watch.feed(text)
         out.append(before)
-        if match is not None:
-            self._open(match)
-            return after
-        return ""
+        if match == self.format.opening:
+            self._open(match, self.format.closing)
+        elif match is not None:
+            self._open("", "</function>")
+            return match + after
+        return after
 
     def _decide(self) -> str:
         """Whether the answer as a whole is a call."""
         text, self._buffer = self._buffer, ""
-        match _fits_any(text, self.format.bare):
+        match _fits_any(text, self._bare):
             case "maybe":
                 self._buffer = text
                 return ""
             case "yes":
-                self._open("")
+                self._open("", "")
         self._undecided = False
         return text
 
@@ -213,17 +225,24 @@ class CallStream:
         text = self._buffer + text
         self._buffer = ""
         rest = text.lstrip(" \t\r\n;," if self.format.bare else None)
+        if (closing := self.format.closing) and rest:  # one too many
+            if rest.startswith(closing):
+                return rest[len(closing) :]
+            if closing.startswith(rest):
+                self._buffer = rest
+                return ""
         match _fits_any(rest, self.format.bare) if rest else "maybe":
             case "maybe":
                 self._buffer = rest
                 return ""
             case "yes":
-                self._open("")
+                self._open("", "")
         self._after = False
         return rest
 
-    def _open(self, match: str) -> None:
+    def _open(self, match: str, closing: str) -> None:
         self._inside, self._kind, self._opened = True, None, match
+        self._closing = closing
         self._buffer, self._scan = "", _Scan()
 
     # --- inside a call ---------------------------------------------------------------------------
@@ -236,7 +255,7 @@ class CallStream:
         if end < 0:
             return ""
         body, rest = self._buffer[:end], self._buffer[end:]
-        self._close(body.removesuffix(self.format.closing))
+        self._close(body.removesuffix(self._closing))
         return rest
 
     def _begins(self) -> bool:
@@ -252,7 +271,7 @@ class CallStream:
 
     def _end(self) -> int:
         """Index behind the call, -1 while it goes on."""
-        closing = self.format.closing
+        closing = self._closing
         if not closing:
             return self._scan.value(self._buffer)
         if self._kind == "json":
@@ -276,7 +295,7 @@ class CallStream:
         """The answer ended inside; returns what has to be read again as text."""
         if self._kind is None:
             return self._not_a_call(out)
-        body, closing = self._buffer, self.format.closing
+        body, closing = self._buffer, self._closing
         at = body.find(closing) if closing else -1  # inside a string that never ended
         rest = body[at + len(closing) :] if at >= 0 else ""
         self._close(body[:at] if at >= 0 else body)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from engine.core import calls, toolprompt
 from engine.core.harmony import HarmonyStream
@@ -10,7 +10,7 @@ from engine.core.model import Model
 from engine.core.templates import ChatTemplate
 from engine.core.text import Piece, TextStream, ThinkingTags
 from engine.errors import EngineError
-from engine.protocol import Message
+from engine.protocol import Message, Tool
 
 
 class Language:
@@ -25,13 +25,15 @@ class Language:
         self._pieces: dict[int, Piece] = {}
         self._with_calls: dict[int, Piece] = {}  # where the tags of calls are wanted as well
 
-    def stream(self, stops: Iterable[str], inside: bool, tools: bool) -> TextStream:
-        """What turns an answer's tokens into text; `tools`: it may call some."""
+    def stream(self, stops: Iterable[str], inside: bool, tools: Sequence[Tool]) -> TextStream:
+        """What turns an answer's tokens into text; `tools`: those it may call."""
         if not tools:
             return TextStream(stops, self.tags, inside)
         if self.calls is calls.HARMONY:  # its thoughts are messages as its calls are
             return TextStream(stops, calls=HarmonyStream())
-        return TextStream(stops, self.tags, inside, calls.CallStream(self.calls))
+        return TextStream(
+            stops, self.tags, inside, calls.CallStream(self.calls, [tool.name for tool in tools])
+        )
 
     @property
     def calls(self) -> calls.Format:

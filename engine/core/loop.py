@@ -526,8 +526,7 @@ class EngineCore:
             sampling = msgspec.structs.replace(sampling, grammar=grammar, json_schema="")
         seed = sampling.seed if sampling.seed >= 0 else draw_seed()
         sampler = Sampler(self._model, self._context.n_ctx, sampling, seed & 0xFFFFFFFF)
-        tools = bool(offered(request.messages))
-        stream = self._language.stream(sampling.stop, inside, tools)
+        stream = self._language.stream(sampling.stop, inside, offered(request.messages))
         generation = Generation(request.session, sampling, sampler, stream)
         if request.resume:
             generation.resume(

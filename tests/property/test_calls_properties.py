@@ -19,7 +19,7 @@ WORDS = (
     "<tool_call>", "</tool_call>", "<tool", "{", "}", "[", "]", '"', "\\", ":", ",", ";", "\n", " ",
     '"name"', '"recall"', '"arguments"', '"parameters"', '"type"', '"function"', "recall", "[ARGS]",
     "[CALL_ID]", "<|python_tag|>", "[TOOL_CALLS]", "<function=", "</function>", "<parameter=q>",
-    "</parameter>", "<arg_key>", "</arg_key>", "<arg_value>", "</arg_value>", "a", "é😀", "1",
+    "</parameter>", "<function=recall>", '{"name": "recall", "arguments": {', "<arg_key>", "</arg_key>", "<arg_value>", "</arg_value>", "a", "é😀", "1",
     '{"name": "recall", "arguments": {"q": "</tool_call>"}}', "<think>", "</think>",
 )  # fmt: skip
 answers = st.lists(st.sampled_from(WORDS), max_size=24).map("".join)
@@ -27,7 +27,7 @@ plain = st.text(alphabet=st.characters(exclude_characters='<[{"', codec="utf-8")
 
 
 def read(pieces: list[str], format: Format) -> tuple[str, list[ToolCall]]:
-    stream = CallStream(format)
+    stream = CallStream(format, ("recall",))
     text = "".join(stream.feed(piece) for piece in pieces)
     return text + stream.finish(), stream.calls
 
@@ -194,6 +194,29 @@ def test_a_call_that_cannot_be_read_says_why(written: str, format: Format, fault
 def test_talk_about_calls_is_text(text: str) -> None:
     for format in FORMATS:
         assert read(list(text), format) == (text, [])
+
+
+@pytest.mark.parametrize(
+    ("written", "format"),
+    [
+        ('{"name": "recall", "arguments": {"q": 1}}', HERMES),
+        (' {"name": "recall", "arguments": {"q": 1}}\n</tool_call>', HERMES),
+        ("<function=recall>\n<parameter=q>\n1\n</parameter>\n</function>\n</tool_call>", XML),
+        ("<function=recall><parameter=q>1</parameter>", XML),
+    ],
+)
+def test_tags_that_were_forgotten(written: str, format: Format) -> None:
+    said, calls = read(list(written), format)
+    assert said == "" and len(calls) == 1
+    assert calls[0].name == "recall" and str(json.loads(calls[0].arguments)["q"]) == "1"
+
+
+@pytest.mark.parametrize(
+    "written", ['{"name": "Bob", "arguments": {"q": 1}}', "<function=other><parameter=q>1"]
+)
+def test_what_names_no_tool_is_text(written: str) -> None:
+    assert read(list(written), HERMES) == (written, [])
+    assert read(list(written), XML) == (written, [])
 
 
 def test_one_bracket_too_many_is_let_pass() -> None:
