@@ -13,7 +13,9 @@ import time
 from collections.abc import Callable, Iterable
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from typing import Any
 
+from textual import events
 from textual.app import App, SystemCommand
 from textual.reactive import Reactive
 from textual.screen import Screen
@@ -26,6 +28,7 @@ from engine.config import Config
 from engine.errors import HaloError
 from tui import faults, palette
 from tui.actions import own_keymap
+from tui.key_order import KeyOrder, Release, typed
 from tui.screens.fault import FaultScreen
 from tui.screens.main import MainScreen
 from tui.themes import THEMES
@@ -33,6 +36,7 @@ from tui.themes import THEMES
 # After SIGHUP or SIGTERM: how long saving may take, and how long ending after that.
 SAVING_SECONDS = 120.0
 LEAVING_SECONDS = 5.0
+LEAVING_KEYS = ("ctrl+q", "ctrl+c")
 
 
 class HaloApp(App[int]):
@@ -67,10 +71,15 @@ class HaloApp(App[int]):
         self.workspace = Workspace(config, client, data_dir, make_client)
         self.main = MainScreen(self.workspace, remember)
         self._stopped = False
+        self.keys = KeyOrder(self, self._hand_on)
+        self._no_prompt_yet: Release = lambda: None
         self._saved = threading.Event()
         for theme in THEMES:
             self.register_theme(theme)
         self.set_keymap(own_keymap(config))
+
+    def on_load(self) -> None:
+        self._no_prompt_yet = self.keys.hold(None)
 
     async def on_mount(self) -> None:
         if self.config.ui.theme in self.available_themes:
@@ -97,6 +106,34 @@ class HaloApp(App[int]):
             self.call_after_refresh(self.main.machine.begin)
         if self.first_start:
             self.main.controller.start("welcome")
+
+    # --- keys ------------------------------------------------------------------------------------
+
+    async def on_event(self, event: events.Event) -> None:
+        """Keys and pastes go through `keys`."""
+        leaving = isinstance(event, events.Key) and event.key in LEAVING_KEYS
+        if isinstance(event, events.Key | events.Paste) and not (event.is_forwarded or leaving):
+            await self.keys.take(event)
+        else:
+            await super().on_event(event)
+
+    async def _hand_on(self, event: events.Event) -> None:
+        if typed(event) and getattr(self.screen, "gives_way", False):
+            self.screen.dismiss(None)
+        await super().on_event(event)
+
+    def let_keys_in(self) -> None:
+        """There is a prompt, and it has the focus, or will have it in a moment."""
+        self.call_later(self._no_prompt_yet)  # after that moment
+
+    def push_screen(self, *args: Any, **kwargs: Any) -> Any:
+        """Textual's; what is typed waits until the screen is there."""
+        release = self.keys.hold()
+        self.keys.opened()
+        try:
+            return super().push_screen(*args, **kwargs)
+        finally:
+            self.screen.call_after_refresh(self.call_later, release)
 
     def _catch_signals(self) -> None:
         """A closed terminal or `kill` saves and restores the screen like Quit does."""

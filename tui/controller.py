@@ -47,7 +47,8 @@ class Controller(SessionActions, MemoryActions, WorkerActions):
 
     def begin(self, work: Coroutine[Any, Any, None]) -> None:
         """Run `work` in a worker; what cannot be done is told, never raised."""
-        self.screen.run_worker(self._told(work), group="actions")
+        keys = self.screen.app.keys  # type: ignore[attr-defined]
+        self.screen.run_worker(keys.during(self._told(work)), group="actions")
 
     async def _told(self, work: Coroutine[Any, Any, None]) -> None:
         try:
@@ -94,6 +95,11 @@ class Controller(SessionActions, MemoryActions, WorkerActions):
 
     async def welcome(self, _: str) -> None:
         """The first start: halo-mini is loading already, Enter takes it."""
+        from tui.widgets.chat.prompt import Prompt
+
+        if self.screen.query_one(Prompt).get_draft():  # somebody writes to it already
+            self.tell("This is halo-mini, a tiny model. /models shows others.")
+            return
         await self._pick(first=True)
 
     async def models(self, _: str) -> None:

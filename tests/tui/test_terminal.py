@@ -91,6 +91,19 @@ def first_start(terminal: Terminal) -> None:
     terminal.wait(lambda s: "Message ada" in s and "Welcome" not in s, "the app")
 
 
+def test_nothing_typed_while_it_starts_is_lost(terminal: Terminal) -> None:
+    """Also what falls into the greeting of the first start."""
+    text = "Hi, I'm Ada and I work at Halo Labs. Where do I work, and who is Ada?"
+    terminal.type(str(Path(sys.executable).parent / "halo-tui"))
+    terminal.press("Enter")
+    terminal.wait(lambda s: "KV CELLS" in s or "ada" in s.splitlines()[0], "the first frame")
+    for character in text:
+        terminal.type(character)
+    terminal.press("Enter")
+    seen = terminal.wait(lambda s: "tok/s · first" in s, "an answer")
+    assert text[-20:] in " ".join(seen.split())
+
+
 def test_chat_survive_a_dead_core_and_leave_a_sane_terminal(
     terminal: Terminal, tmp_path: Path
 ) -> None:

@@ -20,6 +20,7 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import ContentSwitcher, Static
 
+from agents.agent import Agent
 from agents.events import (
     AgentChanged,
     CacheChanged,
@@ -87,6 +88,7 @@ class MainScreen(Screen[None]):
         self.frames = Frames(workspace.config.ui.markdown_fps)
         self._meters_due = self._cells_due = self._sample_due = 0.0
         self.current = ""  # name of the agent shown
+        self._shown: Agent | None = None
         self.grid_shown = False
         self.chats: dict[str, Conversation] = {}  # by agent id
         self._dirty: set[str] = set()
@@ -141,6 +143,7 @@ class MainScreen(Screen[None]):
         await self.show_agent(wanted if wanted in names else names[0])
         if layout.get("grid"):
             await self.toggle_grid()
+        self.app.let_keys_in()  # type: ignore[attr-defined]
         self._show_engine()
         self._dirty |= {"roster", "cells", "stats"}
         self._read_saved()
@@ -167,7 +170,7 @@ class MainScreen(Screen[None]):
             chat.id = f"chat-{self._mounted}"
             self.chats[agent.id] = chat
             await switcher.mount(chat)
-        self.current = agent.name
+        self.current, self._shown = agent.name, agent
         self.grid_shown = False
         self.workspace.arrange("grid", False)
         switcher.current = self.chats[agent.id].id
@@ -185,8 +188,8 @@ class MainScreen(Screen[None]):
 
     def keep_draft(self) -> None:
         """Save what is typed for the agent shown."""
-        if self.current and self.current in self.workspace.names:
-            self.workspace.set_draft(self.current, self.query_one(Prompt).get_draft())
+        if self._shown is not None and self._shown in self.workspace.agents:  # by whatever name
+            self.workspace.set_draft(self._shown.name, self.query_one(Prompt).get_draft())
 
     async def toggle_grid(self) -> None:
         """Several agents at once, or one conversation."""

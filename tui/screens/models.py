@@ -23,8 +23,8 @@ from engine.recommend import Recommendation
 
 WELCOME = (
     "Welcome to halo-tui: many agents, one model, one KV cache.\n"
-    "[b]Enter[/b] starts with halo-mini, a tiny model that is here already and shows how "
-    "everything works. For real conversations choose one of yours or download one; "
+    "[b]Enter[/b], or simply writing, starts with halo-mini, a tiny model that is here already and "
+    "shows how everything works. For real conversations choose one of yours or download one; "
     "/models comes back here."
 )
 
@@ -70,6 +70,11 @@ class ModelsScreen(ModalScreen[str | None]):
         options.focus()
         options.highlighted = 0
         self._look()
+
+    @property
+    def gives_way(self) -> bool:
+        """Whether text that is typed is for the prompt: nobody asked for the greeting."""
+        return self.first and not self._pulling
 
     @work(exclusive=True, group="look")
     async def _look(self) -> None:
