@@ -41,6 +41,7 @@ COMPACT = CompactionConfig(
 )  # fmt: skip
 LOGPROB_TOLERANCE = 4e-3  # measured: up to 1.6e-3 without flash attention; with it, mostly 0
 LIKELY = -7.0  # log-probability; what is less likely than 1 in 1,000 nobody samples
+TIES_FROM = 16  # steps that have to be compared before a tie may end it
 
 # llama.cpp refuses quantised values without flash attention, so there only the keys are.
 CACHES = {
@@ -165,12 +166,18 @@ async def restored(talk: Talk, saved: dict[str, Saved]) -> dict[str, Logprobs]:
 
 def apart(a: Logprobs, b: Logprobs) -> list[float]:
     """The largest difference of a likely token's log-probability, of each step; infinite where
-    another token was chosen."""
-    return [
-        max(abs(x[t] - y[t]) for t in x.keys() & y.keys() if x[t] > LIKELY)
-        if first[0] == second[0] else float("inf")
-        for (first, x), (second, y) in zip(_steps(a), _steps(b), strict=True)
-    ]  # fmt: skip
+    another token was chosen. It ends where two tokens are as likely as each other within the
+    tolerance: either may win there, and what follows are other texts."""
+    found = []
+    for (first, x), (second, y) in zip(_steps(a), _steps(b), strict=True):
+        if first[0] != second[0]:
+            gap = abs(second[1] - y.get(first[0], float("-inf")))
+            if gap <= LOGPROB_TOLERANCE and len(found) >= TIES_FROM:
+                break
+            found.append(float("inf"))
+            continue
+        found.append(max(abs(x[t] - y[t]) for t in x.keys() & y.keys() if x[t] > LIKELY))
+    return found
 
 
 def _steps(logprobs: Logprobs) -> list[tuple[tuple[int, float], dict[int, float]]]:
