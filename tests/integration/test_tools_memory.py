@@ -244,3 +244,22 @@ async def test_the_reader_has_one_agents_rights_and_works_beside_the_app(tmp_pat
             assert {fact.tail_name for one in found for fact, _ in one.facts} == places
             await reader.stop()
         assert memory.recall(QUESTION).facts, "the app's database is still there"
+
+
+def test_headless_recall_and_the_limit_of_calls(tmp_path: Path) -> None:
+    """The grammar lets the model do nothing but recall: it finds the fact, and is stopped."""
+    with opened(tmp_path / "data") as memory:
+        memory.remember([note("n1", "Alice works at Initech.")])
+    written = json.dumps(f"<tool_call>\n{json.dumps(CALL)}\n</tool_call>")
+    (tmp_path / "config.toml").write_text(
+        f"[tools]\noffer = \"on\"\nmax_calls = 2\n[sampling]\ngrammar = '''root ::= {written}'''\n"
+    )
+    done = halo(tmp_path, "chat", "--json", QUESTION)
+    assert done.returncode == 0, done.stderr
+    told = lines(done.stdout)
+    results = [e for e in told if e["type"] == "result"]
+    assert [r["status"] for r in results] == ["done", "done", "error"]
+    assert "Alice works at Initech" in results[0]["text"]
+    assert results[0]["found"][0]["message"] == "n1"
+    assert "2 is the limit" in results[2]["text"]
+    assert (told[-1]["type"], told[-1]["text"], told[-1]["calls"]) == ("done", "", 3)
