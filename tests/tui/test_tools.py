@@ -92,6 +92,35 @@ async def test_a_call_is_one_line_until_it_is_opened(tmp_path: Path, size: tuple
         assert "0.93" not in room.screen()
 
 
+@SIZES
+async def test_a_call_stands_where_it_was_made(tmp_path: Path, size: tuple[int, int]) -> None:
+    text = (
+        "I look at **two** things:\n\n- work\n- home\n\nShe works at Halo Labs. "
+        + "And so on. " * 9
+    )
+    before = text.index("\n\nShe")
+    call = msgspec.json.decode(msgspec.json.encode(ASKED), type=Call)
+    call.at = before
+    second = Call("abcdefgh3", "now", round=2, at=len(text), status="done", summary="Friday")
+    whole = f"{text}\n\nIt is Friday."
+    turns = [turn("user", "?", 0), turn("assistant", whole, 1, calls=[call, second])]
+    async with chat(tmp_path, conversation, size, turns) as room:
+        await room.drawn()
+        order = ["two", "• home", "▸ ⚙ recall", "She works", "▸ ⚙ now", "It is Friday."]
+        shown = room.screen()
+        places = [shown.index(part) for part in order]
+        assert places == sorted(places)
+        room.conversation.focus_messages()
+        await room.pilot.press("t")
+        await room.drawn()
+        shown = room.screen()
+        places = [shown.index(part) for part in ("▾ ⚙ recall", "0.93", "She works", "▾ ⚙ now")]
+        assert places == sorted(places)
+        await room.pilot.press("t", "escape")
+        room.conversation.open_find("Friday.")
+        await until(lambda: "1 of 1" in room.screen() or "1/1" in room.screen())
+
+
 async def test_a_click_opens_it_and_a_source_is_asked_for(tmp_path: Path) -> None:
     asked: list[Found] = []
     turns = [turn("user", "Where?", 0), turn("assistant", "There.", 1, calls=[ASKED])]

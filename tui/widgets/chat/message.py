@@ -13,7 +13,7 @@ from textual.style import Style
 from agents import calling
 from agents.events import AgentState, Call, Turn
 from tui.widgets.chat.layout import Block, Line, is_plain, lay_out, wrap
-from tui.widgets.chat.markdown import Document, Leaf, Mode, clean
+from tui.widgets.chat.markdown import Document, Leaf, Mode, clean, parse
 
 # Logical lines of a message are numbered by part, so that a growing thought does not move the
 # numbers of the text below it, which a selection may refer to.
@@ -59,13 +59,14 @@ class MessageView:
         self._fixed: Block | None = None
         self._fixed_leaves = 0
         self._thinking: Document | None = None
+        self._cuts: dict[int, int] = {}  # characters before a call -> logical lines
 
     # --- size ------------------------------------------------------------------------------------
 
     def guess(self, width: int) -> int:
         """Height without laying out, good enough for a scrollbar."""
         turn = self.turn
-        rows = turn.text.count("\n") + len(turn.text) // max(1, width) + 1
+        rows = turn.text.count("\n") + len(turn.text) // max(1, width) + 1 + len(turn.calls)
         if turn.role == "user":
             rows = min(rows, FOLD_ABOVE)
         return rows + (1 if turn.role == "note" else 4 if turn.role == "assistant" else 3)
@@ -76,13 +77,14 @@ class MessageView:
         self.parts = []
         self.codes = []
         self._body = self._fixed = self._thinking = None
+        self._cuts = {}
 
     # --- lines -----------------------------------------------------------------------------------
 
     def lay_out(self, look: Look) -> None:
         """Make the lines for this width and state."""
         if look.width != self.width:
-            self._fixed = None
+            self._fixed, self._cuts = None, {}
         self.width = look.width
         turn = self.turn
         lines: list[Line] = []
@@ -97,9 +99,9 @@ class MessageView:
                 self._recalled(lines, look)
             if turn.thinking:
                 self._thoughts(lines, look)
-            if turn.calls:
-                self._calls(lines, look)
-            self._text(lines, look)
+            called = self._calls(look) if turn.calls else {}
+            lines += called.pop(0, [])
+            self._text(lines, look, called)
             self._footer(lines, look)
         lines.append(Line(Content.empty(), SPAN - 1))
         self.lines = lines
@@ -219,26 +221,38 @@ class MessageView:
             logical = block.logical
         self.parts.append((THINKING, ["", *logical]))
 
-    def _calls(self, lines: list[Line], look: Look) -> None:
-        """The tools that were called, a line each; opened with what was asked and found."""
+    def _calls(self, look: Look) -> dict[int, list[Line]]:
+        """The tools that were called, a line each; opened with what was asked and found.
+
+        By the characters of text before them.
+        """
+        turn = self.turn
         bar = Content.styled("┊ ", ".chat--quote-bar")
         logical: list[str] = []
-
-        def add(text: Content) -> None:
-            for offset, piece in wrap(text, look.width - 2):
-                lines.append(Line(bar + piece, CALLS + len(logical), offset, 2))
-            logical.append(text.plain)
-
-        for call in self.turn.calls:
+        called: dict[int, list[Line]] = {}
+        for call in turn.calls:
+            lines = called.setdefault(call.at if turn.text[: call.at].strip() else 0, [])
             head = Content.styled(call_line(call, look), call_style(call)).stylize(action("fold"))
             lines.append(Line(head, CALLS + len(logical), lead=len(head.plain)))
             logical.append("")
-            if look.opened:
-                for text in call_details(call):
-                    add(text)
+            for text in call_details(call) if look.opened else ():
+                for offset, piece in wrap(text, look.width - 2):
+                    lines.append(Line(bar + piece, CALLS + len(logical), offset, 2))
+                logical.append(text.plain)
         self.parts.append((CALLS, logical))
+        return called
 
-    def _text(self, lines: list[Line], look: Look) -> None:
+    def _with_calls(self, body: list[Line], called: dict[int, list[Line]]) -> list[Line]:
+        """Calls between the paragraphs that were said before and after them."""
+        for at in sorted(called, reverse=True):
+            if at not in self._cuts:
+                self._cuts[at] = len(lay_out(parse(self.turn.text[:at]), self.width).logical)
+            first = BODY + self._cuts[at]
+            row = next((i for i, line in enumerate(body) if line.y >= first), len(body))
+            body = [*body[:row], Line(Content.empty(), CALLS - 1), *called[at], *body[row:]]
+        return body
+
+    def _text(self, lines: list[Line], look: Look, called: dict[int, list[Line]]) -> None:
         turn = self.turn
         mode: Mode = "plain" if turn.role == "user" and turn.author in ("", "you") else "markdown"
         if self._body is None:
@@ -271,10 +285,12 @@ class MessageView:
             body = (body if look.opened else body[:FOLD_TO]) + [
                 Line(fold, FOOTER - 2, lead=len(arrow))
             ]
-        if turn.status == "streaming" and not (turn.thinking and not turn.text) and not busy(turn):
+        thinks = turn.thinking and not turn.text
+        calls = busy(turn) or (called and len(turn.text) <= max(called))
+        if turn.status == "streaming" and not thinks and not calls:
             body = self._with_cursor(body, look.width)
         self.parts.append((BODY, logical))
-        lines.extend(body)
+        lines.extend(self._with_calls(body, called))
 
     def _with_cursor(self, body: list[Line], width: int) -> list[Line]:
         """A mark where the next word will appear."""
