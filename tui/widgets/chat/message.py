@@ -276,7 +276,7 @@ class MessageView:
         body = self._fixed.lines + tail.lines
         logical = self._fixed.logical + tail.logical
         self.codes = self._fixed.codes + [(y + shift, leaf) for y, leaf in tail.codes]
-        if (turn.thinking or turn.recalled or turn.calls) and body and look.opened:
+        if len(lines) > 1 and body and look.opened:  # something is unfolded above
             lines.append(Line(Content.empty(), BODY - 1))
         if mode == "plain" and len(body) > FOLD_ABOVE:
             arrow = "▾ fold" if look.opened else f"▸ {len(body) - FOLD_TO} more lines"
