@@ -198,10 +198,18 @@ def build_info() -> dict[str, Any]:
 
 
 def gpu_backends() -> tuple[str, ...]:
-    """GPU backends of this build, as `make run BACKEND=` names them: vulkan, hip, cuda."""
+    """GPU backends of this build, as `make run BACKEND=` names them: vulkan, hip, cuda.
+
+    Also those that did not register: Vulkan does not where no driver is installed.
+    """
+    import halo_native
+
     names = (str(name).lower() for name in build_info()["backends"])
     known = {"rocm": "hip", "hip": "hip", "vulkan": "vulkan", "cuda": "cuda"}
-    return tuple(known[name] for name in names if name in known)
+    registered = [known[name] for name in names if name in known]
+    folder = halo_native.lib_dir()
+    built = [name for name in _BUILDS if (folder / f"libggml-{name}.so").is_file()]
+    return tuple(dict.fromkeys([*registered, *built]))
 
 
 def hooks(*, experts: bool = True) -> dict[str, bool]:

@@ -30,7 +30,7 @@ OPTIONS = {
 }
 TAKES = {  # docs/native.md has the measurements
     "cpu": "a few minutes",
-    "vulkan": "a few minutes",
+    "vulkan": "5 minutes on two cores, less on more,",
     "hip": "10 minutes on two cores, less on more,",
     "cuda": "an hour or more on two cores, less on more,",
 }

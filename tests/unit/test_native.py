@@ -304,3 +304,13 @@ def test_structs_have_the_headers_layout(tmp_path: Path) -> None:
         [compiler, "-std=c++17", "-fsyntax-only", f"-I{halo_native.include_dir()}", str(source)],
         check=True,
     )
+
+
+def test_a_backend_that_did_not_register_is_of_the_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Vulkan without a driver: it was built for, and that is what the user has to hear."""
+    registered = native.gpu_backends()
+    (tmp_path / "libggml-vulkan.so").touch()
+    monkeypatch.setattr("halo_native.lib_dir", lambda: tmp_path)
+    assert native.gpu_backends() == tuple(dict.fromkeys([*registered, "vulkan"]))

@@ -145,10 +145,13 @@ def _no_device(backend: str, root: Root) -> tuple[str, str]:
     if backend == "vulkan":
         return "", (
             "Install the driver (sudo apt install mesa-vulkan-drivers) and see what "
-            "`vulkaninfo --summary` says."
+            "`vulkaninfo --summary` says. Without a GPU: make run BACKEND=cpu."
         )
     if backend == "cuda":
-        return "", "Install NVIDIA's driver, and see what `nvidia-smi` says."
+        return "", (
+            "Install NVIDIA's driver, and see what `nvidia-smi` says. Without a GPU: make run "
+            "BACKEND=cpu."
+        )
     kfd = root.at("/dev/kfd")
     if not kfd.exists():
         return " (there is no /dev/kfd, which ROCm computes through)", (
