@@ -85,6 +85,7 @@ class CompactionConfig(msgspec.Struct, forbid_unknown_fields=True):
     max_ratio: Annotated[float, msgspec.Meta(ge=1, le=1000)] = 50.0
     beta: bool = True
     values: bool = True
+    refine: bool = True
     keep_first: Whole = 4
     keep_recent: Annotated[int, msgspec.Meta(ge=1)] = 256
     min_span: Annotated[int, msgspec.Meta(ge=16)] = 256

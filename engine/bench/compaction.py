@@ -39,7 +39,9 @@ class Plan:
     context: int = 2000
     ratios: tuple[float, ...] = (2, 5, 10, 20, 50)
     methods: tuple[str, ...] = ("am-omp", "am-attention", "evict-attention", "evict-recent")
-    ablate: bool = False  # the am- methods also without beta, without values, without both
+    ablate: bool = (
+        False  # the am- methods also unrefined, without beta, without values, without both
+    )
     dialogues: int = 8
     rounds: int = 1
     samples: int = 0  # recaps; 0 = by the span, as compaction.study_samples
@@ -52,13 +54,15 @@ class Plan:
         """Names of rows and how to solve them."""
         found = []
         for method in self.methods:
-            switches = [(True, True)]
+            switches = {"": solve.Settings(method)}
             if self.ablate and method.startswith("am-"):
-                switches += [(False, True), (True, False), (False, False)]
-            for beta, values in switches:
-                name = method + ("" if beta else "-beta") + ("" if values else "-values")
-                settings = solve.Settings(method, beta, values, self.threads or 1, self.seed)
-                found.append((name, settings))
+                switches["-refine"] = solve.Settings(method, refine=False)
+                for beta, values in ((False, True), (True, False), (False, False)):
+                    name = ("" if beta else "-beta") + ("" if values else "-values")
+                    switches[name] = solve.Settings(method, beta, values)
+            for name, settings in switches.items():
+                settings.threads, settings.seed = self.threads or 1, self.seed
+                found.append((method + name, settings))
         return found
 
 

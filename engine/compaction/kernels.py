@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from engine.errors import HaloError
 
-ABI = 2
+ABI = 3
 METHODS = ("am-attention", "am-omp", "evict-attention", "evict-recent")
 VALUE_RATIO = (
     20.0  # of max|V|: real heads gain up to there (docs/compaction-kernels.md), f16 holds it
@@ -56,6 +56,7 @@ class _Params(ctypes.Structure):
         ("value_ratio", ctypes.c_float),
         ("value_limit", ctypes.c_float),
         ("holdout", ctypes.c_float),
+        ("refine", ctypes.c_int32),
         ("threads", ctypes.c_int32),
         ("seed", ctypes.c_uint32),
     ]
@@ -76,6 +77,7 @@ class _Diagnostics(ctypes.Structure):
         ("beta_max", ctypes.c_float),
         ("fitted_beta", ctypes.c_int32),
         ("fitted_values", ctypes.c_int32),
+        ("refined", ctypes.c_int32),
         ("queries", ctypes.c_int32),
         ("held_out", ctypes.c_int32),
     ]
@@ -91,7 +93,7 @@ class _Job(ctypes.Structure):
         *[(name, ctypes.c_int32) for name in ("n", "q", "d", "dv", "m")],
         ("scale", ctypes.c_float),
         ("softcap", ctypes.c_float),
-        *[(name, ctypes.c_void_p) for name in ("indices", "out_beta", "out_values")],
+        *[(name, ctypes.c_void_p) for name in ("indices", "out_beta", "out_values", "out_keys")],
         ("count", ctypes.c_int32),
         ("status", ctypes.c_int32),
         ("diagnostics", _Diagnostics),
@@ -121,6 +123,7 @@ class Params:
     value_ratio: float = VALUE_RATIO
     value_limit: float = F16_LIMIT
     holdout: float = 0.2
+    refine: int = 0
     threads: int | None = None
     seed: int = 0
 
@@ -162,6 +165,7 @@ class Diagnostics:
     beta_max: float
     fitted_beta: bool
     fitted_values: bool
+    refined: bool
     queries: int
     held_out: int
 
@@ -178,6 +182,7 @@ class Compacted:
     indices: NDArray[np.int32]  # [m] into keys
     beta: NDArray[np.float32]  # [m] total bias of each cell
     values: NDArray[np.float32]  # [m, dv]
+    keys: NDArray[np.float32]  # [m, d] those of the cells, but for refined ones
     diagnostics: Diagnostics
 
 
@@ -264,6 +269,7 @@ def _native_params(params: Params, threads: int | None) -> _Params:
         params.value_ratio,
         params.value_limit,
         params.holdout,
+        params.refine,
         (params.threads if threads is None else threads) or 0,
         params.seed & 0xFFFFFFFF,
     )
@@ -332,6 +338,7 @@ def _diagnostics(native: _Diagnostics) -> Diagnostics:
     found = {field[0]: getattr(native, field[0]) for field in native._fields_}
     found["fitted_beta"] = bool(found["fitted_beta"])
     found["fitted_values"] = bool(found["fitted_values"])
+    found["refined"] = bool(found["refined"])
     return Diagnostics(**found)
 
 
@@ -359,15 +366,16 @@ def compact_heads(
     lib, settings = load(), _native_params(params or Params(), threads)
     natives = (_Job * len(jobs))()
     kept: list[Any] = []
-    results: list[tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]] = []
+    results: list[tuple[NDArray[Any], ...]] = []
     for native, job in zip(natives, jobs, strict=True):
         kept.append(_fill(native, job))
         arrays = (
             np.empty(native.m, np.int32),
             np.empty(native.m, np.float32),
             np.empty((native.m, native.dv), np.float32),
+            np.empty((native.m, native.d), np.float32),
         )
-        native.indices, native.out_beta, native.out_values = map(_address, arrays)
+        native.indices, native.out_beta, native.out_values, native.out_keys = map(_address, arrays)
         results.append(arrays)
     flag = (cancel or Cancel())._flag
     done, finished = ctypes.c_int32(), Event()
@@ -398,8 +406,8 @@ def compact_heads(
     if on_progress:
         on_progress(len(jobs), len(jobs))
     return [
-        Compacted(*arrays, _diagnostics(native.diagnostics))
-        for arrays, native in zip(results, natives, strict=True)
+        Compacted(indices, beta, values, keys, _diagnostics(native.diagnostics))
+        for (indices, beta, values, keys), native in zip(results, natives, strict=True)
     ]
 
 
@@ -427,6 +435,7 @@ def compact_head(
     value_ratio: float = VALUE_RATIO,
     value_limit: float = F16_LIMIT,
     holdout: float = 0.2,
+    refine: int = 0,
     threads: int | None = None,
     seed: int = 0,
 ) -> Compacted:
@@ -447,6 +456,7 @@ def compact_head(
         value_ratio=value_ratio,
         value_limit=value_limit,
         holdout=holdout,
+        refine=refine,
         threads=threads,
         seed=seed,
     )

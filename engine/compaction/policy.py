@@ -89,6 +89,15 @@ def fit_queries(cells: int) -> int:
     return max(FEWEST_QUERIES, min(MOST_QUERIES, QUERIES_A_CELL * cells))
 
 
+REFINED_CELLS, FEWEST_STEPS, MOST_STEPS = 24_000, 64, 400
+
+
+def refine_steps(cells: int) -> int:
+    """Steps in which `cells` cells of a head are refined: about as much work for any number of them,
+    since few cells gain more and a step costs in proportion to them."""
+    return max(FEWEST_STEPS, min(MOST_STEPS, REFINED_CELLS // cells))
+
+
 def next_ratio(
     ratios: Sequence[float], errors: Mapping[float, float], max_error: float, guess: float
 ) -> tuple[float, bool]:

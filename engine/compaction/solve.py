@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from engine.compaction.kernels import (
     compact_heads,
     errors_over,
 )
-from engine.compaction.policy import fit_queries
+from engine.compaction.policy import fit_queries, refine_steps
 from engine.compaction.span import LayerCells, LayerData
 from engine.config import CompactionConfig
 from engine.seam import F32
@@ -35,13 +35,14 @@ class Settings:
     method: str = "am-omp"
     fit_beta: bool = True
     fit_values: bool = True
+    refine: bool = True  # keys, beta and values together, after both fits
     threads: int = 1
     seed: int = 0
     kernel: dict[str, Any] = field(default_factory=dict)  # further arguments of the kernels
 
     @classmethod
     def of(cls, config: CompactionConfig, method: str, threads: int) -> Settings:
-        return cls(method or config.method, config.beta, config.values, threads)
+        return cls(method or config.method, config.beta, config.values, config.refine, threads)
 
 
 @dataclass(slots=True)
@@ -65,15 +66,16 @@ def solve_layer(
     """
     m, heads = max(budgets), data.info.n_head_kv
     jobs = [_job(data, head, budgets[head]) for head in range(heads)]
-    results = compact_heads(jobs, _params(data, settings), cancel=cancel)
+    params = replace(_params(data, settings), refine=refine_steps(m) if settings.refine else 0)
+    results = compact_heads(jobs, params, cancel=cancel)
     cells = LayerCells(
         np.zeros((m, heads, data.info.d_k), np.float32),
         np.zeros((m, heads, data.info.d_v), np.float32),
         np.full((heads, m), -np.inf, np.float32),
     )
-    for head, (job, result) in enumerate(zip(jobs, results, strict=True)):
+    for head, result in enumerate(results):
         n = len(result.indices)
-        cells.keys[:n, head] = job.keys[result.indices]
+        cells.keys[:n, head] = result.keys
         cells.values[:n, head] = result.values
         cells.beta[head, :n] = result.beta
     found = [r.diagnostics for r in results]

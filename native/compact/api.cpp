@@ -47,6 +47,9 @@ const char * fault(const halo_compact_params * p) {
     if (!(p->holdout >= 0 && p->holdout <= 0.5f)) {
         return "the held-out share must be within 0..0.5";
     }
+    if (p->refine < 0) {
+        return "the steps of refinement cannot be negative";
+    }
     if (std::isnan(p->ridge)) {
         return "the ridge is not a number";
     }
@@ -106,9 +109,11 @@ class Solver {
         return first_sorted(recent_only_ ? rank_recent(head_, m, job_.key_pos) : order_, m);
     }
 
-    Result solve(int m) const {
+    const float * key(int cell) const { return head_.key(cell); }
+
+    Result solve(int m, int refine) const {
         const Indices chosen = cells(m);
-        Result out = fit(head_, chosen, upper_bound(head_.params, head_.live, m));
+        Result out = fit(head_, chosen, upper_bound(head_.params, head_.live, m), refine);
         out.diagnostics.output_error_evict_attention = unfitted_error(head_, first_sorted(rank_mean(head_), m));
         out.diagnostics.output_error_evict_recent =
             unfitted_error(head_, first_sorted(rank_recent(head_, m, job_.key_pos), m));
@@ -129,6 +134,9 @@ void solve(halo_compact_job & job, const halo_compact_params & params, Team & te
     std::fill_n(job.indices, job.m, -1);
     std::fill_n(job.out_beta, job.m, NEG_INF);
     std::fill_n(job.out_values, size_t(job.m) * job.dv, 0.0f);
+    if (job.out_keys) {
+        std::fill_n(job.out_keys, size_t(job.m) * job.d, 0.0f);
+    }
     halo_compact_params own = params;
     if (m == job.n) {
         own.fit_beta = own.fit_values = 0; // every cell stays, so there is nothing to mend
@@ -136,10 +144,14 @@ void solve(halo_compact_job & job, const halo_compact_params & params, Team & te
     }
     const Solver solver(job, own, team, stop, m);
     const Indices cells = solver.cells(m);
-    const Result result = solver.solve(m);
+    const Result result = solver.solve(m, job.out_keys ? own.refine : 0);
     std::copy(cells.begin(), cells.end(), job.indices);
     std::copy(result.beta.begin(), result.beta.end(), job.out_beta);
     std::copy(result.values.begin(), result.values.end(), job.out_values);
+    for (int j = 0; job.out_keys && j < m; ++j) {
+        const float * key = result.keys.empty() ? solver.key(cells[j]) : result.keys.data() + size_t(j) * job.d;
+        std::copy_n(key, job.d, job.out_keys + size_t(j) * job.d);
+    }
     job.count = m;
     job.diagnostics = result.diagnostics;
     job.diagnostics.seconds = now() - start;
@@ -192,7 +204,7 @@ int32_t halo_compact_abi(void) {
 
 void halo_compact_defaults(halo_compact_params * params) {
     if (params) {
-        *params = {HALO_COMPACT_ATTENTION, HALO_COMPACT_RMS, 0, 4, 2, 1, 1, -3.0f, std::nanf(""), -1.0f, 5.0f, 32752.0f, 0.2f, 0, 0};
+        *params = {HALO_COMPACT_ATTENTION, HALO_COMPACT_RMS, 0, 4, 2, 1, 1, -3.0f, std::nanf(""), -1.0f, 5.0f, 32752.0f, 0.2f, 0, 0, 0};
     }
 }
 
@@ -272,7 +284,7 @@ int32_t halo_compact_profile(const halo_compact_job * job, const int32_t * ms, i
         const Solver solver(*job, *params, team, Stop{cancel}, most);
         for (int i = 0; i < n_ms; ++i) {
             const double start = now();
-            out[i] = solver.solve(std::min(ms[i], job->n)).diagnostics;
+            out[i] = solver.solve(std::min(ms[i], job->n), 0).diagnostics;
             out[i].seconds = now() - start;
         }
     });

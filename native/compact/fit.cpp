@@ -6,6 +6,7 @@
 
 #include "blas.h"
 #include "head.h"
+#include "refine.h"
 
 namespace halo::compact {
 
@@ -22,6 +23,7 @@ constexpr float CLEARLY = 0.995f;
 constexpr int BETA_SWEEPS = 60, BETA_ROUNDS = 3;
 constexpr float MASS_FLOOR = 1e-3f; // a query without any kept key must not outweigh all others
 constexpr float SHARE_FLOOR = 1e-4f; // what a query without interest in the span counts all the same
+constexpr float REFINED_LOWER = 8, REFINED_ABOVE = 3; // log weight; above an even share of the mass
 constexpr float SERVED_BADLY = 0.2f; // held-out error above which another weighting is tried
 
 // Softmax weights of the kept cells [m, cols] from their features and weights w.
@@ -139,7 +141,7 @@ class Fitter {
         limit_ = p.value_limit > 0 ? std::min(limit, p.value_limit) : limit;
     }
 
-    Result run(const Indices & cells) {
+    Result run(const Indices & cells, int refine) {
         const auto & p = head_.params;
         const int judged = head_.q - head_.q_fit;
         const bool blind = judged == 0 || head_.q_fit == 0;
@@ -193,6 +195,23 @@ class Fitter {
         info.fitted_beta = best.power > 0;
         info.fitted_values = best.ridge < INF;
 
+        if (refine > 0 && p.fit_beta && p.fit_values && !blind) {
+            Refiner refiner(head_, cells, refined_bounds(), limit_);
+            const Floats w = best.power > 0 ? fitted_weights : best.shifted ? level(head_.q_fit) : ones;
+            refiner.start(w, values_for(w, best.ridge, head_.q_fit));
+            Refiner::Judgement found;
+            if (refiner.run(refine, best.error, found)) {
+                info.refined = info.fitted_beta = info.fitted_values = 1;
+                info.output_error = found.error;
+                info.mass_error = found.mass;
+                out.keys = refiner.cells().keys;
+                out.beta = refiner.cells().beta;
+                out.values = refiner.cells().values;
+                describe(out);
+                return out;
+            }
+        }
+
         // The same choice, from all queries.
         Floats w = ones;
         if (best.power > 0) {
@@ -200,25 +219,23 @@ class Fitter {
         } else if (best.shifted) {
             w = level(head_.q);
         }
-        out.values = values_;
-        if (best.ridge < INF) {
-            normalise(features_, w, m_, head_.q, x_, total_);
-            head_.scale_by_share(x_.data(), m_, 0, head_.q);
-            const Floats rest = residual_of(head_, x_, m_, values_);
-            const Ridge system(head_, x_, m_, head_.q, rest);
-            Floats change;
-            for (float ridge = best.ridge; ridge < 1e3f; ridge = std::max(ridge * 10, 1e-6f)) {
-                if (system.solve(ridge, change)) {
-                    out.values = bounded(change);
-                    break;
-                }
-            }
-        }
+        out.values = values_for(w, best.ridge, head_.q);
         finish(cells, w, out);
         return out;
     }
 
   private:
+    // What refining may change a bias by. Fitted alone, biases far out trade output for mass; together with
+    // keys and values they need not.
+    Bounds refined_bounds() const {
+        const auto & p = head_.params;
+        if (!std::isnan(p.beta_max)) {
+            return {p.beta_min, p.beta_max};
+        }
+        const float even = std::log(float(std::max(head_.live, 1)) / float(m_));
+        return {std::min(p.beta_min, -REFINED_LOWER), even + REFINED_ABOVE};
+    }
+
     struct Choice {
         float error = NAN_F, mass = NAN_F, ridge = INF;
         float power = 0; // of the mass weighting; 0 = the weights are not fitted
@@ -266,6 +283,24 @@ class Fitter {
             solve_weights(scaled.data(), cols, m_, cols, lo, hi, BETA_SWEEPS, w.data(), residual.data());
         }
         return w;
+    }
+
+    // The values for these weights, fitted to queries [0, cols); as they are where the ridge is infinite.
+    Floats values_for(const Floats & w, float best, int cols) {
+        if (!(best < INF)) {
+            return values_;
+        }
+        normalise(features_, w, m_, head_.q, x_, total_);
+        head_.scale_by_share(x_.data(), m_, 0, head_.q);
+        const Floats rest = residual_of(head_, x_, m_, values_);
+        const Ridge system(head_, x_, m_, cols, rest);
+        Floats change;
+        for (float ridge = best; ridge < 1e3f; ridge = std::max(ridge * 10, 1e-6f)) {
+            if (system.solve(ridge, change)) {
+                return bounded(change);
+            }
+        }
+        return values_;
     }
 
     // The values plus a change, within what the cache can hold.
@@ -362,15 +397,22 @@ class Fitter {
 
     void finish(const Indices & cells, const Floats & w, Result & out) const {
         out.beta.resize(m_);
+        for (int j = 0; j < m_; ++j) {
+            const float before = head_.bias.empty() ? 0.0f : head_.bias[cells[j]];
+            out.beta[j] = before + std::clamp(std::log(w[j]), head_.params.beta_min, beta_max_);
+            if (!out.diagnostics.fitted_beta && w[j] == 1.0f) {
+                out.beta[j] = before;
+            }
+        }
+        describe(out);
+    }
+
+    // Bounds and norms of a result.
+    void describe(Result & out) const {
         auto & info = out.diagnostics;
         info.beta_min = INF;
         info.beta_max = NEG_INF;
         for (int j = 0; j < m_; ++j) {
-            const float before = head_.bias.empty() ? 0.0f : head_.bias[cells[j]];
-            out.beta[j] = before + std::clamp(std::log(w[j]), head_.params.beta_min, beta_max_);
-            if (!info.fitted_beta && w[j] == 1.0f) {
-                out.beta[j] = before;
-            }
             if (out.beta[j] > NEG_INF) {
                 info.beta_min = std::min(info.beta_min, out.beta[j]);
                 info.beta_max = std::max(info.beta_max, out.beta[j]);
@@ -420,8 +462,8 @@ void solve_weights(const float * at, int64_t stride, int m, int cols, float lo, 
     }
 }
 
-Result fit(const Head & head, const Indices & cells, float beta_max) {
-    return Fitter(head, cells, beta_max).run(cells);
+Result fit(const Head & head, const Indices & cells, float beta_max, int refine) {
+    return Fitter(head, cells, beta_max).run(cells, refine);
 }
 
 float unfitted_error(const Head & head, const Indices & cells) {

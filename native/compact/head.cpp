@@ -17,15 +17,6 @@ constexpr int BLOCK_SCORES = 1024 * 1024;
 constexpr int STRIPES = 32;
 constexpr int MIN_JUDGED = 8; // fewer queries than this cannot be split
 
-// Pseudo-random order that is the same on every platform.
-struct Random {
-    uint64_t state;
-    uint32_t below(uint32_t bound) {
-        state = state * 6364136223846793005ULL + 1442695040888963407ULL;
-        return uint32_t(((state >> 33) * bound) >> 31);
-    }
-};
-
 } // namespace
 
 Head::Head(const halo_compact_job & job, const halo_compact_params & params, Team & team, Stop stop)

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <limits>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -18,6 +19,15 @@ using Indices = std::vector<int32_t>;
 
 struct Cancelled : std::exception {
     const char * what() const noexcept override { return "the compaction was cancelled"; }
+};
+
+// Pseudo-random order that is the same on every platform.
+struct Random {
+    uint64_t state;
+    uint32_t below(uint32_t bound) {
+        state = state * 6364136223846793005ULL + 1442695040888963407ULL;
+        return uint32_t(((state >> 33) * bound) >> 31);
+    }
 };
 
 // The caller's flag, read between heads and between rounds.
@@ -63,6 +73,15 @@ struct Head {
 
     // Rows [m, last - first] of cells times the share of each query.
     void scale_by_share(float * rows, int m, int first, int last) const;
+    const float * key(int cell) const { return keys_ + cell * key_stride_; }
+    const float * value(int cell) const { return values_ + cell * value_stride_; }
+    int64_t key_stride() const { return key_stride_; }
+    int64_t value_stride() const { return value_stride_; }
+    // Log mass of a query's attention outside the span; NaN where that is not known.
+    float log_rest(int query) const { return log_rest_.empty() ? std::numeric_limits<float>::quiet_NaN() : log_rest_[query]; }
+    // Whether some query does not see all keys.
+    bool masked() const { return !query_pos_.empty(); }
+
     // The share of queries [0, cols), or ones: what the rows of mass sum to.
     Floats shares(int cols) const;
 
@@ -87,12 +106,13 @@ Indices rank_recent(const Head & head, int m, const int32_t * key_pos);
 Indices rank_omp(const Head & head, int m, float beta_max);
 
 struct Result {
+    Floats keys; // [m, d] where they were refined, else empty
     Floats beta, values;
     halo_compact_diagnostics diagnostics{};
 };
 
-// Weights and values for the given (ascending) cells.
-Result fit(const Head & head, const Indices & cells, float beta_max);
+// Weights and values for the given (ascending) cells; with `refine` steps, keys too.
+Result fit(const Head & head, const Indices & cells, float beta_max, int refine);
 
 // Relative output error of the cells as they are, over the held-out queries.
 float unfitted_error(const Head & head, const Indices & cells);

@@ -28,7 +28,7 @@
 extern "C" {
 #endif
 
-#define HALO_COMPACT_ABI 2
+#define HALO_COMPACT_ABI 3
 
 typedef enum halo_compact_status {
     HALO_COMPACT_OK            =  0,
@@ -65,6 +65,8 @@ typedef struct halo_compact_params {
     float   value_ratio;   /* limit of max|C_v| / max|V|; <= 0 = none */
     float   value_limit;   /* limit of max|C_v| for the cache's type; <= 0 = none */
     float   holdout;       /* share of the queries that judge the fits, 0..0.5 */
+    int32_t refine;        /* steps of gradient descent on keys, beta and values together, where both fits are
+                              on and the job has room for keys; 0 = off */
     int32_t threads;       /* 0 = one per core */
     uint32_t seed;         /* of the split into fitting and judging queries */
 } halo_compact_params;
@@ -88,6 +90,7 @@ typedef struct halo_compact_diagnostics {
     float  beta_max;
     int32_t fitted_beta;         /* 0 = off, or the unfitted selection was better */
     int32_t fitted_values;
+    int32_t refined;             /* 1 = the keys are not those of the cells any more */
     int32_t queries;             /* finite queries that see at least one cell */
     int32_t held_out;
 } halo_compact_diagnostics;
@@ -111,6 +114,7 @@ typedef struct halo_compact_job {
     int32_t * indices;         /* [m] ascending */
     float   * out_beta;        /* [m] */
     float   * out_values;      /* [m, dv] packed */
+    float   * out_keys;        /* [m, d] packed, or NULL: those of the cells, to be read there */
     int32_t count;
     int32_t status;            /* halo_compact_status */
     halo_compact_diagnostics diagnostics;

@@ -26,13 +26,13 @@ constexpr float INF_F = std::numeric_limits<float>::infinity();
 
 struct Case {
     int n, q, d, m;
-    std::vector<float> keys, values, queries, beta, out_beta, out_values;
+    std::vector<float> keys, values, queries, beta, out_beta, out_values, out_keys;
     std::vector<int32_t> key_pos, query_pos, indices;
     halo_compact_job job{};
 
     Case(int n, int q, int d, int m, unsigned seed = 1)
         : n(n), q(q), d(d), m(m), keys(size_t(n) * d), values(size_t(n) * d), queries(size_t(q) * d), out_beta(m),
-          out_values(size_t(m) * d), indices(m) {
+          out_values(size_t(m) * d), out_keys(size_t(m) * d), indices(m) {
         std::mt19937 random(seed);
         std::normal_distribution<float> normal;
         for (auto * array : {&keys, &values, &queries}) {
@@ -57,6 +57,7 @@ struct Case {
         job.indices = indices.data();
         job.out_beta = out_beta.data();
         job.out_values = out_values.data();
+        job.out_keys = out_keys.data();
         return job;
     }
 };
@@ -85,6 +86,9 @@ void check_result(const Case & c) {
         if (c.out_beta[j] > -INF_F) {
             for (int i = 0; i < c.d; ++i) {
                 CHECK(std::isfinite(c.out_values[size_t(j) * c.d + i]));
+                CHECK(std::isfinite(c.out_keys[size_t(j) * c.d + i]));
+                const float key = c.keys[size_t(c.indices[j]) * c.d + i];
+                CHECK(info.refined || c.out_keys[size_t(j) * c.d + i] == key);
             }
         }
     }
@@ -94,9 +98,13 @@ void check_result(const Case & c) {
 }
 
 void run(Case & c, halo_compact_params p) {
-    c.prepare();
-    CHECK(halo_compact_run(&c.job, 1, &p, nullptr, nullptr) == HALO_COMPACT_OK);
-    check_result(c);
+    for (const int steps : {0, 6}) {
+        p.refine = steps;
+        c.prepare();
+        CHECK(halo_compact_run(&c.job, 1, &p, nullptr, nullptr) == HALO_COMPACT_OK);
+        check_result(c);
+        CHECK(steps || !c.job.diagnostics.refined);
+    }
 }
 
 void shapes() {
