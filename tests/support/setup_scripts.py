@@ -11,13 +11,19 @@ ROOT = Path(__file__).parents[2]
 
 
 def module(path: Path) -> ModuleType:
-    """Imports a script from outside the packages, fresh each time."""
+    """Imports a script from outside the packages, fresh each time.
+
+    What it puts on the path does not stay: native/ has a halo_native without libraries."""
+    before = list(sys.path)
     spec = importlib.util.spec_from_file_location(f"script_{path.stem}", path)
     assert spec and spec.loader
     loaded = sys.modules[spec.name] = importlib.util.module_from_spec(
         spec
     )  # dataclasses look there
-    spec.loader.exec_module(loaded)
+    try:
+        spec.loader.exec_module(loaded)
+    finally:
+        sys.path[:] = before
     return loaded
 
 
