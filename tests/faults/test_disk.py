@@ -336,7 +336,7 @@ async def test_agents_follow_the_settings_but_not_against_the_person(tmp_path: P
     workspace = await started(AgentConfig("one", "changed"), AgentConfig("two", "changed"), three)
     assert workspace.names == ["one", "two", "own", "three"]
     assert [a.spec.system for a in workspace.agents[:2]] == ["changed", "mine"]
-    assert any("this version has none" in entry.text for entry in workspace.log)
+    assert any("tools that do not exist: search" in entry.text for entry in workspace.log)
     await workspace.rename("one", "uno")
     await workspace.close_agent("three")
     await workspace.stop()
