@@ -3,9 +3,9 @@
 The app runs as it is, with Textual's real driver in a pseudo-terminal of its own and the real
 engine behind it. Keys are written to that terminal, and the time is taken until the letter comes
 back in the bytes that the app draws. Rounds in which nobody types give the speed, and the same work
-without the app gives what to compare it with, in the same run: tokens per second, and processor
-seconds of the app and of the core, which other programs on the machine change less. Memory is watched in the app on a headless driver, with answers that need no
-engine, so that ten thousand messages take a minute.
+without the app, by turns, gives what to compare it with: tokens per second, and processor seconds of
+the app and of the core, which other programs on the machine change less. Memory is watched in the app
+on a headless driver, with answers that need no engine, so that ten thousand messages take a minute.
 """
 
 from __future__ import annotations
@@ -39,8 +39,9 @@ if TYPE_CHECKING:
     from agents.workspace import Workspace
 
 SIZE = (120, 40)  # columns and rows of the pseudo-terminal
-ROUNDS = 3  # of all agents answering once, per kind of run, at least
-STREAMING = 10.0  # seconds of answering that a run has at least, with typing and without each
+TURNS = 3  # of headless, chat, headless, grid
+ROUNDS = 2  # of all agents answering once, per run, at least
+STREAMING = 15.0  # seconds of answering of all turns at least, with typing and without each
 PATIENCE = 600.0  # seconds for a whole child
 KEY_PAUSE = 0.05  # seconds between a letter's echo and the next key
 LOST = 2.0  # a letter that did not come back by then counts as that late
@@ -68,37 +69,44 @@ def run(
     if model:
         config.model.path = model
     config.engine.n_ctx = max(config.engine.n_ctx, agents * (tokens + 128))
+    # Compacting as the cache fills up would take the processor in some rounds and not in others.
+    config.compaction.auto = False
     job = {"config": msgspec.to_builtins(config), "agents": agents, "tokens": tokens,
-           "messages": messages, "rounds": ROUNDS, "streaming": streaming}  # fmt: skip
-    tell(f"{agents} agents without the app")
-    before = _child({**job, "kind": "headless"})
-    tell(f"{agents} agents with the app in a {SIZE[0]}×{SIZE[1]} terminal")
-    chat = _in_terminal({**job, "kind": "app", "view": "chat"})
-    between = _child({**job, "kind": "headless"})
-    tell("the same with the grid")
-    grid = _in_terminal({**job, "kind": "app", "view": "grid"})
-    after = _child({**job, "kind": "headless"})
+           "messages": messages, "rounds": ROUNDS, "streaming": streaming / TURNS}  # fmt: skip
+    # By turns: machines change their pace. Each view is compared with what came right before and
+    # after it.
+    alone = [_child({**job, "kind": "headless"})]
+    views: dict[str, list[dict[str, Any]]] = {"chat": [], "grid": []}
+    ratios: dict[str, list[float]] = {"chat": [], "grid": []}
+    for turn in range(TURNS):
+        for view, runs in views.items():
+            size = f"{SIZE[0]}×{SIZE[1]}"
+            tell(f"turn {turn + 1} of {TURNS}: {agents} agents, the {view} in a {size} terminal")
+            runs.append(_in_terminal({**job, "kind": "app", "view": view}))
+            alone.append(_child({**job, "kind": "headless"}))
+            around = statistics.mean(_speed(run) for run in alone[-2:])
+            ratios[view].append(_speed(runs[-1]) / around)
     tell(f"memory over {messages:,} messages")
     memory = _child({**job, "kind": "memory"})
-    # Each view is compared with what came right before and after it: machines change their pace.
-    alone = statistics.median(before["tok_s"] + between["tok_s"])
-    alone_grid = statistics.median(between["tok_s"] + after["tok_s"])
+    chat, grid, headless = (_together(runs) for runs in (views["chat"], views["grid"], alone))
     return {
         "latency_ms_p50": percentile(chat["latencies"], 50),
         "latency_ms_p95": percentile(chat["latencies"], 95),
         "fps": chat["fps"],
-        "tok_s_ratio_to_headless": statistics.median(chat["tok_s"]) / alone,
+        "tok_s_ratio_to_headless": statistics.median(ratios["chat"]),
+        "tok_s_ratios": ratios["chat"],
         "rss_growth_mb": memory["rss_growth_mb"],
         "rss_growth_bytes_per_message": memory["bytes_per_message"],
         "tok_s": statistics.median(chat["tok_s"]),
-        "tok_s_headless": alone,
+        "tok_s_headless": statistics.median(headless["tok_s"]),
         **_processor("", chat),
         **_processor("grid_", grid),
-        **_processor("headless_", between),
+        **_processor("headless_", headless),
         "grid_latency_ms_p50": percentile(grid["latencies"], 50),
         "grid_latency_ms_p95": percentile(grid["latencies"], 95),
         "grid_fps": grid["fps"],
-        "grid_tok_s_ratio_to_headless": statistics.median(grid["tok_s"]) / alone_grid,
+        "grid_tok_s_ratio_to_headless": statistics.median(ratios["grid"]),
+        "grid_tok_s_ratios": ratios["grid"],
         "keys": len(chat["latencies"]),
         "lost_keys": chat["lost"] + grid["lost"],
         "agents": agents,
@@ -108,6 +116,24 @@ def run(
         "model": Path(config.model.path).stem or "halo-mini",
         "cpus": os.cpu_count(),
     }
+
+
+def _speed(run: dict[str, Any]) -> float:
+    """Tokens per second of a run without typing, over all its rounds."""
+    return float(run["tokens"] / run["seconds"])
+
+
+def _together(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Several runs of a kind as one: lists end to end, sums, and frames a second on average."""
+    both: dict[str, Any] = {}
+    for key, value in runs[0].items():
+        values = [run[key] for run in runs]
+        both[key] = (
+            [one for many in values for one in many] if isinstance(value, list) else sum(values)
+        )
+    if "fps" in both:
+        both["fps"] /= len(runs)
+    return both
 
 
 def _processor(prefix: str, child: dict[str, Any]) -> dict[str, float]:

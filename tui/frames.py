@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 
 SLOWEST = 0.2  # seconds between two frames; more reads as stuttering
-BUDGET = 0.04  # of one core, for the app while answers stream
+BUDGET = 0.03  # of one core, for the app while answers stream
 LOOK_AGAIN = 0.5  # seconds between two looks at what was used
 
 

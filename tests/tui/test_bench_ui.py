@@ -96,9 +96,21 @@ def test_percentiles() -> None:
     assert math.isnan(percentile([], 50))
 
 
+def test_runs_of_a_kind_are_put_together() -> None:
+    runs = [
+        {"tok_s": [1.0], "tokens": 10, "seconds": 2.0, "latencies": [3.0], "lost": 0, "fps": 8.0},
+        {"tok_s": [2.0, 3.0], "tokens": 50, "seconds": 2.0, "latencies": [], "lost": 1, "fps": 4.0},
+    ]
+    both = bench_ui._together(runs)
+    assert both == {"tok_s": [1.0, 2.0, 3.0], "tokens": 60, "seconds": 4.0, "latencies": [3.0],
+                    "lost": 1, "fps": 6.0}  # fmt: skip
+    assert bench_ui._speed(both) == 15.0
+
+
 @pytest.mark.slow
 def test_the_whole_bench_on_the_real_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench_ui, "ROUNDS", 1)
+    monkeypatch.setattr(bench_ui, "TURNS", 1)
     result = bench_ui.run(Config(), agents=2, tokens=400, messages=100, streaming=4.0)
     assert result["tok_s"] > 0 and result["tok_s_headless"] > 0
     assert result["tok_s_ratio_to_headless"] > 0.2

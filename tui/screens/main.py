@@ -523,7 +523,12 @@ class MainScreen(Screen[None]):
                 self._sample_due = max(self._sample_due + 1.0, now)  # once a second on average
                 self.query_one(CachePane).sample()
         self._adapt()
-        self.set_timer(frames.wait(), self._tick)
+        # A timer of Textual's is a task, and asks the callback for its signature, for each frame.
+        asyncio.get_running_loop().call_later(frames.wait(), self._next_frame)
+
+    def _next_frame(self) -> None:
+        if self.is_running:
+            self.call_next(self._tick)
 
     def _adapt(self) -> None:
         """Leave the processor to a model that computes there."""
