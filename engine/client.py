@@ -65,6 +65,7 @@ LOG_BYTES = 5_000_000  # a log that has grown larger is put aside when the core 
 RESTART_WINDOW = 60.0  # seconds in which config.engine.restarts are allowed
 STOP_SECONDS = 3.0
 LOOK_SECONDS = 0.04  # between two looks at what the core says while answers stream
+FIRST_SECONDS = 0.01  # the same while a first word is waited for
 LEAD_SECONDS = 0.002  # what a look takes
 ONCE = ("experts.ab", "experts.record")  # asked once; a new core is not asked again
 
@@ -239,7 +240,9 @@ class EngineClient:
         assert self._writer is not None
         transport = cast(asyncio.Transport, self._writer.transport)  # of a socket: both ways
         transport.pause_reading()
-        every, now = self._look_seconds, time.monotonic() + LEAD_SECONDS
+        first = any(not answer.tokens for answer in self._answers.values())
+        every = min(FIRST_SECONDS, self._look_seconds) if first else self._look_seconds
+        now = time.monotonic() + LEAD_SECONDS
         await asyncio.sleep((now // every + 1) * every - now)
         transport.resume_reading()
 
