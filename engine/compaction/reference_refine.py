@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 RATE, POLISH, LOOKS = 0.1, 0.3, 4
+ENOUGH = 2048  # queries; with fewer, steps are shorter in proportion
 DECAY_MEAN, DECAY_SQUARE = 0.9, 0.999
 LOWER, ABOVE = 8.0, 3.0  # default bounds of the change of beta, around 0 and an even share
 
@@ -141,10 +142,11 @@ def refine(
     best, kept = held.loss(start, float(whole))[0], None
     cells, done = start, 0
     memory: dict[str, tuple[Array, Array]] = {}
+    rate = RATE * min(1.0, q_fit / ENOUGH)
     for look in range(LOOKS):
         upto = steps * (look + 1) // LOOKS
         cells = _descend(
-            fitting, cells, float(whole), rates, *bounds, limit, upto - done, steps, RATE, memory, done
+            fitting, cells, float(whole), rates, *bounds, limit, upto - done, steps, rate, memory, done
         )  # fmt: skip
         done = upto
         loss = held.loss(cells, float(whole))[0]
@@ -154,6 +156,6 @@ def refine(
         return None
     last = max(1, steps // LOOKS)
     cells = _descend(
-        problem, kept, float(whole), rates, *bounds, limit, last, last, RATE * POLISH, {}, 0
+        problem, kept, float(whole), rates, *bounds, limit, last, last, rate * POLISH, {}, 0
     )
     return cells if held.loss(cells, float(whole))[0] <= best else kept

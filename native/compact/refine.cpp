@@ -12,6 +12,8 @@ namespace {
 
 constexpr int BATCH = 512; // queries a step
 constexpr float RATE = 0.1f, POLISH = 0.3f; // of a standard deviation a step; the share of it at the end
+// Fewer queries say less of what will be asked later: steps are shorter in proportion.
+constexpr float ENOUGH = 2048;
 constexpr float DECAY_MEAN = 0.9f, DECAY_SQUARE = 0.999f; // Adam
 constexpr int LOOKS = 4; // at the held-out queries on the way
 
@@ -258,14 +260,14 @@ bool Refiner::run(int steps, float bar, Judgement & best) {
     if (head_.q == head_.q_fit || head_.q_fit == 0 || head_.masked() || !(unit_ > 0) || steps < 1) {
         return false;
     }
-    const Judgement before = judge();
-    best = before;
+    const float rate = RATE * std::min(1.0f, float(head_.q_fit) / ENOUGH);
+    best = judge();
     bool better = false;
     Cells kept;
     reset();
     for (int look = 0, done = 0; look < LOOKS; ++look) {
         const int upto = steps * (look + 1) / LOOKS;
-        descend(head_.q_fit, done, upto - done, steps, RATE);
+        descend(head_.q_fit, done, upto - done, steps, rate);
         done = upto;
         const Judgement found = judge();
         if (found.loss < best.loss && found.error <= bar && all_finite(now_.keys.data(), int(now_.keys.size()))) {
@@ -281,7 +283,7 @@ bool Refiner::run(int steps, float bar, Judgement & best) {
     now_ = kept;
     reset();
     const int last = std::max(1, steps / LOOKS);
-    descend(head_.q, 0, last, last, RATE * POLISH);
+    descend(head_.q, 0, last, last, rate * POLISH);
     const Judgement after = judge();
     if (!(after.loss <= best.loss) || !all_finite(now_.keys.data(), int(now_.keys.size()))) {
         now_ = kept;
