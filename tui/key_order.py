@@ -20,7 +20,7 @@ from textual.message_pump import MessagePump
 
 PATIENCE = 0.5  # seconds that keys wait at most for the effect of one
 ROUNDS = 4  # messages that a key may cause one after the other until something begins
-EDITING = frozenset("backspace delete left right up down home end".split())
+EDITING = frozenset("backspace delete left right up down home end pageup pagedown".split())
 
 Release = Callable[[], None]
 _action: ContextVar[Release | None] = ContextVar("key_order_action", default=None)
