@@ -1,10 +1,10 @@
-"""What the memory tells the app: its state, and what was learnt since the start."""
+"""What the memory tells the app: its state, and what was learnt lately."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -57,6 +57,25 @@ class MemoryNews:
         for closed, facts in ((True, event.closed), (False, event.facts)):
             for fact in facts:
                 self.lessons.appendleft(Lesson(fact, event.speaker, event.message, moment, closed))
+
+    def earlier(self, facts: Sequence[Fact]) -> None:
+        """Facts the graph holds from before the start: they stand below what was learnt since."""
+        from tui.widgets.memory.feed import Lesson
+
+        known = {lesson.fact.id for lesson in self.lessons}
+        found: list[Lesson] = []
+        for fact in facts:
+            if fact.id in known:
+                continue
+            said = fact.sources[0] if fact.sources else None
+            who, message = (said.speaker, said.message) if said else ("", "")
+            moment = said.time if said else fact.valid_from
+            found.append(Lesson(fact, who, message, moment, earlier=True))
+            if fact.valid_to is not None:
+                found.append(Lesson(fact, "", "", fact.valid_to, closed=True, earlier=True))
+        found.sort(key=lambda lesson: -lesson.time)
+        room = KEPT - len(self.lessons)
+        self.lessons.extend(found[:room])
 
     def ruled(self, fact: Fact) -> None:
         """A fact was accepted, rejected or corrected: the feed shows it."""

@@ -15,11 +15,11 @@ import re
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Literal
 
 from agents.memory import names, text
 from agents.memory.graph import GraphDB
+from agents.memory.hops import Hops, cues
 from agents.memory.lexical import Lexical
 from agents.memory.registry import Registry
 from agents.memory.store import Store
@@ -30,6 +30,7 @@ Retriever = Literal["bm25", "vector", "graph", "hybrid"]
 NEAREST = 200  # messages asked of the vector index
 FACTS = 12
 LONGEST_NAME = 6  # words
+BRIEF = 4  # words but stop words, from which on a message says enough
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,14 @@ class Weights:
     around: float = 0.15  # words of the message and the two before it
     vector: float = 0.35
     window: float = 0.25  # the vector of the message with the two before it
-    graph: float = 0.10
+    graph: float = 0.30
     beside: float = 0.10  # share of a neighbouring message's score
     answer: float = 0.15  # lift for who, where, when and how many, where a message says that
+    kind: float = 0.20  # the same in the graph alone
     others: float = 0.60  # factor for what others say than whom the question names
+    asks: float = 0.70  # factor for messages that only ask
+    brief: float = 0.80  # factor for messages without a word; those of BRIEF words count fully
+    again: float = 0.70  # factor for a message that was said before with the same words
 
 
 class Near(dict[str, float]):
@@ -71,6 +76,7 @@ class Recaller:
         self.store = Store(graph)
         self.lexical = Lexical(graph)
         self.walk = Walk(graph)
+        self.hops = Hops(graph, registry, self.walk, embedder)
 
     def changed(self, entirely: bool = True) -> None:
         """The graph was changed; not `entirely` when messages were only added."""
@@ -162,10 +168,29 @@ class Recaller:
                     for id in own.keys() | window.keys()
                 }
         if only in ("graph", "hybrid"):
-            # Everything hangs on who is spoken of all the time, so that says little.
-            start = {id: w / math.log2(1 + self.walk.degree(id)) for id, w in seeds.items()}
-            scores["graph"] = _scaled(_best(self.walk.rank(start, spaces, as_of), NEAREST))
+            scores["graph"] = self._walked(question, bare, seeds, spaces, as_of)
         return scores
+
+    def _walked(
+        self,
+        question: str,
+        bare: str,
+        seeds: dict[str, float],
+        spaces: Sequence[str] | None,
+        as_of: float | None,
+    ) -> dict[str, float]:
+        """What the graph makes of the messages: a walk from what the question names."""
+        ends, lifts = self.hops.follow(bare, seeds, spaces, as_of) if seeds else ({}, {})
+        # Everything hangs on who is spoken of all the time, so that says little.
+        start = {id: w / math.log2(1 + self.walk.degree(id)) for id, w in {**ends, **seeds}.items()}
+        found = _scaled(_best(self.walk.rank(start, spaces, as_of), NEAREST))
+        for id, lift in lifts.items():
+            found[id] = found.get(id, 0.0) + lift
+        wanted = _wanted(question)
+        for id in found:
+            if wanted & self.walk.kinds.get(id, frozenset()):
+                found[id] *= 1 + self.weights.kind
+        return _scaled(found)
 
     def fuse(self, question: str, scores: dict[str, dict[str, float]]) -> dict[str, float]:
         """The weighted sum, with neighbours and speakers."""
@@ -186,7 +211,25 @@ class Recaller:
                 lifted[id] *= 1 + self.weights.answer
             if asked and self.walk.said_by(id) not in asked:
                 lifted[id] *= self.weights.others
+            lifted[id] *= self._worth(id)
+        if self.weights.again < 1:
+            seen: set[int] = set()
+            for id in sorted(lifted, key=lambda id: -lifted[id]):
+                said = self.walk.said.get(id)
+                if said is not None:
+                    if said.key in seen:
+                        lifted[id] *= self.weights.again
+                    seen.add(said.key)
         return lifted
+
+    def _worth(self, id: str) -> float:
+        """How much of its score a message keeps: greetings and questions answer little."""
+        said = self.walk.said.get(id)
+        if said is None:
+            return 1.0
+        w = self.weights
+        full = min(1.0, said.words / BRIEF)
+        return (w.asks if said.asks else 1.0) * (w.brief + (1 - w.brief) * full)
 
     def _around(
         self, found: dict[str, float], spaces: Sequence[str] | None, as_of: float | None
@@ -307,7 +350,7 @@ class Recaller:
         scored: list[tuple[float, float, str]] = []
         for row in self.store.rows_about([*strongest, *also], spaces, as_of, limit=300):
             id, head, tail, head_name, tail_name, type, confidence, since = row[:8]
-            words = {*text.terms(f"{head_name} {tail_name}"), *_cues(type)}
+            words = {*text.terms(f"{head_name} {tail_name}"), *cues(type)}
             source = max((hybrid.get(m, 0.0) for m in row[12] or ()), default=0.0) / top
             seed = max(seeds.get(head, 0.0), seeds.get(tail, 0.0)) / heaviest
             score = 0.3 * source + 0.4 * bool(words & asked) + 0.3 * seed
@@ -315,33 +358,6 @@ class Recaller:
                 scored.append((round(score * confidence, 4), since, id))
         best_facts = {id: score for score, _, id in sorted(scored, reverse=True)[:FACTS]}
         return [(fact, best_facts[fact.id]) for fact in self.store.facts(list(best_facts))]
-
-
-# Other words for a relation than those in its name.
-_WORDS = {
-    "WORKS_AT": "job profession employer company office career colleague",
-    "LIVES_IN": "home reside address moved city country from",
-    "RELATED_TO": "family wife husband partner sister brother mother father parent son daughter "
-    "child cousin aunt uncle niece nephew grandmother grandfather",
-    "KNOWS": "friend met acquaintance",
-    "LIKES": "love enjoy favourite favorite hobby fond fan prefer",
-    "DISLIKES": "hate dislike avoid",
-    "OWNS": "have pet car possess bought",
-    "BORN_ON": "birthday born age old",
-    "HAPPENED_ON": "when date day",
-    "VISITED": "trip travel holiday vacation visit",
-    "STUDIES": "study school university course learn degree",
-    "PLANS": "plan intend going want future",
-    "MEMBER_OF": "team club band group member",
-    "LOCATED_IN": "where place",
-    "CREATED": "made wrote built author invented",
-}
-
-
-@lru_cache(256)
-def _cues(type: str) -> frozenset[str]:
-    """Stems by which people ask for a relation."""
-    return frozenset(text.terms(f"{type.replace('_', ' ')} {_WORDS.get(type, '')}"))
 
 
 _ASKS = (

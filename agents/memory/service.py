@@ -180,6 +180,10 @@ class MemoryService:
         """Facts about an entity with their sources, newest first; `past` adds those that ended."""
         return await self._read(lambda m: m.facts(entity, None, as_of, past))
 
+    async def latest(self, limit: int = 100) -> list[Fact]:
+        """The facts that were learnt or ended last, also before this start, newest first."""
+        return await self._read(lambda m: m.store.latest(limit))
+
     async def neighbourhood(
         self, entity: str, depth: int = 1, limit: int = 40, as_of: float | None = None
     ) -> Neighbourhood:

@@ -138,6 +138,16 @@ class Store:
             limit=limit,
         )
 
+    def latest(self, limit: int) -> list[Fact]:
+        """The facts that were learnt or ended last, whatever was ruled of them, newest first."""
+        return self._facts(
+            self.graph.read(
+                "MATCH (h:Entity)-[f]->(t:Entity) WHERE f.id IS NOT NULL "
+                f"RETURN {_FACT} ORDER BY coalesce(f.valid_to, f.valid_from) DESC LIMIT $limit",
+                limit=limit,
+            )
+        )
+
     def neighbourhood(
         self, centre: str, depth: int, limit: int, spaces: Sequence[str] | None, as_of: float | None
     ) -> Neighbourhood:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.memory import names
+from agents.memory import names, text
 from agents.memory.graph import GraphDB
 
 DAMPING = 0.6  # chance to walk on instead of starting again
@@ -18,6 +19,14 @@ FACT = 0.5  # of an edge between two entities
 
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float64]
+
+
+class Said(NamedTuple):
+    """How much a message says."""
+
+    words: int  # stems but those of the names of who speaks and who listens
+    asks: bool  # nothing but questions
+    key: int  # the same for messages with the same speaker and text
 
 
 class Walk:
@@ -34,6 +43,7 @@ class Walk:
         self.speaker: list[str] = []
         self.speakers: set[str] = set()  # people and agents who talk
         self.kinds: dict[str, frozenset[str]] = {}  # message -> what it speaks of
+        self.said: dict[str, Said] = {}  # message -> how much it says
         self._space: list[str] = []
         self._time: list[float] = []
         self.before: dict[int, int] = {}
@@ -60,12 +70,13 @@ class Walk:
         rows = self.graph.read(
             "MATCH (m:Message) WHERE m.n > $n AND m.done "
             "OPTIONAL MATCH (m)-[r:MENTIONS]->(e:Entity) "
-            "RETURN m.id, m.n, m.space, m.time, m.speaker, m.kind, m.kinds, "
+            "RETURN m.id, m.n, m.space, m.time, m.speaker, m.kind, m.kinds, m.listener, m.text, "
             "collect([e.id, r.confidence, r.i])",
             n=self._newest,
         )
-        for id, n, space, time, speaker, kind, kinds, mentions in rows:
+        for id, n, space, time, speaker, kind, kinds, listener, said, mentions in rows:
             self.kinds[id] = frozenset(kinds or ())
+            self.said[id] = _said(speaker, listener, said)
             if kind == "message" and speaker and names.key(speaker) not in names.PRONOUNS:
                 self.speakers.add(speaker)
             at = self._node(id, self.messages, space, float(time), speaker)
@@ -174,6 +185,7 @@ class Walk:
         self._newest = 0
         self.speakers.clear()
         self.kinds.clear()
+        self.said.clear()
         for part in (self.messages, self.entities, self.before, self.after):
             part.clear()
         for column in (self.ids, self.speaker, self._space, self._time, self._mentions):
@@ -226,3 +238,13 @@ class Walk:
             b += (second, first)
             weight += (FOLLOW, FOLLOW)
         return (np.array(a, np.int32), np.array(b, np.int32), np.array(weight, np.float64))
+
+
+def _said(speaker: str | None, listener: str | None, said: str | None) -> Said:
+    called = set(text.terms(f"{speaker or ''} {listener or ''}"))
+    told = said or ""
+    words = sum(1 for term in text.terms(told) if term not in called)
+    asks = bool(told.strip()) and all(
+        told[start:end].rstrip().endswith("?") for start, end in text.bounds(told)
+    )
+    return Said(words, asks, hash((speaker, told.strip())))

@@ -34,6 +34,7 @@ class MemorySide:
         self.news = MemoryNews()
         self.names: list[tuple[str, str]] = []  # of entities and what they are, for completion
         self._stale: Timer | None = None
+        self._before = False  # what was learnt before the start was asked for
 
     def begin(self, load: bool) -> None:
         """The app has started: listen to the memory, or `load` it first, in the background."""
@@ -71,11 +72,25 @@ class MemorySide:
 
     def _heard(self, event: MemoryEvent) -> None:
         """Names may have changed; they are asked for once when it has become quiet."""
+        if isinstance(event, StateChanged) and event.state == "ready" and not self._before:
+            self._before = True
+            self.screen.run_worker(self._earlier(), group="memory-earlier")
         ready = isinstance(event, StateChanged) and event.state == "ready" and not self.names
         if (ready or isinstance(event, Learnt | GraphChanged)) and self._stale is None:
             self._stale = self.screen.set_timer(
                 QUIET, lambda: self.screen.run_worker(self._name(), group="memory-names")
             )
+
+    async def _earlier(self) -> None:
+        """What was learnt before this start, for the feed."""
+        from tui.widgets.memory.feed import SHOWN
+
+        if self.news.service is not None:
+            with contextlib.suppress(HaloError):
+                self.news.earlier(await self.news.service.latest(SHOWN))
+                view = self.view
+                if view is not None:
+                    view.show_lessons()
 
     async def _name(self) -> None:
         self._stale = None

@@ -25,6 +25,7 @@ class Lesson:
     message: str  # id of the turn
     time: float
     closed: bool = False
+    earlier: bool = False  # known from before this start
 
 
 class Feed(Vertical):
@@ -67,9 +68,11 @@ class Feed(Vertical):
                 rows.append((Row(fact, source), source_text(source, width)))
                 last = source.message
         count = len(self.lessons)
-        words = f"{count:,} {'fact' if count == 1 else 'facts'} learnt since the start"
+        new = sum(not lesson.earlier for lesson in self.lessons)
+        words = f"{new:,} {'fact' if new == 1 else 'facts'} learnt since the start"
+        if not new:
+            words = "Nothing was learnt since the start" + ("; before it:" if count else "")
         if not count:
-            words = "Nothing was learnt since the start"
             hint = "It fills while you talk: “Priya works at Halo Labs.”"
             rows = [(Row(None, None), Text(hint, "dim"))]
         self.query_one("#feed-head", Static).update(words)

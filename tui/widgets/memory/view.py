@@ -239,10 +239,14 @@ class MemoryView(Edits, Vertical):
 
     def _look_again(self) -> None:
         self._later = None
-        feed = self.query_one(Feed)
-        if feed.is_on_screen:  # what is hidden is filled when it is shown
-            feed.show(self.news.lessons)
+        self.show_lessons()
         self.look()
+
+    def show_lessons(self) -> None:
+        """The feed has changed; what is hidden is filled when it is shown."""
+        feed = self.query_one(Feed)
+        if feed.is_on_screen:
+            feed.show(self.news.lessons)
 
     def _show_state(self) -> None:
         line = self.query_one("#memory-state", Static)
