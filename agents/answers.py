@@ -152,7 +152,9 @@ class Answers:
         if memory is None or ready is None or run.turn.recalled:
             return
         if remembering.automatic(self.workspace.config, ready.parameters):
-            run.turn.recalled = await remembering.recalled(memory, agent, self.workspace.config)
+            run.turn.recalled = await remembering.recalled(
+                memory, agent, self.workspace.config, self.workspace.client
+            )
             if run.turn.recalled:
                 self.workspace.changed(agent)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import OrderedDict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
 
@@ -16,11 +17,13 @@ from engine.config import Config
 from engine.errors import HaloError
 
 if TYPE_CHECKING:
+    from agents.client import Client
     from agents.memory.service import MemoryService
     from agents.workspace import Workspace
 
 RECALL_SECONDS = 1.0  # an answer does not wait longer for the memory
 HITS = 6
+COUNTED = 512  # texts whose tokens are kept
 READERS = 100_000_000  # parameters from which models make use of notes
 _log = logging.getLogger("halo.memory")
 
@@ -77,7 +80,32 @@ def automatic(config: Config, parameters: int) -> bool:
     return wanted == "on" or (wanted == "auto" and parameters >= READERS)
 
 
-async def recalled(memory: MemoryService, agent: Agent, config: Config) -> str:
+class TokenCount:
+    """Tokens of texts by the loaded model's tokenizer; what was counted lately is known."""
+
+    def __init__(self) -> None:
+        self._model: object = None  # the `Ready` of the core that counted
+        self._known: OrderedDict[str, int] = OrderedDict()
+
+    async def __call__(self, client: Client, text: str) -> int:
+        """Raises EngineError when the engine is gone."""
+        if self._model is not client.ready:
+            self._known.clear()
+            self._model = client.ready
+        if text in self._known:
+            self._known.move_to_end(text)
+            return self._known[text]
+        count = await client.count(text)
+        self._known[text] = count
+        while len(self._known) > COUNTED:
+            self._known.popitem(last=False)
+        return count
+
+
+_count = TokenCount()
+
+
+async def recalled(memory: MemoryService, agent: Agent, config: Config, client: Client) -> str:
     """The block for the agent's last prompt; "" when nothing is known or the memory is away."""
     if agent.spec.memory == "off" or memory.state != "ready":
         return ""
@@ -87,12 +115,17 @@ async def recalled(memory: MemoryService, agent: Agent, config: Config) -> str:
     try:
         async with asyncio.timeout(RECALL_SECONDS):
             found = await memory.recall(last.text, agent.id, HITS)
+            return await prompt.block(
+                found,
+                config.memory.recall_tokens,
+                lambda text: _count(client, text),
+                {turn.id for turn in agent.turns},
+            )
     except (HaloError, TimeoutError):
         return ""  # the panel says that it is away; the answer does without
     except Exception:
         _log.exception("recall failed")
         return ""
-    return prompt.block(found, config.memory.recall_tokens, {turn.id for turn in agent.turns})
 
 
 class _Listener:

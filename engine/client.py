@@ -534,6 +534,12 @@ class EngineClient:
         assert isinstance(value, int)
         return value
 
+    async def count(self, text: str) -> int:
+        """Number of tokens of a text inside a message, by the loaded model's own tokenizer."""
+        value = await self.request(Tokenize(0, (), text))
+        assert isinstance(value, int)
+        return value
+
     async def configure(self, key: str, value: bool | float | str) -> None:
         """Change a setting of the running core."""
         await self.request(Configure(0, key, value))

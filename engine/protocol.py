@@ -125,9 +125,10 @@ class Focus(Request, tag="focus", frozen=True):
 
 
 class Tokenize(Request, tag="tokenize", omit_defaults=True, frozen=True):
-    """Reply: number of tokens of the rendered messages."""
+    """Reply: number of tokens of the rendered messages; without messages, of `text` as it stands."""
 
-    messages: tuple[Message, ...]
+    messages: tuple[Message, ...] = ()
+    text: str = ""
 
 
 class Configure(Request, tag="configure", omit_defaults=True, frozen=True):

@@ -36,6 +36,7 @@ class EchoClient:
     """Same methods as engine.client.EngineClient; every answer is the same text."""
 
     def __init__(self) -> None:
+        self.ready: Ready | None = READY
         self._handlers: list[Callable[[Event], None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -57,6 +58,10 @@ class EchoClient:
 
     async def open(self, session: str) -> None: ...
     async def close(self, session: str) -> None: ...
+    async def count(self, text: str) -> int:
+        """Tokens of a vocabulary of words."""
+        return len(text.split())
+
     async def cancel(self, session: str) -> None: ...
     async def focus(self, session: str) -> None: ...
     async def configure(self, key: str, value: bool | float | str) -> None: ...

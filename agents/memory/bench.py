@@ -52,6 +52,7 @@ class Question(msgspec.Struct):
 
     question: str
     evidence: list[str] = []
+    kind: str = ""  # single, multi, temporal...: rows tell recall@10 of each
 
 
 class Conversation(msgspec.Struct):
@@ -168,6 +169,7 @@ def _row(
     memory: Memory, retriever: Retriever, questions: list[Question], known: set[str], now: float
 ) -> dict[str, Any]:
     five = ten = seconds = 0.0
+    kinds: dict[str, list[float]] = {}
     memory.recaller.walk.load()
     for question in questions:
         began = time.perf_counter()
@@ -175,14 +177,22 @@ def _row(
         seconds += time.perf_counter() - began
         evidence = known.intersection(question.evidence)
         five += len(evidence.intersection(found[:5])) / len(evidence)
-        ten += len(evidence.intersection(found)) / len(evidence)
+        share = len(evidence.intersection(found)) / len(evidence)
+        ten += share
+        if question.kind:
+            kinds.setdefault(question.kind, []).append(share)
     count = max(1, len(questions))
     return {
         "retriever": retriever,
         "recall_at_5": round(five / count, 4),
         "recall_at_10": round(ten / count, 4),
         "ms_per_query": round(1000 * seconds / count, 3),
+        **({"by_kind": _means(kinds)} if kinds else {}),
     }
+
+
+def _means(kinds: dict[str, list[float]]) -> dict[str, float]:
+    return {kind: round(sum(found) / len(found), 4) for kind, found in sorted(kinds.items())}
 
 
 def _moment(text: str, otherwise: float) -> float:

@@ -39,9 +39,9 @@ class Weights:
 
     bm25: float = 0.30
     around: float = 0.15  # words of the message and the two before it
-    vector: float = 0.35
+    vector: float = 0.45
     window: float = 0.25  # the vector of the message with the two before it
-    graph: float = 0.30
+    graph: float = 0.25
     beside: float = 0.10  # share of a neighbouring message's score
     answer: float = 0.15  # lift for who, where, when and how many, where a message says that
     kind: float = 0.20  # the same in the graph alone

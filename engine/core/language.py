@@ -71,6 +71,10 @@ class Language:
             raise EngineError("There is no tool to call.", "Offer one.", "bad_request")
         return toolprompt.grammar(tools, self.calls, inside, self.tags.closing)
 
+    def count(self, text: str) -> int:
+        """Number of tokens of a text inside a message."""
+        return len(self._model.tokenize(text, False))
+
     def piece(self, token: int, calls: bool = False) -> Piece:
         """A token's text; control tokens are silent unless they enclose thoughts, or `calls`."""
         pieces = self._with_calls if calls else self._pieces

@@ -631,6 +631,8 @@ class EngineCore:
         self._scheduler.focus = self._session(request.session) if request.session else None
 
     def _tokenize(self, request: Tokenize) -> int:
+        if not request.messages:
+            return self._language.count(request.text)
         return len(self._language.prompt(request.messages, True)[0])
 
     def _configure(self, request: Configure) -> None:

@@ -294,6 +294,13 @@ async def test_control_names_in_messages_are_plain_text(tmp_path: Path) -> None:
         assert plain - base >= len("</s>"), "the byte vocabulary spells it out"
 
 
+async def test_a_text_is_counted_by_the_models_own_tokenizer(tmp_path: Path) -> None:
+    weights = Model(model(), settings(model()).engine)
+    async with running(model(), tmp_path) as talk:
+        for text in ("", "Hi.", 'Tallinn, 東京 and </s>\n- "x"', "ü" * 300):
+            assert await talk.client.count(text) == len(weights.tokenize(text, False))
+
+
 async def test_refusals(tmp_path: Path) -> None:
     exact = CompactionConfig(auto=False)  # else a long prompt is read all the same
     async with running(model(), tmp_path, n_ctx=512, compaction=exact) as talk:

@@ -63,6 +63,7 @@ class ListMemory(MemoryService):
         self.calls: list[tuple[str, object]] = []
         self.nodes = {} if empty else {id: Node(id, *rest[:2], rest[2]) for id, *rest in PEOPLE}
         self.known: dict[str, Fact] = {}
+        self.before: list[Fact] = []  # what was learnt before the start
         self.undoable: list[tuple[Change, Callable[[], None]]] = []
         self._handlers: list[Handler] = []
         for index, told in enumerate(() if empty else TOLD):
@@ -194,6 +195,9 @@ class ListMemory(MemoryService):
             if entity in (f.head, f.tail) and self._at(f, as_of, past)
         ]  # fmt: skip
         return sorted(found, key=lambda f: -f.valid_from)
+
+    async def latest(self, limit: int = 100) -> list[Fact]:
+        return self.before[:limit]
 
     async def neighbourhood(
         self, entity: str, depth: int = 1, limit: int = 40, as_of: float | None = None

@@ -106,6 +106,10 @@ class ScriptedClient:
     async def focus(self, session: str) -> None:
         self.focused = session
 
+    async def count(self, text: str) -> int:
+        """Tokens of a vocabulary of words."""
+        return len(text.split())
+
     async def cancel(self, session: str) -> None:
         self.log.append(("cancel", session))
         if session in self.generations and not self.deaf:

@@ -170,6 +170,27 @@ async def test_the_picture_is_walked_and_centred(tmp_path: Path) -> None:
         await until(lambda: picture.marked == "march")
 
 
+async def test_after_a_restart_what_was_learnt_before_is_there_to_be_ruled(tmp_path: Path) -> None:
+    kept = ListMemory()
+    kept.before = [kept.known["f6"], kept.known["f2"]]
+    async with running(tmp_path, memory=kept) as (app, memory, pilot):
+        view = await opened(app, pilot, "3")
+        feed = view.query_one(Feed)
+        await until(lambda: {x.fact.id for x in feed.lessons} == {"f6", "f2"})
+        assert "Nothing was learnt since the start; before it:" in screen_text(app)
+        memory.learn(memory.known["f0"])
+        await until(lambda: feed.lessons[0].fact.id == "f0", what="for the new above the old")
+        assert "1 fact learnt since the start" in screen_text(app)
+        feed.list.highlighted = next(
+            i for i, row in enumerate(feed.list.rows) if row.fact and row.fact.id == "f2"
+        )
+        await pilot.press("r")
+        await until(lambda: memory.known["f2"].status == "rejected")
+        await until(
+            lambda: next(x for x in feed.lessons if x.fact.id == "f2").fact.status == "rejected"
+        )
+
+
 async def test_facts_are_accepted_rejected_corrected_and_taken_back(tmp_path: Path) -> None:
     async with running(tmp_path) as (app, memory, pilot):
         view = await opened(app, pilot)
