@@ -92,6 +92,12 @@ def parse(text: str, names: Sequence[str]) -> Addressed:
     return Addressed(_everyone(inline, names), text.strip())
 
 
+def stranger(text: str, names: Iterable[str]) -> str:
+    """The name that a prompt begins with an @ of, if nobody has it: mistyped, or not an address."""
+    match = _LEADING.match(text)
+    return match[1] if match and match[1].casefold() not in _known(names) else ""
+
+
 def _known(names: Iterable[str]) -> dict[str, str]:
     return {EVERYONE: EVERYONE} | {name.casefold(): name for name in names}
 

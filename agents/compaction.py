@@ -216,9 +216,10 @@ def advice(event: Compaction) -> str:
 
 
 def steps(event: Compaction) -> str:
-    """What a running compaction is at: studies 120/384, solves 5/8 heads."""
+    """What a running compaction is at: studies 120/384, layer 5/8, 12×."""
     if event.phase == "study":
         return f"studies {event.done}/{event.total}" if event.total else "studies"
     if event.phase == "solve":
-        return f"solves {event.done}/{event.total} heads" if event.total else "solves"
+        at = f", {ratio_now(event):.0f}×" if event.cells_after else ""
+        return f"layer {event.done}/{event.total}{at}" if event.total else "solves"
     return "begins"

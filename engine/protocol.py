@@ -462,8 +462,8 @@ class Compaction(Event, tag="compaction", omit_defaults=True, frozen=True):
     start: int = 0  # first token of the span
     end: int = 0  # behind its last
     cells_before: int = 0  # cells of the span
-    cells_after: int = 0  # known from `solve` on
-    done: int = 0  # heads solved, or tokens studied
+    cells_after: int = 0  # from `solve` on; of the ratio in hand while one is looked for
+    done: int = 0  # layers solved at this ratio, or tokens studied
     total: int = 0
     ratio: float = 0.0  # tokens of the span / cells after: over all rounds
     error: float = 0.0

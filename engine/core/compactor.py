@@ -397,6 +397,8 @@ class Compactor:
             return
         if results is not None:
             self._finish(job, results)
+        else:
+            self._report_layers(job)
 
     def _finish(self, job: Job, results: list[solve.LayerResult]) -> None:
         """All layers are solved: land, or keep them until they are wanted."""
@@ -512,6 +514,15 @@ class Compactor:
         self._tell(Studied(sequence.name, job.upto, count, seconds))
 
     # --- telling --------------------------------------------------------------------------------
+
+    def _report_layers(self, job: Job) -> None:
+        """Tell how many layers are solved at the ratio in hand, whenever that has changed."""
+        if job.ahead or job.worker is None:
+            return
+        now = (job.ratio, len(job.worker.results))
+        if now != job.told:
+            job.told = now
+            self._report(job, "solve", done=now[1], total=len(job.layers))
 
     def _report(self, job: Job, phase: str, **more: object) -> None:
         if job.ahead:

@@ -40,6 +40,7 @@ class Job:
     terms: Terms = ()  # of a solution for later
     solution: Solution | None = None  # made before
     worker: Worker | None = None
+    told: tuple[float, int] = (0.0, 0)  # the ratio and the layers solved that were reported last
     stall: float = 0.0
 
     @property

@@ -126,12 +126,11 @@ class Solving:
 
     def _solve(self, job: Job, config: CompactionConfig) -> None:
         self._work(job, config, "solve", list(range(len(self._layers))))
-        job.cells_after = policy.cells_after(job.part.cells, job.ratio)
         self._chosen(job)
 
     def _work(self, job: Job, config: CompactionConfig, stage: str, layers: list[int]) -> None:
         job.stage, job.studied, job.layers = stage, 0, layers
-        after = policy.cells_after(job.part.cells, job.ratio)
+        job.cells_after = after = policy.cells_after(job.part.cells, job.ratio)
         settings = solve.Settings.of(config, job.method, self.threads)
         weights = self._weights
         self._employ(

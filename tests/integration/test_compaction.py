@@ -298,6 +298,9 @@ async def test_the_ratio_is_found_by_the_error(tmp_path: Path) -> None:
         assert event.error <= 0.5 or event.cells_before / event.cells_after < 2.1
         found = round(event.cells_before / event.cells_after)
         assert found in (2, 3, 5, 8, 12, 20)
+        steps = [e for e in talk.all(Compaction) if e.phase == "solve" and e.total]
+        assert steps and all(0 <= e.done <= e.total for e in steps)
+        assert steps[-1].cells_after == event.cells_after, "each step tells the ratio in hand"
 
 
 async def test_settings_change_while_running(tmp_path: Path) -> None:

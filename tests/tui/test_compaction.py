@@ -197,7 +197,7 @@ async def test_lists_show_who_is_being_compacted(tmp_path: Path, size: tuple[int
         client.compaction(session(app), "solve")
         await shown(app, "ada →←")
         if app.main.query_one(AgentList).is_on_screen:
-            await shown(app, "compacting 75%")
+            await shown(app, "compacting at 10×")
         client.compaction(session(app), "done")
         tabs = app.main.query_one(AgentTabs)
         await until(lambda: "→←" not in screen_text(app) and "→←" not in tabs.render().plain)
@@ -213,7 +213,7 @@ async def test_the_pane_says_what_was_kept_and_how_far_one_is(tmp_path: Path) ->
         client.compaction(session(app), "study")
         await shown(app, "compacting: studies 120/384")
         client.compaction(session(app), "solve")
-        await shown(app, "compacting: solves 5/8 heads")
+        await shown(app, "compacting: layer 5/8, 10×")
         client.compaction(session(app), "done")
         pane = app.main.query_one(CachePane)
         pane.sample()
@@ -230,10 +230,10 @@ def test_the_history_marks_compactions_in_its_upper_row() -> None:
 def test_details_give_way_to_agents_and_the_one_that_runs_stays() -> None:
     cache = CacheMap(1000, 300, 300, 0, 0, {"ada": 100, "grace": 100, "alan": 100}, ())
     colours = dict.fromkeys(("ada", "grace", "alan"), "#123456")
-    details = {"grace": "compacting: solves 5/8 heads", "ada": "kept", "alan": "kept"}
+    details = {"grace": "compacting: layer 5/8", "ada": "kept", "alan": "kept"}
     signs = {"ada": "A", "grace": "G", "alan": "L"}
     text = legend_text(cache, colours, signs, 3, 32, details=details).plain
-    assert text.count("kept\n") == 0 and "solves 5/8" in text
+    assert text.count("kept\n") == 0 and "layer 5/8" in text
     assert all(name in text for name in colours)
     text = legend_text(cache, colours, signs, 6, 32, details=details).plain
     assert text.count("kept\n") == 2
@@ -377,7 +377,7 @@ async def test_the_screen_follows_what_runs_and_keeps_the_choice(tmp_path: Path)
         assert "compacting: studies 120/384" in screen_text(app)
         client.compaction(session(app, "grace"), "solve")
         await pilot.pause()
-        assert "compacting: solves 5/8 heads" in screen_text(app)
+        assert "compacting: layer 5/8" in screen_text(app)
         client.compaction(session(app, "grace"), "done")
         await pilot.pause()
         assert options.option_count == 4 and "compacting" not in screen_text(app)

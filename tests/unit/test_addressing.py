@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.addressing import Addressed, code_ranges, mentions, parse
+from agents.addressing import Addressed, code_ranges, mentions, parse, stranger
 from agents.handover import limit_note, recipients
 
 NAMES = ["ada", "grace", "alan", "ada-2", "Zoë"]
@@ -110,3 +110,15 @@ def test_leading_names_always_address(names: list[str], text: str) -> None:
 def test_a_fenced_text_addresses_nobody(text: str) -> None:
     fence = "`" * 61
     assert parse(f"look:\n{fence}\n{text}\n{fence}\n", ["a", "b", "ab"]).names == []
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("@grcae hi", "grcae"), ("  @nobody: hi", "nobody"), ("@nobody", "nobody"),
+        ("@ADA hi", ""), ("@all hi", ""), ("hi @nobody", ""), ("@types/node is old", ""),
+        ("@ada @nobody hi", ""), ("", ""), ("@", ""), ("`@nobody` hi", ""), ("\\@nobody hi", ""),
+    ],
+)  # fmt: skip
+def test_a_prompt_to_nobody_is_known(text: str, name: str) -> None:
+    assert stranger(text, NAMES) == name

@@ -20,6 +20,7 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import ContentSwitcher, Static
 
+from agents.addressing import stranger
 from agents.agent import Agent
 from agents.events import (
     AgentChanged,
@@ -306,6 +307,8 @@ class MainScreen(Screen[None]):
             return
         if not self.grid_shown and names and self.current not in names:
             self.notify(f"Sent to {', '.join(names)}.", markup=False)
+        elif names == [self.current] and (name := stranger(event.text, self.workspace.names)):
+            self.notify(f"Nobody is called {name}: it went to {self.current}.", markup=False)
         self.workspace.set_draft(self.current, "")
 
     @on(Prompt.Command)

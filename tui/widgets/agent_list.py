@@ -56,7 +56,7 @@ def row_text(
         line.append("prefill ")
         line.append(bar(state.done / state.total, max(3, width - 18)), colour)
         line.append(f" {100 * state.done // state.total}%")
-    elif agent.compaction and not agent.busy:
+    elif agent.compaction and (not agent.busy or state.kind == "decode"):  # it may wait for cells
         line.append(doing_now(agent.compaction))
     elif away and state.kind == "idle":
         line.append(aside(away, width - 4), "dim")

@@ -26,8 +26,9 @@ def share(event: Compaction) -> float:
 
 
 def doing_now(event: Compaction) -> str:
-    """compacting 62%."""
-    return f"compacting {share(event):.0%}"
+    """compacting 12%, then compacting at 10×: several ratios may be tried, each from the first layer."""
+    ratio = ratio_now(event)
+    return f"compacting at {ratio:.0f}×" if ratio else f"compacting {share(event):.0%}"
 
 
 def landed(event: Compaction) -> str:
