@@ -7,8 +7,7 @@ import os
 import socket
 import sys
 import time
-import traceback
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
@@ -16,9 +15,9 @@ import msgspec
 from engine import native, workers
 from engine.auto.facts import gather
 from engine.auto.rules import Decision, apply, decide
-from engine.compaction import METHODS
 from engine.config import CompactionConfig, EngineConfig, ExpertsConfig, SessionsConfig
 from engine.core import llama, remote
+from engine.core.answers import Answers
 from engine.core.archive import Archive
 from engine.core.cells import Cells
 from engine.core.compactor import Compactor
@@ -28,56 +27,21 @@ from engine.core.language import Language
 from engine.core.model import Model, thread_count
 from engine.core.port import Gone, Port, WorkerLost
 from engine.core.preflight import Header, read_header
+from engine.core.requests import Requests
 from engine.core.router import Router
 from engine.core.runner import NO_SLOT, Context
-from engine.core.sampling import Sampler, draw_seed, logprobs
 from engine.core.scheduler import Scheduler, Step
-from engine.core.sequence import Phase, Sequence
-from engine.core.study import Study
+from engine.core.sequence import Sequence
 from engine.core.teller import Teller
-from engine.core.text import Piece
 from engine.core.threads import ThreadTuner
-from engine.core.toolprompt import offered
 from engine.core.vault import Vault
-from engine.errors import EngineError, HaloError, ModelError
-from engine.protocol import (
-    AnyRequest,
-    Cancel,
-    CancelCompaction,
-    Close,
-    Compact,
-    Compaction,
-    Configure,
-    Failed,
-    Focus,
-    Fork,
-    Generate,
-    GetStats,
-    Loading,
-    Open,
-    Pin,
-    Reply,
-    Request,
-    Restore,
-    Save,
-    Shutdown,
-    Studied,
-    Swap,
-    Tokenize,
-)
+from engine.errors import HaloError, ModelError
+from engine.protocol import Compaction, Failed, Loading, Studied
 from engine.wire import WireError
 
 PAST = 64  # compactions that are kept of a session
-MIN_ANSWER = 8  # cells a prompt must leave for its answer
 PUMP_SECONDS = 0.002  # between two looks at a compaction when there is nothing else to do
 COLLECT_SECONDS = 5.0  # between collections of young garbage while there is work
-
-LATER = object()  # a handler's value when the reply follows by itself
-
-
-def _refusal(id: int, error: HaloError) -> Reply:
-    code = getattr(error, "code", "") or "bad_request"
-    return Reply(id, False, None, code, error.what, error.remedy)
 
 
 class EngineCore:
@@ -112,28 +76,9 @@ class EngineCore:
         self._given = given
         self._root = root
         self._sessions: dict[str, Sequence] = {}
-        self._stopping = False
         self._fatal_steps = 0
         self._collected_at = 0.0
         self._stuck = False  # the last step was empty: whoever waits, waits for a request
-        self._handlers: dict[type[Request], Callable[..., object]] = {
-            Open: self._open,
-            Generate: self._generate,
-            Cancel: self._cancel,
-            Close: self._close,
-            Focus: self._focus,
-            Tokenize: self._tokenize,
-            Configure: self._configure,
-            Compact: self._compact,
-            CancelCompaction: self._cancel_compaction,
-            Save: self._save,
-            Restore: self._restore,
-            Fork: self._fork,
-            Swap: self._swap,
-            Pin: self._pin,
-            GetStats: self._get_stats,
-            Shutdown: self._shutdown,
-        }
 
     # --- life -----------------------------------------------------------------------------------
 
@@ -223,6 +168,25 @@ class EngineCore:
             self._model.name,
             lambda level, text: self._teller.note(level, "experts", text),
         )
+        self._answers = Answers(
+            self._model,
+            self._context,
+            self._language,
+            self._scheduler,
+            self._compactor,
+            self._teller,
+        )
+        self._requests = Requests(
+            self._port,
+            self._sessions,
+            self._language,
+            self._scheduler,
+            self._compactor,
+            self._archive,
+            self._router,
+            self._answers,
+            self._teller,
+        )
         self._port.send(
             ready_event(
                 self._model,
@@ -268,9 +232,9 @@ class EngineCore:
         gc.freeze()
         gc.disable()
         try:
-            while not self._stopping:
+            while not self._requests.stopping:
                 for request in self._port.receive(self._patience()):
-                    self._handle(request)
+                    self._requests.handle(request)
                 if self._scheduler.busy:
                     self._step()
                 self._compactor.pump()
@@ -303,7 +267,7 @@ class EngineCore:
         scheduler = self._scheduler
         step = scheduler.schedule()
         for sequence in scheduler.overfull:
-            self._finish(
+            self._answers.finish(
                 sequence,
                 "length",
                 f"The context of {scheduler.cells.total:,} cells is full.",
@@ -337,88 +301,12 @@ class EngineCore:
             return
         self._fatal_steps = 0
         scheduler.commit(step)
-        self._take_outputs(step)
+        self._answers.take(step)
         seconds = time.monotonic() - started
         self._router.timed(step, seconds)
         if threads is not None and not step.prefill:
             threads.record(len(step.decode), seconds)
         self._teller.speed.step(step.decode, step.tokens - len(step.decode), seconds)
-
-    def _take_outputs(self, step: Step) -> None:
-        """Sample for every sequence whose tokens are all computed."""
-        row = 0
-        position = -1
-        for sequence in step.decode:
-            position += 1
-            self._sample(sequence, row, position)
-            row += 1
-        for sequence, _, count in step.prefill:
-            position += count
-            if sequence.phase is Phase.DECODE:
-                self._sample(sequence, row, position)
-                row += 1
-
-    def _sample(self, sequence: Sequence, row: int, position: int) -> None:
-        context, model = self._context, self._model
-        if isinstance(sequence.payload, Study):
-            self._compactor.studied(sequence, context.logits(row))
-            return
-        generation = sequence.payload
-        assert isinstance(generation, Generation)
-        wanted = generation.sampling.logprobs
-        if not generation.first_token_at:
-            generation.first_token_at = time.monotonic()
-            self._teller.hurry()
-        try:
-            token = generation.sampler.sample(context, row, position)
-        except EngineError as error:
-            self._finish(sequence, "error", error.what, error.remedy)
-            return
-        if model.is_eog(token) and not generation.sampling.ignore_eos:
-            self._finish(sequence, "stop")
-            return
-        probabilities = logprobs(model, context.logits(row), token, wanted) if wanted else None
-        self._teller.news(generation)
-        sequence.tokens.append(token)
-        generation.add(token, self._piece(generation, token), probabilities)
-        if generation.stream.stopped:
-            self._finish(sequence, "stop")
-        else:
-            self._check_length(sequence, generation)
-
-    def _check_length(self, sequence: Sequence, generation: Generation) -> None:
-        if generation.count >= generation.sampling.max_tokens:
-            self._finish(sequence, "length")
-        elif sequence.position(
-            len(sequence.tokens)
-        ) >= self._compactor.last_position and not self._compactor.make_positions(sequence):
-            self._finish(
-                sequence,
-                "length",
-                f"The conversation has reached {self._compactor.last_position:,} tokens, "
-                "all that fits.",
-                "Raise engine.n_ctx if the model was trained on more, or start a new one.",
-            )
-
-    def _finish(self, sequence: Sequence, reason: str, what: str = "", remedy: str = "") -> None:
-        """End a generation; its cells stay."""
-        generation = sequence.payload
-        assert isinstance(generation, Generation)
-        self._scheduler.stop(sequence)
-        sequence.payload = None
-        generation.sampler.close()
-        generation.stream.finish()
-        self._teller.last_words(generation)
-        self._teller.ended(
-            generation.done(
-                reason,
-                prompt_tokens=sequence.n_prompt,
-                cached_tokens=min(sequence.cached, sequence.n_prompt),
-                cells=self._scheduler.cells.held(sequence.slot) if sequence.slot >= 0 else 0,
-                what=what,
-                remedy=remedy,
-            ),
-        )
 
     def _recover(self, step: Step, code: int) -> None:
         """llama_decode failed: nothing may be lost, so free something, or compute all anew."""
@@ -435,7 +323,7 @@ class EngineCore:
         self._context.clear()
         if self._fatal_steps >= 3:
             for sequence in [*scheduler.running, *scheduler.queue]:
-                self._finish(
+                self._answers.finish(
                     sequence,
                     "error",
                     f"llama.cpp cannot compute this step (code {code}).",
@@ -462,203 +350,3 @@ class EngineCore:
         if event.phase == "done" and (sequence := self._sessions.get(event.session)) is not None:
             sequence.past = [*sequence.past[1 - PAST :], event]
         self._port.send(event)
-
-    # --- requests -------------------------------------------------------------------------------
-
-    def _handle(self, request: AnyRequest) -> None:
-        try:
-            value = self._handlers[type(request)](request)
-            if value is LATER:
-                return
-            reply = Reply(request.id, True, value)  # type: ignore[arg-type]
-        except EngineError as error:
-            reply = _refusal(request.id, error)
-        except Exception as error:  # one bad request must not end all answers
-            traceback.print_exc()
-            reply = Reply(
-                request.id, False, None, "internal",
-                f"The engine failed on this request: {type(error).__name__}: {error}.",
-                "The details are in the engine's log.",
-            )  # fmt: skip
-        if request.id:
-            self._port.send(reply)
-
-    def _answer_later(self, request: Request) -> Callable[[int | None, HaloError | None], None]:
-        """What sends the reply of a request that takes longer than a step."""
-
-        def answer(value: int | None, error: HaloError | None) -> None:
-            self._teller.wants_map = True
-            if not request.id:
-                if error is not None:
-                    self._teller.note("warning", "session", str(error))
-            elif error is None:
-                self._port.send(Reply(request.id, True, value))
-            else:
-                self._port.send(_refusal(request.id, error))
-
-        return answer
-
-    def _session(self, name: str) -> Sequence:
-        sequence = self._sessions.get(name)
-        if sequence is None:
-            raise EngineError(f"There is no session {name!r}.", "Open it first.", "unknown_session")
-        return sequence
-
-    def _open(self, request: Open) -> None:
-        if not request.session:
-            raise EngineError("A session needs a name.", "", "bad_request")
-        self._sessions.setdefault(request.session, Sequence(request.session))
-
-    def _generate(self, request: Generate) -> None:
-        sequence = self._session(request.session)
-        if sequence.phase is not Phase.IDLE:
-            raise EngineError(
-                f"{request.session} is still answering.", "Wait for it, or stop it.", "busy"
-            )
-        if not request.messages:
-            raise EngineError("There is no message to answer.", "Send one.", "bad_request")
-        prompt, inside = self._language.prompt(request.messages, request.thinking)
-        tokens = [*prompt, *request.resume]
-        self._check_prompt(len(prompt), len(tokens))
-        sampling = request.sampling
-        if request.must_call:
-            grammar = self._language.call_grammar(request.messages, inside)
-            sampling = msgspec.structs.replace(sampling, grammar=grammar, json_schema="")
-        seed = sampling.seed if sampling.seed >= 0 else draw_seed()
-        sampler = Sampler(self._model, self._context.n_ctx, sampling, seed & 0xFFFFFFFF)
-        stream = self._language.stream(sampling.stop, inside, offered(request.messages))
-        generation = Generation(request.session, sampling, sampler, stream)
-        if request.resume:
-            generation.resume(
-                request.resume, [self._piece(generation, token) for token in request.resume]
-            )
-        sequence.payload = generation
-        sequence.messages = request.messages
-        sequence.sampling = msgspec.structs.replace(request.sampling, seed=seed)
-        self._scheduler.submit(sequence, tokens, len(prompt))
-        if stream.stopped:
-            self._finish(sequence, "stop")
-        elif request.resume:
-            self._check_length(sequence, generation)
-
-    def _piece(self, generation: Generation, token: int) -> Piece:
-        return self._language.piece(token, generation.stream.reads_calls)
-
-    def _check_prompt(self, prompt: int, total: int) -> None:
-        if self._compactor.unbounded:
-            return
-        longest = self._compactor.last_position
-        if prompt + MIN_ANSWER > longest or total > longest:
-            limit = "model was trained on" if longest < self._context.n_ctx else "context holds"
-            remedy = (
-                "Shorten or clear the conversation."
-                if longest < self._context.n_ctx
-                else "Shorten or clear the conversation, or raise engine.n_ctx."
-            )
-            raise EngineError(
-                f"The conversation has {total:,} tokens and the {limit} {longest:,}.",
-                remedy,
-                "too_long",
-            )
-
-    def _cancel(self, request: Cancel) -> None:
-        sequence = self._session(request.session)
-        if sequence.phase is not Phase.IDLE:
-            self._finish(sequence, "cancelled")
-
-    def _close(self, request: Close) -> None:
-        sequence = self._session(request.session)
-        if sequence.phase is not Phase.IDLE:
-            self._finish(sequence, "cancelled")
-        self._scheduler.close(sequence)
-        del self._sessions[request.session]
-        self._teller.closed(request.session)
-
-    def _compact(self, request: Compact) -> int:
-        method = request.method
-        if method and method not in METHODS:
-            raise EngineError(
-                f"{method!r} is no way to compact.",
-                f"Use one of {', '.join(METHODS)}.",
-                "bad_request",
-            )
-        return self._compactor.compact(self._session(request.session), request.ratio, method)
-
-    def _cancel_compaction(self, request: CancelCompaction) -> bool:
-        return self._compactor.cancel(self._session(request.session))
-
-    def _save(self, request: Save) -> object:
-        self._archive.save(request, self._session(request.session), self._answer_later(request))
-        return LATER
-
-    def _restore(self, request: Restore) -> object:
-        self._archive.restore(request, self._session(request.session), self._answer_later(request))
-        return LATER
-
-    def _fork(self, request: Fork) -> int:
-        target, source = self._session(request.session), self._session(request.source)
-        if target.phase is not Phase.IDLE or target.held or target.away or target.loading:
-            raise EngineError(f"{target.name} is in use.", "Fork into a new session.", "busy")
-        target.past, target.sampling = list(source.past), source.sampling
-        if source.away is not None:
-            target.away, target.messages = source.away, source.messages
-            return source.away.held
-        return self._scheduler.fork(source, target)
-
-    def _swap(self, request: Swap) -> int:
-        sequence = self._session(request.session)
-        if sequence.phase is not Phase.IDLE:
-            raise EngineError(f"{sequence.name} is answering.", "Wait for it.", "busy")
-        if not request.out:
-            cells = sequence.away.cells if sequence.away is not None else 0
-            return cells if self._scheduler.bring_back(sequence) else 0
-        cells = sequence.cells_of(sequence.held)
-        if not cells:
-            return 0
-        if not self._scheduler.put_away(sequence):
-            raise EngineError(
-                f"{sequence.name}'s cells were freed and could not be kept.",
-                "Allow more in [sessions] swap_memory_mib and swap_disk_mib.",
-                "no_room",
-            )
-        return cells
-
-    def _pin(self, request: Pin) -> None:
-        self._scheduler.pin(self._session(request.session), request.on)
-        self._teller.wants_map = True
-
-    def _focus(self, request: Focus) -> None:
-        self._scheduler.focus = self._session(request.session) if request.session else None
-
-    def _tokenize(self, request: Tokenize) -> int:
-        if not request.messages:
-            return self._language.count(request.text)
-        return len(self._language.prompt(request.messages, True)[0])
-
-    def _configure(self, request: Configure) -> None:
-        key, value = request.key, request.value
-        if key in ("engine.prefill_chunk", "ui.cell_map_hz"):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise EngineError(f"{key} must be a positive whole number.", "", "bad_request")
-            if key == "engine.prefill_chunk":
-                self._scheduler.prefill_chunk = value
-            else:
-                self._teller.map_seconds = 1 / min(value, 10)
-        elif key == "engine.keep_closed":
-            if not isinstance(value, bool):
-                raise EngineError(f"{key} must be true or false.", "", "bad_request")
-            self._scheduler.keep_closed = value
-        elif key.startswith("experts."):
-            self._router.configure(key.removeprefix("experts."), value)
-        elif key.startswith("compaction."):
-            self._compactor.configure(key.removeprefix("compaction."), value)
-        else:
-            raise EngineError(
-                f"{key} cannot be changed while the engine runs.", "Restart it.", "bad_request"
-            )
-
-    def _get_stats(self, request: GetStats) -> None:
-        self._teller.wants_report = True
-
-    def _shutdown(self, request: Shutdown) -> None:
-        self._stopping = True

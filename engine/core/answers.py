@@ -1,0 +1,172 @@
+"""Answers: begun by a request, one token sampled after each step, ended with the reason why."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+
+from engine.core.compactor import Compactor
+from engine.core.generation import Generation
+from engine.core.language import Language
+from engine.core.model import Model
+from engine.core.runner import Context
+from engine.core.sampling import Sampler, draw_seed, logprobs
+from engine.core.scheduler import Scheduler, Step
+from engine.core.sequence import Phase, Sequence
+from engine.core.study import Study
+from engine.core.teller import Teller
+from engine.core.text import Piece
+from engine.core.toolprompt import offered
+from engine.errors import EngineError
+from engine.protocol import Generate
+
+MIN_ANSWER = 8  # cells a prompt must leave for its answer
+
+
+class Answers:
+    """What the sequences of a scheduler say. Tokens to compute come and go by the scheduler."""
+
+    def __init__(
+        self,
+        model: Model,
+        context: Context,
+        language: Language,
+        scheduler: Scheduler,
+        compactor: Compactor,
+        teller: Teller,
+    ) -> None:
+        self._model = model
+        self._context = context
+        self._language = language
+        self._scheduler = scheduler
+        self._compactor = compactor
+        self._teller = teller
+
+    def begin(self, sequence: Sequence, request: Generate) -> None:
+        """Have a prompt computed and answered. Raises EngineError (busy, bad_request, too_long, …)."""
+        if sequence.phase is not Phase.IDLE:
+            raise EngineError(
+                f"{request.session} is still answering.", "Wait for it, or stop it.", "busy"
+            )
+        if not request.messages:
+            raise EngineError("There is no message to answer.", "Send one.", "bad_request")
+        prompt, inside = self._language.prompt(request.messages, request.thinking)
+        tokens = [*prompt, *request.resume]
+        self._check_prompt(len(prompt), len(tokens))
+        sampling = request.sampling
+        if request.must_call:
+            grammar = self._language.call_grammar(request.messages, inside)
+            sampling = msgspec.structs.replace(sampling, grammar=grammar, json_schema="")
+        seed = sampling.seed if sampling.seed >= 0 else draw_seed()
+        sampler = Sampler(self._model, self._context.n_ctx, sampling, seed & 0xFFFFFFFF)
+        stream = self._language.stream(sampling.stop, inside, offered(request.messages))
+        generation = Generation(request.session, sampling, sampler, stream)
+        if request.resume:
+            generation.resume(
+                request.resume, [self._piece(generation, token) for token in request.resume]
+            )
+        sequence.payload = generation
+        sequence.messages = request.messages
+        sequence.sampling = msgspec.structs.replace(request.sampling, seed=seed)
+        self._scheduler.submit(sequence, tokens, len(prompt))
+        if stream.stopped:
+            self.finish(sequence, "stop")
+        elif request.resume:
+            self._check_length(sequence, generation)
+
+    def take(self, step: Step) -> None:
+        """Sample for every sequence whose tokens are all computed."""
+        row = 0
+        position = -1
+        for sequence in step.decode:
+            position += 1
+            self._sample(sequence, row, position)
+            row += 1
+        for sequence, _, count in step.prefill:
+            position += count
+            if sequence.phase is Phase.DECODE:
+                self._sample(sequence, row, position)
+                row += 1
+
+    def _sample(self, sequence: Sequence, row: int, position: int) -> None:
+        context, model = self._context, self._model
+        if isinstance(sequence.payload, Study):
+            self._compactor.studied(sequence, context.logits(row))
+            return
+        generation = sequence.payload
+        assert isinstance(generation, Generation)
+        wanted = generation.sampling.logprobs
+        if not generation.first_token_at:
+            generation.first_token_at = time.monotonic()
+            self._teller.hurry()
+        try:
+            token = generation.sampler.sample(context, row, position)
+        except EngineError as error:
+            self.finish(sequence, "error", error.what, error.remedy)
+            return
+        if model.is_eog(token) and not generation.sampling.ignore_eos:
+            self.finish(sequence, "stop")
+            return
+        probabilities = logprobs(model, context.logits(row), token, wanted) if wanted else None
+        self._teller.news(generation)
+        sequence.tokens.append(token)
+        generation.add(token, self._piece(generation, token), probabilities)
+        if generation.stream.stopped:
+            self.finish(sequence, "stop")
+        else:
+            self._check_length(sequence, generation)
+
+    def _check_length(self, sequence: Sequence, generation: Generation) -> None:
+        if generation.count >= generation.sampling.max_tokens:
+            self.finish(sequence, "length")
+        elif sequence.position(
+            len(sequence.tokens)
+        ) >= self._compactor.last_position and not self._compactor.make_positions(sequence):
+            self.finish(
+                sequence,
+                "length",
+                f"The conversation has reached {self._compactor.last_position:,} tokens, "
+                "all that fits.",
+                "Raise engine.n_ctx if the model was trained on more, or start a new one.",
+            )
+
+    def finish(self, sequence: Sequence, reason: str, what: str = "", remedy: str = "") -> None:
+        """End a generation; its cells stay."""
+        generation = sequence.payload
+        assert isinstance(generation, Generation)
+        self._scheduler.stop(sequence)
+        sequence.payload = None
+        generation.sampler.close()
+        generation.stream.finish()
+        self._teller.last_words(generation)
+        self._teller.ended(
+            generation.done(
+                reason,
+                prompt_tokens=sequence.n_prompt,
+                cached_tokens=min(sequence.cached, sequence.n_prompt),
+                cells=self._scheduler.cells.held(sequence.slot) if sequence.slot >= 0 else 0,
+                what=what,
+                remedy=remedy,
+            ),
+        )
+
+    def _piece(self, generation: Generation, token: int) -> Piece:
+        return self._language.piece(token, generation.stream.reads_calls)
+
+    def _check_prompt(self, prompt: int, total: int) -> None:
+        if self._compactor.unbounded:
+            return
+        longest = self._compactor.last_position
+        if prompt + MIN_ANSWER > longest or total > longest:
+            limit = "model was trained on" if longest < self._context.n_ctx else "context holds"
+            remedy = (
+                "Shorten or clear the conversation."
+                if longest < self._context.n_ctx
+                else "Shorten or clear the conversation, or raise engine.n_ctx."
+            )
+            raise EngineError(
+                f"The conversation has {total:,} tokens and the {limit} {longest:,}.",
+                remedy,
+                "too_long",
+            )
