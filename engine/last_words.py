@@ -1,7 +1,8 @@
-"""Why a core ended that will end again: what a GPU's libraries wrote into its log before they aborted."""
+"""Why a core ended: what it, and the libraries of a GPU before they aborted, wrote into its log."""
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -41,3 +42,15 @@ def of_gpu(log: Path, since: int) -> EngineError | None:
             "dead",
         )
     return None
+
+
+def lines(log: Path, count: int = 3) -> str:
+    """The log's last lines in one, "" when it cannot be read."""
+    try:
+        with log.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - 4096))
+            last = file.read().decode("utf-8", "replace").splitlines()[-count:]
+    except OSError:
+        return ""
+    return " / ".join(line.strip() for line in last if line.strip())
