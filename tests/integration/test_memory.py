@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -337,7 +338,19 @@ def test_other_programs_can_read_the_exports(talk: Memory, tmp_path: Path) -> No
     assert len(root.findall(f".//{space}edge")) == talk.stats().facts + talk.stats().past_facts
     export.write(talk, tmp_path / "g.html")
     page = (tmp_path / "g.html").read_text()
-    assert page.count("</script>") == 1 and "http" not in page
+    assert page.count("</script>") == 1
+    # Nothing is fetched from anywhere, and the browser is told to see to it.
+    assert "default-src 'none'" in page
+    assert not re.search(
+        r"\w+://|\b(?:src|href|action)\s*=|\bfetch\(|XMLHttp|import\(|innerHTML", page
+    )
+    data = json.loads(page.split("const data = ", 1)[1].split(";\n", 1)[0])
+    used = {id for fact in data["facts"] for id in (fact["head"], fact["tail"])}
+    assert used <= {node["id"] for node in data["nodes"]}
+    assert all(s["text"] and s["time"] for fact in data["facts"] for s in fact["sources"])
+    # What the script looks up is there.
+    wanted = set(re.findall(r"\$\(\"([\w-]+)\"\)", page))
+    assert wanted and wanted <= set(re.findall(r'\bid="([\w-]+)"', page))
     with pytest.raises(HaloError, match="no format"):
         export.write(talk, tmp_path / "g.doc")
 
