@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import psutil
@@ -227,6 +228,33 @@ async def test_a_core_that_cannot_be_started_is_a_sentence(
     with pytest.raises(EngineError, match=r"cannot be started: Resource temporarily unavailable"):
         await asyncio.wait_for(client.start(), 10)
     await client.stop()
+
+
+@pytest.mark.asyncio
+async def test_told_to_end_while_another_core_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spawn, begun, go_on = asyncio.create_subprocess_exec, asyncio.Event(), asyncio.Event()
+    pids: list[int] = []
+
+    async def slowly(*command: str, **options: Any) -> asyncio.subprocess.Process:
+        begun.set()
+        await go_on.wait()
+        process = await spawn(*command, **options)
+        pids.append(process.pid)
+        return process
+
+    client = EngineClient(settings(model()), log_path=tmp_path / "core.log")
+    ready = await client.start()
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", slowly)
+    os.kill(ready.pid, signal.SIGKILL)
+    await begun.wait()
+    stopping = asyncio.create_task(client.stop())
+    await asyncio.sleep(0)
+    go_on.set()
+    await asyncio.wait_for(stopping, 10)
+    assert len(pids) == 1 and not psutil.pid_exists(pids[0])
+    assert client.state == "stopped"
 
 
 @pytest.mark.asyncio
