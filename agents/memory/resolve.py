@@ -135,7 +135,9 @@ class Resolver:
             if entity.kind == "person" and before and before[1].lower() in _CALLED:
                 talk.called[found.id] = _CALLED[before[1].lower()]
             entity.votes[mention.type] += 1
-            self._learn_name(entity, mention, found.how)
+            entity.type = _type(entity)
+            if note.voice != "agent":  # models misspell and garble: people say what is called how
+                self._learn_name(entity, mention, found.how)
             self.changed[entity.id] = entity
         return found
 
@@ -270,11 +272,11 @@ class Resolver:
     def _learn_name(self, entity: Known, mention: Entity, how: str) -> None:
         if how in ("date", "owned"):
             return
-        entity.type = _type(entity)
         name = names.display(mention.text)
         if name == entity.name or names.key(name) in names.PRONOUNS:
             return
         fuller = how == "first-name" and len(name.split()) > len(entity.name.split())
+        fuller = fuller and not names.PRONOUNS.union(text.STOP) & set(name.lower().split())
         better = names.key(name) == names.key(entity.name) and entity.name.islower()
         if fuller or (better and not name.islower()):
             entity.aliases = [a for a in dict.fromkeys([entity.name, *entity.aliases]) if a != name]

@@ -418,3 +418,12 @@ def test_what_was_learnt_last_comes_first_and_with_its_sources(talk: Memory) -> 
     assert len(latest) == 5 and all(fact.sources for fact in latest)
     times = [fact.valid_to or fact.valid_from for fact in latest]
     assert times == sorted(times, reverse=True)
+
+
+def test_an_agent_gives_nobody_another_name(talk: Memory) -> None:
+    talk.remember([note("g1", "I met Grace.", 60)])
+    garbled = note("g2", "You met Hopper Grace Smith.", 60.1, "ada", "You")
+    talk.remember([replace(garbled, voice="agent")])
+    assert talk.entity("Grace").name == "Grace"
+    talk.remember([note("g3", "Grace Hopper lives in London.", 61)])
+    assert talk.entity("Grace").name == "Grace Hopper"
