@@ -35,6 +35,12 @@ _ENDS = re.compile(
     re.IGNORECASE,
 )
 
+# "I no longer like tea" ends that one likes it, and is how one says that one does not.
+_UNLIKED = re.compile(
+    r"\b(?:no longer|don['’]?t|doesn['’]?t|didn['’]?t|do not|does not|never|stopped|used to)\s+"
+    r"(?:(?:really|even|much|particularly)\s+)?(?:lik|lov|enjoy)\w*",
+    re.IGNORECASE,
+)
 
 # Where a clause begins: after a sentence, or with a subject or "now" of its own.
 _CLAUSE = re.compile(
@@ -211,7 +217,7 @@ class Recorder:
                 continue
             if r.head in index and r.tail in index:
                 head, tail = entities[r.head], entities[r.tail]
-                ends = ended(piece, head, tail)
+                ends = ended(piece, head, tail, r.type)
                 read.relations.append(
                     (index[r.head], index[r.tail], r.type, round(r.confidence, 4), ends)
                 )
@@ -605,13 +611,16 @@ def spoken(speaker: str, said: str) -> str:
     return f"{speaker}: {said}" if speaker else said
 
 
-def ended(piece: str, head: Entity, tail: Entity) -> bool:
+def ended(piece: str, head: Entity, tail: Entity, type: str = "") -> bool:
     """Whether a text says of two mentions' relation that it is over, in the clause of the later
     one: of "I no longer work at Siemens, I started at Bosch" the second half tells of no end."""
     start, end = max(head.start, tail.start), max(head.end, tail.end)
     left = max((m.end() for m in _CLAUSE.finditer(piece, 0, start)), default=0)
     right = _CLAUSE.search(piece, end)
-    return bool(_ENDS.search(piece, left, right.start() if right else len(piece)))
+    stop = right.start() if right else len(piece)
+    if type == "DISLIKES" and _UNLIKED.search(piece, left, stop):
+        return False
+    return bool(_ENDS.search(piece, left, stop))
 
 
 def _numbers(name: str) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -68,6 +70,23 @@ def test_only_the_clause_that_says_so_ends_a_fact(
         **dict.fromkeys(over, True),
         **dict.fromkeys(goes_on, False),
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "over"),
+    [
+        ("I don't like olives, but I love ramen.", False),
+        ("I never liked olives.", False),
+        ("I used to love olives.", False),
+        ("I no longer dislike olives.", True),
+        ("I don't hate olives any more.", True),
+    ],
+)
+def test_saying_that_one_does_not_like_ends_no_dislike(text: str, over: bool) -> None:
+    at = text.index("olives")
+    olives, me = Entity("olives", "topic", at, at + 6, 1.0), Entity("I", "person", 0, 1, 1.0)
+    assert ended(text, me, olives, "DISLIKES") is over
+    assert ended("I no longer like olives.", me, replace(olives, start=17, end=23), "LIKES")
 
 
 def test_what_a_person_rejected_ends_nothing() -> None:
