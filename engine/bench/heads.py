@@ -19,7 +19,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from engine.bench import published, synthetic
 from engine.compaction import METHODS, Job, Params, compact_heads, reference
 from engine.compaction.kernels import gemm_rate
+from engine.compaction.policy import refine_steps
 from engine.models import MINI, info
 
 Array = NDArray[np.float32]
@@ -54,6 +55,7 @@ SPEED_CELLS = tuple(
     for ratio in (10, 50)
 )
 # Beyond these the published code and the reference take minutes and say nothing new.
+REFINED = "+refine"
 PUBLISHED_OMP_M = 204
 REFERENCE_WORK = 8192 * 1024
 REFERENCE_M = 204
@@ -83,12 +85,14 @@ class _Case:
             out = np.where(pos[None, :] <= self.unseen_pos[:, None], out, -np.inf)
         return np.asarray(out, np.float32)
 
-    def errors(self, cells: NDArray[Any], beta: Array, values: Array) -> tuple[float, float]:
+    def errors(
+        self, cells: NDArray[Any], beta: Array, values: Array, keys: Array
+    ) -> tuple[float, float]:
         """Relative output error and mean |log mass ratio| on the unseen queries."""
         before = 0.0 if self.beta is None else self.beta
         full = self.scores(self.keys, before, self.key_pos)
         pos = None if self.key_pos is None else self.key_pos[cells]
-        kept = self.scores(self.keys[cells], beta, pos)
+        kept = self.scores(keys, beta, pos)
         seen = np.isfinite(full).any(axis=1)
         full, kept = full[seen], kept[seen]
         top = full.max(axis=1, keepdims=True)
@@ -136,7 +140,10 @@ def dumped_cases(path: Path, ratios: Sequence[float]) -> Iterator[_Case]:
             )
 
 
-def _ours(case: _Case, params: Params) -> tuple[NDArray[Any], Array, Array, Row]:
+_Found = tuple[NDArray[Any], Array, Array, Array, Row]  # cells, beta, values, keys
+
+
+def _ours(case: _Case, params: Params) -> _Found:
     job = Job(
         keys=case.keys,
         values=case.values,
@@ -151,10 +158,11 @@ def _ours(case: _Case, params: Params) -> tuple[NDArray[Any], Array, Array, Row]
     result = compact_heads([job], params)[0]
     told = result.diagnostics.as_dict()
     kept = ("seconds", "ridge", "norm_ratio", "beta_min", "beta_max")
-    return result.indices, result.beta, result.values, {name: told[name] for name in kept}
+    row = {name: told[name] for name in kept}
+    return result.indices, result.beta, result.values, result.keys, row
 
 
-def _theirs(case: _Case, method: str) -> tuple[NDArray[Any], Array, Array, Row]:
+def _theirs(case: _Case, method: str) -> _Found:
     start = time.perf_counter()
     found = published.compact(case.keys, case.values, case.queries, case.m, method)
     ratio = float(np.abs(found[2]).max() / max(float(np.abs(case.values).max()), 1e-30))
@@ -165,7 +173,7 @@ def _theirs(case: _Case, method: str) -> tuple[NDArray[Any], Array, Array, Row]:
         "beta_min": float(beta.min()),
         "beta_max": float(beta.max()),
     }
-    return *found, row
+    return *found, case.keys[found[0]], row
 
 
 def quality(cases: Iterator[_Case], say: Callable[[str], None], params: Params) -> list[Row]:
@@ -178,15 +186,17 @@ def quality(cases: Iterator[_Case], say: Callable[[str], None], params: Params) 
         if plain and case.m <= PUBLISHED_OMP_M:
             theirs.append(published.METHODS[1])
         line = []
-        for method in (*METHODS, *theirs):
-            if method in METHODS:
-                found = _ours(case, _with(params, method))
+        for method in (*METHODS, *(f"{name}{REFINED}" for name in METHODS[:2]), *theirs):
+            name = method.removesuffix(REFINED)
+            if name in METHODS:
+                steps = refine_steps(case.m) if method.endswith(REFINED) else 0
+                found = _ours(case, replace(_with(params, name), refine=steps))
             else:
                 found = _theirs(case, method)
-            error, mass = case.errors(*found[:3])
+            error, mass = case.errors(*found[:4])
             n, d = case.keys.shape
             size = {"head": case.name, "n": n, "d": d, "q": len(case.queries), "m": case.m}
-            rows.append({**size, "method": method, "error": error, "mass_error": mass, **found[3]})
+            rows.append({**size, "method": method, "error": error, "mass_error": mass, **found[4]})
             line.append(f"{method} {error:.3f}/{mass:.3f}")
         say(f"{case.name} n={n} d={d} q={len(case.queries)} m={case.m}: " + ", ".join(line))
     return rows
