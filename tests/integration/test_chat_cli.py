@@ -164,6 +164,18 @@ def test_a_reader_that_leaves_ends_it_quietly(home: Path) -> None:
     assert err == b""
 
 
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_a_full_disk_is_a_sentence(home: Path, flags: list[str]) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            command("chat", *flags, "go"), cwd=home, env=environment(home), stdout=full,
+            stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert b"Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith(b"halo-tui: The disk is full")
+
+
 def test_an_app_that_has_the_folder_is_named(home: Path) -> None:
     from agents.roster import DataFolder
 

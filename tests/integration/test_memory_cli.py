@@ -76,6 +76,17 @@ def test_for_people_and_when_nothing_is_known(run) -> None:  # type: ignore[no-u
     run("memory", "ingest", "/nowhere/at/all.txt", code=1)
 
 
+def test_long_messages_are_shortened_for_reading(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    file = tmp_path / "long.txt"
+    file.write_text("Lena Fischer lives in Munich and " + "walks along the river " * 20 + "daily.")
+    run("memory", "ingest", str(file))
+    shown = run("memory", "recall", "Where does Lena Fischer live?").stdout
+    assert "Lena Fischer lives in Munich" in shown and " characters)" in shown
+    found = read(run("memory", "recall", "Where does Lena Fischer live?", "--json"))
+    whole = next(item["text"] for item in found if item["kind"] == "message")
+    assert whole.count("river") > " ".join(shown.split()).count("river"), "all of it with --json"
+
+
 def test_bench_recall_refuses_what_is_no_conversation(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     file = tmp_path / "x.json"
     turn = {"id": "a", "speaker": "s", "text": "t"}

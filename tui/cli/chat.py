@@ -125,7 +125,7 @@ class Chat:
             "",
             "",
         )  # whose memory is asked: the agent's id as the app knows it, its kind
-        self._unread = False
+        self._unwritten: OSError | None = None  # why nobody gets the answer
         self._loaded = -1.0
 
     async def run(self, text: str, go_on: bool = False) -> int:
@@ -217,8 +217,8 @@ class Chat:
         finally:
             agent.queue, agent.held = waiting, bool(waiting)
             workspace.list_changed()
-        if self._unread:
-            raise BrokenPipeError
+        if self._unwritten is not None:
+            raise self._unwritten
         assert self.turn is not None
         if self.turn.status == "error":
             raise EngineError(self.turn.detail)
@@ -327,6 +327,6 @@ class Chat:
         try:
             sys.stdout.write(text)
             sys.stdout.flush()
-        except BrokenPipeError:  # the reader has gone; the answer is not wanted any more
-            self._unread = True
+        except OSError as error:  # the reader has gone, or the disk is full
+            self._unwritten = error
             self._finished.set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -131,8 +132,7 @@ def run(args: Sequence[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except BrokenPipeError:
-        # The reader has gone (`| head`); Python must not complain again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_stdout()  # the reader has gone (`| head`)
         return exit_codes.FAILURE
     except Exception as error:
         from engine.errors import HaloError
@@ -141,6 +141,14 @@ def run(args: Sequence[str] | None = None) -> int:
             raise
         if isinstance(error, HaloError):
             click.echo(f"halo-tui: {error}", err=True)
+        elif isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            where = error.filename or "what was to be printed"
+            click.echo(
+                f"halo-tui: The disk is full: {where} could not be written. Free some space, then "
+                "run it again.",
+                err=True,
+            )
+            _give_up_stdout()
         else:
             click.echo(
                 f"halo-tui: This should not have happened: {type(error).__name__}: {error}. "
@@ -148,3 +156,8 @@ def run(args: Sequence[str] | None = None) -> int:
                 err=True,
             )
         return exit_codes.code_for(error)
+
+
+def _give_up_stdout() -> None:
+    """Nothing can be written there; Python must not complain again when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from agents.memory.memory import Memory
     from agents.memory.types import Fact, Source
 
+SHOWN = 400  # characters of a message that `recall` prints; --json has all of it
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 as_of_option = click.option(
     "--as-of", "as_of", metavar="DAY", default="", help="What held on that day: 2024-05-31."
@@ -162,6 +164,8 @@ def recall(
     for hit in found.hits:
         head = f"{hit.score:5.2f}  {_day(hit.source.time)}  {hit.source.speaker}: "
         text = " ".join(hit.source.text.split())
+        if len(text) > SHOWN:
+            text = f"{text[:SHOWN].rpartition(' ')[0] or text[:SHOWN]} … ({len(text):,} characters)"
         click.echo(head + wrapped(text, 7))
 
 
