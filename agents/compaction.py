@@ -186,8 +186,10 @@ def summary(event: Compaction) -> str:
     ratio = f"{now:.1f}×"
     if event.ratio > 1.05 * now:  # the span had been compacted before
         ratio += f", {event.ratio:.1f}× in all"
+    # One that was prepared lands in milliseconds.
+    took = f"{event.seconds:.1f} s" if event.seconds >= 0.1 else f"{1000 * event.seconds:.0f} ms"
     parts = [
-        f"{event.cells_before:,} → {event.cells_after:,} cells ({ratio}) in {event.seconds:.1f} s",
+        f"{event.cells_before:,} → {event.cells_after:,} cells ({ratio}) in {took}",
         errors(event),
     ]
     return ", ".join(filter(None, (*parts, event.source)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from textual.app import App, ComposeResult
 from textual.widgets import OptionList, Static
@@ -17,7 +18,7 @@ from tests.tui.test_app import SIZES, running, toasts, write
 from tui.app import HaloApp
 from tui.screens.compactions import CompactionsScreen
 from tui.widgets.agent_list import AgentList, AgentTabs
-from tui.widgets.cache_pane import COMPACTED, CachePane, history, legend_text
+from tui.widgets.cache_pane import COMPACTED, CachePane, history, legend_text, solved_for
 from tui.widgets.cell_map import CellMap
 from tui.widgets.chat.popup import Popup, arguments
 from tui.widgets.chat.prompt import Prompt
@@ -219,6 +220,24 @@ async def test_the_pane_says_what_was_kept_and_how_far_one_is(tmp_path: Path) ->
         pane.sample()
         await pilot.pause()
         assert f"{COMPACTED} compacted" in screen_text(app)
+
+
+async def test_what_is_solved_ahead_is_told_while_its_cells_move(tmp_path: Path) -> None:
+    async with running(tmp_path) as (app, client, _):
+        ada, grace = session(app), session(app, "grace")
+        runs = CellRuns.of(("*", 64), (ada, 500), ("", 36), (grace, 400), ("", 3096))
+        ahead = CacheMap(
+            4096, 964, 1000, 64, 0, {ada: 564, grace: 464}, runs, solving=(Stretch(600, 300),)
+        )
+        client.emit(ahead)
+        await shown(app, "prepares its compaction")
+        assert solved_for(app.workspace.cache) == "grace"  # type: ignore[arg-type]
+        client.compaction(grace, "solve")
+        await shown(app, "compacting: layer 5/8")
+        assert "prepares" not in screen_text(app)
+        client.compaction(grace, "done")
+        client.emit(msgspec.structs.replace(ahead, solving=()))
+        await until(lambda: "prepares" not in screen_text(app))
 
 
 def test_the_history_marks_compactions_in_its_upper_row() -> None:

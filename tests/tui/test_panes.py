@@ -117,3 +117,9 @@ def test_how_full_it_is_is_said_in_words_too() -> None:
     assert "500/1,000 used · 50%" in words(500) and "full" not in words(500)
     assert "nearly full" in words(900)
     assert "nearly" not in words(980) and "full" in words(980)
+    for used in (0, 900, 999):
+        for width in (30, 40):
+            lines = fill_text(CacheMap(131072, 131 * used, 1, 0, 0, {}, ()), width).plain.split(
+                "\n"
+            )
+            assert len(lines) == 3 and all(len(line) <= width for line in lines), lines

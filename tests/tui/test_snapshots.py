@@ -153,6 +153,7 @@ def compacting(app: HaloApp, *keys: str) -> Callable[[Any], Any]:
         await settled(pilot)
         for timer in list(app.main._timers):
             timer.pause()  # the history must not move on
+        await pilot.pause()  # a beat that was on its way
         pane.history.extend([used / 8192] * len(pane.history))
         pane.marked.extend(index == 165 for index in range(len(pane.marked)))
         pane.sample()

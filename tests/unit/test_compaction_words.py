@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from agents import compaction
@@ -18,6 +19,11 @@ DONE = Compaction(
 def test_a_line_says_how_much_how_fast_and_how_well() -> None:
     said = "3,412 → 341 cells (10.0×) in 0.8 s, error 4% (eviction 22%), recap"
     assert compaction.summary(DONE) == said
+
+
+def test_one_that_was_prepared_took_milliseconds() -> None:
+    said = compaction.summary(msgspec.structs.replace(DONE, seconds=0.0123))
+    assert "(10.0×) in 12 ms, error" in said
 
 
 def test_a_second_round_says_what_it_comes_to() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Vertical
@@ -47,12 +48,15 @@ def fill_text(cache: CacheMap, width: int) -> Text:
     """How full it is, as numbers and as a bar with words for what is nearly full."""
     share = cache.used / cache.total if cache.total else 0.0
     text = Text(no_wrap=True, overflow="ellipsis")
-    text.append(f"{short(cache.used)}/{short(cache.total)} used · {share:.0%}", "bold")
     word, style = (
         ("full", "bold red") if share > 0.95 else ("nearly full", "bold yellow")
         if share > 0.85 else ("", "green")
     )  # fmt: skip
-    text.append(f"  {word}\n" if word else "\n", style)
+    counts, said = f"{short(cache.used)}/{short(cache.total)}", f"  {word}" if word else ""
+    # A line that is too long would be wrapped, and push out what attention reads.
+    forms = (f"{counts} used · {share:.0%}", f"{counts} · {share:.0%}", counts, f"{share:.0%}")
+    text.append(next((f for f in forms if len(f) + len(said) <= width), forms[-1]), "bold")
+    text.append(f"{said}\n", style)
     text.append(bar(share, width), style)
     text.append(f"\n{HIGHEST} attention reads {short(cache.highest)}", "dim")
     return text
@@ -113,6 +117,21 @@ def legend_text(
     return text
 
 
+def solved_for(cache: CacheMap) -> str:
+    """Whose cells are being solved; "" when nobody's alone."""
+    codes = np.frombuffer(cache.runs.codes, np.uint16)
+    ends = np.cumsum(np.frombuffer(cache.runs.lengths, np.uint32))
+    for stretch in cache.solving:
+        first, last = np.searchsorted(
+            ends, (stretch.start, stretch.start + stretch.length - 1), "right"
+        )
+        for code in dict.fromkeys(codes[first : last + 1].tolist()):
+            owner: str = cache.runs.owners[code]
+            if owner in cache.cells:
+                return owner
+    return ""
+
+
 class CachePane(Vertical):
     """Who holds which KV cells, and how full the cache is."""
 
@@ -160,9 +179,11 @@ class CachePane(Vertical):
         self._landed = True
 
     def _details(self, cache: CacheMap, width: int) -> dict[str, str]:
-        """What is said below an agent's line: what is compacted now, what is aside, what was
+        """What is said below an agent's line: what is compacted or prepared now, aside, what was
         compacted; running first."""
         found = {a.name: progress(a.compaction) for a in self.workspace.agents if a.compaction}
+        if cache.solving and not found and (name := solved_for(cache)):
+            found[name] = "prepares its compaction"
         for name, away in cache.away.items():
             found.setdefault(name, aside(away, width - 3))
         for name, (tokens, cells) in cache.folded.items():
