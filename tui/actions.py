@@ -147,6 +147,8 @@ ACTIONS: tuple[Action, ...] = (
             ("off", "compute here until the next start"), ("on", "use them again"))),
     Action("tune", "Tune", "How to measure which settings are fastest on this machine.", "App", "",
            "tune"),
+    Action("settings", "Settings", "Which file the settings are in, and how they are changed.", "App",
+           "", "settings"),
     Action("restart", "Restart engine", "Start the engine core again.", "App", "", "restart"),
     Action("quit", "Quit", "Save and leave.", "App", "ctrl+q", "quit", footer=2),
 )

@@ -11,6 +11,7 @@ from agents import calling, routing
 from agents.agent import Agent
 from agents.tools import TOOLS
 from agents.workspace import Workspace
+from engine import paths
 from engine.errors import HaloError
 from tui import arguments
 from tui.actions import BY_SLASH
@@ -160,6 +161,21 @@ class Controller(SessionActions, MemoryActions, WorkerActions):
         )
         self.space.note("info", "engine", text)
         self.screen.notify(text, title="Tune", markup=False, timeout=20)
+
+    async def settings(self, _: str) -> None:
+        """Settings are a file: say which, and what can be changed from here."""
+        file = self.space.config.file
+        text = (
+            f"Your settings are in {file}. " if file else
+            f"You have no settings of your own yet: write those you want to change into "
+            f"{paths.config_file()}. "
+        ) + (
+            "`halo-tui config show --defaults` prints all keys with what they do; they hold from the "
+            "next start. Here: F2 changes an agent, /models the model, /theme the colours, /auto when "
+            "cells are compacted."
+        )  # fmt: skip
+        self.space.note("info", "settings", text)
+        self.screen.notify(text, title="Settings", markup=False, timeout=20)
 
     async def restart(self, _: str) -> None:
         await self.space.restart_engine()

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from engine import paths
 from engine.config import Config
 from engine.protocol import Chosen, Hint, Holdings
 from engine.telemetry.bars import LABELS
@@ -230,6 +231,24 @@ async def test_what_was_chosen_for_the_machine_is_shown_and_logged(tmp_path: Pat
         log = [entry.text for entry in app.workspace.log]
         assert "Chosen for this machine: engine.n_ubatch = 1024 (experts)." in log
         assert "The Radeon is not used. make run BACKEND=vulkan" in log
+
+
+async def test_settings_says_where_they_are(tmp_path: Path) -> None:
+    app = app_of(tmp_path, None)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(lambda: app.main.is_mounted and app.main.current)
+        app.main.controller.slash("settings", "")
+
+        def said() -> list[str]:
+            return [entry.text for entry in app.workspace.log if entry.kind == "settings"]
+
+        await until(said)
+        assert str(paths.config_file()) in said()[0] and "no settings of your own" in said()[0]
+        app.config.file = "/etc/mine.toml"
+        app.main.controller.start("settings")
+        await until(lambda: len(said()) == 2)
+        assert said()[1].startswith("Your settings are in /etc/mine.toml.")
+        await pilot.pause()
 
 
 async def test_tune_says_how(tmp_path: Path) -> None:
