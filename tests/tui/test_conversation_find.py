@@ -10,7 +10,7 @@ from tests.support.chat_app import Chat, chat, conversation, history, turn
 from tests.support.waiting import until
 from tui.widgets.chat.find import FindBar, may_contain, places, search
 from tui.widgets.chat.message import BODY
-from tui.widgets.chat.transcript import Match
+from tui.widgets.chat.scroll import Match
 
 pytestmark = pytest.mark.asyncio
 

@@ -31,7 +31,8 @@ from tui.frames import Frames
 from tui.widgets.chat.colours import author_style
 from tui.widgets.chat.find import FindBar, search
 from tui.widgets.chat.message import count
-from tui.widgets.chat.transcript import Match, Transcript
+from tui.widgets.chat.scroll import Match
+from tui.widgets.chat.transcript import Transcript
 
 if TYPE_CHECKING:
     from agents.agent import Agent

@@ -19,7 +19,7 @@ from agents.events import Turn
 from tui.widgets.chat.layout import lay_out
 from tui.widgets.chat.markdown import parse
 from tui.widgets.chat.message import BODY
-from tui.widgets.chat.transcript import Match
+from tui.widgets.chat.scroll import Match
 
 SLICE = 0.008  # seconds of search between two looks at the event loop
 _MARKUP = re.compile(r"[*_`~\\]+")
