@@ -175,7 +175,7 @@ class Controller(SessionActions, MemoryActions, WorkerActions):
             "cells are compacted."
         )  # fmt: skip
         self.space.note("info", "settings", text)
-        self.screen.notify(text, title="Settings", markup=False, timeout=20)
+        self.screen.notify(text, title="Settings", markup=False, timeout=12)
 
     async def restart(self, _: str) -> None:
         await self.space.restart_engine()

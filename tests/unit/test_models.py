@@ -85,6 +85,10 @@ def test_damage_gives_a_sentence_or_is_harmless(at: int, patch: bytes, cut: bool
             assert error.what.endswith(".") and error.remedy
 
 
+def test_what_recommendations_are_good_for_fits_the_list() -> None:
+    assert all(0 < len(entry.good_for) <= 30 for entry in recommend.TABLE)
+
+
 def test_recommendations_fit_and_come_best_first() -> None:
     for gigabytes in (1, 8, 16, 32, 64, 96, 128):
         offers = recommend.recommend(gigabytes * 10**9)
