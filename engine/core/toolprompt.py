@@ -1,7 +1,7 @@
 """Tools in the prompt: as a chat template takes them, told in words to one that knows none, and
 as a grammar where a call is wanted.
 
-The words are those of Hermes' and Qwen's prompts. They stand before an agent's own system prompt,
+They are told with the tags of Hermes and Qwen, before an agent's own system prompt,
 so that all agents with the same tools share their cells.
 """
 
@@ -16,20 +16,18 @@ from engine.core import calls
 from engine.errors import EngineError
 from engine.protocol import Message, Tool
 
-WORDS = """# Tools
-
-You may call one or more functions to assist with the user query.
-
-You are provided with function signatures within <tools></tools> XML tags:
+# The tags are those that Hermes and Qwen models were trained on; the words are ours.
+WORDS = """Tools are at hand for this conversation. Each line says what one is called, what it does and \
+which arguments it takes:
 <tools>
 {tools}
 </tools>
-
-For each function call, return a json object with function name and arguments within \
-<tool_call></tool_call> XML tags:
+To use one, write its name and arguments as JSON between these tags, once for each call, and wait for \
+what it finds:
 <tool_call>
-{{"name": <function-name>, "arguments": <args-json-object>}}
-</tool_call>"""
+{{"name": "NAME OF THE TOOL", "arguments": {{"ARGUMENT": "VALUE"}}}}
+</tool_call>
+Answer without a tool whenever none is needed."""
 
 # Tags that a result must not be able to end or begin, whatever the template uses.
 _TAGS = re.compile(

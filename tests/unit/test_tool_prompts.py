@@ -109,7 +109,7 @@ def test_without_tools_in_the_template_they_are_told_in_words(source: str) -> No
     rendered = text(one, ANSWERED)
     assert '{"name": "recall", "arguments": {"question": "where is Ada?"}}' in rendered
     assert "<tool_response>\nAda is in Paris.\n</tool_response>" in rendered
-    assert rendered.index("# Tools") < rendered.index("Be brief.")
+    assert rendered.index("<tools>") < rendered.index("Be brief.")
     assert rendered.startswith(text(one, ASKED).removesuffix("<|im_start|>assistant\n")[:-60])
 
 
