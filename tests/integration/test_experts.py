@@ -64,7 +64,7 @@ async def test_a_bonus_of_nothing_changes_nothing(tmp_path: Path) -> None:
 async def test_every_kind_of_router_is_routed_and_compared(arch: str, tmp_path: Path) -> None:
     config = ExpertsConfig(policy="cache", bonus=0.5, sample_every=4, guard=False)
     async with running(mkgguf.tiny(arch), tmp_path, experts=config) as talk:
-        await together(talk, 3, Sampling(temperature=1.0, seed=1, max_tokens=60, ignore_eos=True))
+        await together(talk, 3, Sampling(temperature=1.0, seed=1, max_tokens=400, ignore_eos=True))
         await until(lambda: any(e.samples for e in talk.all(Experts)), what="a sample")
         sampled = next(e for e in talk.all(Experts) if e.samples)
         assert 0 <= sampled.mass < 1 and sampled.distinct > 0

@@ -233,7 +233,7 @@ def test_the_command_line(two: list[Rpc], tmp_path: Path) -> None:
 
 def test_the_bench(tmp_path: Path) -> None:
     config = settings(MINI)
-    found = bench.run(config, tiny("llama", chat_template=CHATML), (2,), 150, repeats=1)
+    found = bench.run(config, tiny("llama", chat_template=CHATML), (2,), 600, repeats=1)
     (row,) = found["rows"]
     assert row["agents"] == 2
     assert all(
