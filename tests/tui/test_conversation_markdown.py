@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from textual.content import Content
 
@@ -84,6 +84,7 @@ def test_lines_know_their_place_in_the_logical_text() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=60))
+@example([*[1] * 7, 32, *[60] * 6, 26])  # a paragraph that gets shorter: its end becomes a list
 def test_growing_is_the_same_as_all_at_once(steps: list[int]) -> None:
     document = Document()
     end = 0

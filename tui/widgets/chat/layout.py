@@ -78,9 +78,9 @@ def _wrap_leaf(leaf: Leaf, width: int) -> list[tuple[int, Content]]:
     start = 0
     if leaf.wrapped is not None and leaf.wrapped[0] == width:
         _, before, pieces = leaf.wrapped
-        # A break depends on the word after it, which may have grown.
+        # A break depends on the word after it: it stands while the whole line after it does.
         start = pieces[-2][0] if len(pieces) > 2 else 0
-        if start and _same_until(start, before, content):
+        if start and _same_until(pieces[-1][0], before, content):
             kept = pieces[:-2]
         else:
             start = 0

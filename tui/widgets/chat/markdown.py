@@ -120,11 +120,14 @@ class Document:
     def _extend_code(self, before: str, added: str) -> bool:
         """Append to the open code block, unless this may be its end."""
         leaf = self.tail[-1]
-        partial = leaf.code.pop() if leaf.code and not before.endswith("\n") else ""
+        # A last line of nothing but spaces is none yet, as the parser sees it.
+        partial = before[before.rfind("\n") + 1 :]
         lines = (partial + added).split("\n")
         if any(line.lstrip(" ").startswith(self._open) for line in lines):
             return False  # the block is parsed again
-        if not lines[-1]:
+        if partial.strip():
+            leaf.code.pop()
+        if not lines[-1].strip():
             lines.pop()
         leaf.code.extend(lines)
         return True
