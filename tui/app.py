@@ -119,7 +119,9 @@ class HaloApp(App[int]):
 
     async def _hand_on(self, event: events.Event) -> None:
         if typed(event) and getattr(self.screen, "gives_way", False):
-            self.screen.dismiss(None)
+            # Only when the prompt has the focus again is it its turn.
+            self.keys.again(event, lambda: self.screen.dismiss(None))
+            return
         await super().on_event(event)
 
     def let_keys_in(self) -> None:

@@ -71,6 +71,13 @@ class KeyOrder:
             _action.reset(reset)
             release()
 
+    def again(self, event: events.Event, work: Callable[[], object]) -> None:
+        """Do `work` first; the key and those behind it come when it has had its effect."""
+        self._waiting.appendleft(event)
+        release = self.hold()
+        work()
+        self._follow(release)
+
     @staticmethod
     def opened() -> None:
         """The work goes on to wait for the person: what is typed is meant for what it shows."""
