@@ -169,14 +169,6 @@ def test_cells_while_compacting(snap_compare: Any, tmp_path: Path, size: tuple[i
     assert snap_compare(app, terminal_size=size, run_before=compacting(app, *keys))
 
 
-def test_cells_while_compacting_without_colour(
-    snap_compare: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("NO_COLOR", "1")
-    app = app_of(tmp_path)
-    assert snap_compare(app, terminal_size=(120, 40), run_before=compacting(app))
-
-
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=lambda s: f"{s[0]}x{s[1]}")
 def test_compactions(snap_compare: Any, tmp_path: Path, size: tuple[int, int]) -> None:
     app = app_of(tmp_path)
