@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -151,9 +152,7 @@ def compacting(app: HaloApp, *keys: str) -> Callable[[Any], Any]:
         app.clear_notifications()
         app.main.query_one(Prompt).query("TextArea").first().cursor_blink = False  # type: ignore[attr-defined]
         await settled(pilot)
-        for timer in list(app.main._timers):
-            timer.pause()  # the history must not move on
-        await pilot.pause()  # a beat that was on its way
+        app.main._sample_due = math.inf  # the history must not move on
         pane.history.extend([used / 8192] * len(pane.history))
         pane.marked.extend(index == 165 for index in range(len(pane.marked)))
         pane.sample()
@@ -167,6 +166,14 @@ def test_cells_while_compacting(snap_compare: Any, tmp_path: Path, size: tuple[i
     app = app_of(tmp_path)
     keys = ("f4",) if size[0] < 100 else ()
     assert snap_compare(app, terminal_size=size, run_before=compacting(app, *keys))
+
+
+def test_cells_while_compacting_without_colour(
+    snap_compare: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    app = app_of(tmp_path)
+    assert snap_compare(app, terminal_size=(120, 40), run_before=compacting(app))
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=lambda s: f"{s[0]}x{s[1]}")
@@ -236,8 +243,7 @@ def test_cells_aside(snap_compare: Any, tmp_path: Path) -> None:
         client.cells({ada: 3500}, away=away, pinned=(ada,))
         app.main.query_one(Prompt).query("TextArea").first().cursor_blink = False  # type: ignore[attr-defined]
         await settled(pilot)
-        for timer in list(app.main._timers):
-            timer.pause()
+        app.main._sample_due = math.inf
         pane = app.main.query_one(CachePane)
         pane.history.extend([0.4] * len(pane.history))
         pane.sample()
