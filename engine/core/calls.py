@@ -211,12 +211,8 @@ class CallStream:
     def _decide(self) -> str:
         """Whether the answer as a whole is a call."""
         text, self._buffer = self._buffer, ""
-        match _fits_any(text, self._bare):
-            case "maybe":
-                self._buffer = text
-                return ""
-            case "yes":
-                self._open("", "")
+        if self._waits(text, _fits_any(text, self._bare)):
+            return ""
         self._undecided = False
         return text
 
@@ -231,14 +227,18 @@ class CallStream:
             if closing.startswith(rest):
                 self._buffer = rest
                 return ""
-        match _fits_any(rest, self.format.bare) if rest else "maybe":
-            case "maybe":
-                self._buffer = rest
-                return ""
-            case "yes":
-                self._open("", "")
+        if self._waits(rest, _fits_any(rest, self.format.bare) if rest else "maybe"):
+            return ""
         self._after = False
         return rest
+
+    def _waits(self, text: str, fits: Literal["yes", "maybe", "no"]) -> bool:
+        """Whether it takes more to know if this is a call without a tag; one that is begins here."""
+        if fits == "maybe":
+            self._buffer = text
+        elif fits == "yes":
+            self._open("", "")
+        return fits == "maybe"
 
     def _open(self, match: str, closing: str) -> None:
         self._inside, self._kind, self._opened = True, None, match

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from engine.compaction import policy
 from engine.config import CompactionConfig
 from engine.core import ahead
-from engine.core.ahead import Terms
+from engine.core.ahead import Prepared, Terms
 from engine.core.scheduler import Scheduler
 from engine.core.sequence import Phase, Sequence
 from engine.core.study import Study
@@ -93,8 +93,11 @@ class Choice:
         best = policy.most_promising(candidates)
         return best and (self._ready(candidates, best) or best)
 
-    def to_prepare(self, sequences: Iterable[Sequence], terms: Terms) -> Candidate | None:
-        """The session that will be compacted next, unless that is prepared or cannot be."""
+    def to_prepare(
+        self, sequences: Iterable[Sequence], terms: Terms
+    ) -> tuple[Sequence, policy.Span, Prepared | None] | None:
+        """The session that will be compacted next, unless that is prepared or cannot be: with its
+        study and the span to solve, or with None and the span to study."""
         candidates = self._candidates(s for s in sequences if s.phase in (Phase.IDLE, Phase.DECODE))
         best = policy.most_promising(candidates)
         if best is None:
@@ -104,6 +107,6 @@ class Choice:
             return None
         found = ahead.studied(sequence)
         ready = ahead.covered(part, found)
-        if ready is not None and ahead.solved(ready, found, terms) is not None:
-            return None
-        return sequence, part
+        if ready is None:
+            return sequence, part, None
+        return None if ahead.solved(ready, found, terms) else (sequence, ready, found)

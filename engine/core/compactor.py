@@ -9,7 +9,6 @@ study and the solution of the session that is next are prepared ahead.
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Callable
@@ -36,8 +35,6 @@ from engine.core.solving import READ_SECONDS, Solving, located
 from engine.core.studies import Studies
 from engine.errors import EngineError, HaloError
 from engine.protocol import Compaction, Studied
-
-log = logging.getLogger(__name__)
 
 MOVES = 64  # cells moved down between two steps
 ADJUSTABLE = (
@@ -287,21 +284,17 @@ class Compactor:
         found = self._choice.to_prepare(near, self._terms(config.method, config.ratio))
         if found is None:
             return
-        sequence, part = found
-        prepared = ahead.studied(sequence)
-        ready = ahead.covered(part, prepared)
-        if ready is None:
+        sequence, part, prepared = found
+        if prepared is None:
             self._study_ahead(sequence, part)
         else:
-            self._solve_ahead(sequence, ready, prepared)
+            self._solve_ahead(sequence, part, prepared)
 
     def _terms(self, method: str, ratio: float) -> ahead.Terms:
         bound = () if ratio else (self.config.max_error, self.config.max_ratio)
         return method, ratio, *bound
 
-    def _solve_ahead(
-        self, sequence: Sequence, part: policy.Span, prepared: ahead.Prepared | None
-    ) -> None:
+    def _solve_ahead(self, sequence: Sequence, part: policy.Span, prepared: ahead.Prepared) -> None:
         config = self.config
         self.job = job = Job(
             0, sequence, part, "solve", config.method, config.ratio, time.monotonic()
@@ -343,7 +336,7 @@ class Compactor:
         job.prepared = prepared
         self._begin(job)
         if solution is not None:
-            job.stage, job.solution, job.source = "land", solution, solution.source
+            job.solution, job.source = solution, solution.source
             return part.cells
         if (
             prepared is None

@@ -24,7 +24,7 @@ class Job:
     method: str
     ratio: float  # 0 = by error bound
     started: float
-    stage: str = "study"  # study | gather | measure | solve | land
+    stage: str = "study"  # study | gather | measure | solve
     branches: list[Sequence] = field(default_factory=list)
     upto: int = 0  # tokens the branches share with the session
     prepared: Prepared | None = None  # a study made before

@@ -65,8 +65,8 @@ Refiner::Refiner(const Head & head, const Indices & cells, Bounds beta, float va
     for (int i = 0; i < head.q; ++i) {
         // Where nothing is known of the rest, as much as the span itself: then mass and output both count.
         const float rest = head.log_rest(i);
-        rest_[i] = head.share.empty() ? head.log_mass[i] : rest == rest && rest < INF ? rest : NEG_INF;
-        share_[i] = rest_[i] > NEG_INF ? sigmoid(head.log_mass[i] - rest_[i]) : 1.0f;
+        rest_[i] = head.share.empty() ? head.log_mass[i] : rest == rest ? rest : NEG_INF;
+        share_[i] = head.share.empty() ? 0.5f : head.share[i];
         float * target = targets_.data() + size_t(i) * head.dv;
         const float known = head.share.empty() ? 1.0f : head.share[i];
         const float squares = dot(target, target, head.dv);
@@ -95,15 +95,16 @@ void Refiner::look(const float * queries, int count) {
     const int d = head_.d;
     weights_.resize(size_t(BATCH) * m_);
     slopes_.resize(size_t(BATCH) * m_);
+    caps_.resize(head_.softcap > 0 ? size_t(BATCH) * m_ : 0);
     mass_.resize(BATCH);
     outputs_.resize(size_t(BATCH) * head_.dv);
     gemm(false, true, count, m_, d, head_.scale, queries, d, now_.keys.data(), d, 0, weights_.data(), m_);
     const float * beta = now_.beta.data();
     for (int i = 0; i < count; ++i) {
         float * row = weights_.data() + size_t(i) * m_;
-        float * cap = slopes_.data() + size_t(i) * m_; // slope of the soft cap, until it is used
         float top = NEG_INF;
         if (head_.softcap > 0) {
+            float * cap = caps_.data() + size_t(i) * m_;
             for (int j = 0; j < m_; ++j) {
                 const float s = soft_cap(clean_score(row[j]), head_.softcap), part = s / head_.softcap;
                 row[j] = s;
@@ -197,10 +198,6 @@ void Refiner::descend(int upto, int done, int steps, int whole, float rate) {
         }
         slope_values_.resize(size_t(m_) * dv);
         gemm(true, false, m_, dv, batch, 1, weights_.data(), m_, outputs_.data(), dv, 0, slope_values_.data(), dv);
-        const bool capped = head_.softcap > 0;
-        if (capped) {
-            caps_.assign(slopes_.begin(), slopes_.begin() + size_t(batch) * m_);
-        }
         gemm(false, true, batch, m_, dv, 1, outputs_.data(), dv, now_.values.data(), dv, 0, slopes_.data(), m_);
         slope_beta_.assign(m_, 0.0f);
         for (int i = 0; i < batch; ++i) {
@@ -213,7 +210,7 @@ void Refiner::descend(int upto, int done, int steps, int whole, float rate) {
                 s[j] = p[j] * (s[j] + level);
                 sum[j] += s[j];
             }
-            if (capped) {
+            if (head_.softcap > 0) {
                 const float * cap = caps_.data() + size_t(i) * m_;
 #pragma omp simd
                 for (int j = 0; j < m_; ++j) {

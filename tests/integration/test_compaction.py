@@ -230,11 +230,9 @@ async def test_a_session_is_studied_before_its_limit(tmp_path: Path) -> None:
 
 
 async def test_a_session_is_solved_before_its_limit(tmp_path: Path) -> None:
-    solved = with_(
-        study="recap", study_tokens=48, study_samples=4, study_ahead=0.02, threshold=1.0,
-        keep_recent=64, ratio=4.0,
-    )  # fmt: skip
-    async with running(model(), tmp_path, n_ctx=8192, compaction=solved) as talk:
+    async with running(
+        model(), tmp_path, n_ctx=8192, compaction=msgspec.structs.replace(EARLY, ratio=4.0)
+    ) as talk:
         await talk.answer("ada", LONG * 3)
         await until(lambda: len(talk.all(Studied)) > 1, what="for the solution")
         *_, solution = talk.all(Studied)
@@ -252,11 +250,9 @@ async def test_a_session_is_solved_before_its_limit(tmp_path: Path) -> None:
 
 
 async def test_a_limit_passed_while_it_is_solved_ahead(tmp_path: Path) -> None:
-    solved = with_(
-        study="recap", study_tokens=48, study_samples=4, study_ahead=0.02, threshold=1.0,
-        keep_recent=64, ratio=4.0,
-    )  # fmt: skip
-    async with running(model(), tmp_path, n_ctx=8192, compaction=solved) as talk:
+    async with running(
+        model(), tmp_path, n_ctx=8192, compaction=msgspec.structs.replace(EARLY, ratio=4.0)
+    ) as talk:
         await talk.say(
             "bob", "Count.", sampling=LONGER
         )  # nothing is left to who only gets the rest

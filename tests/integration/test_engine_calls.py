@@ -46,6 +46,15 @@ def asked(system: str = "You are Ada.", *more: Message) -> tuple[Message, ...]:
     )
 
 
+def after(call: ToolCall, result: str) -> tuple[Message, ...]:
+    """What is asked when a call has its result."""
+    return asked(
+        "You are Ada.",
+        Message("assistant", "", calls=(ToolCall(call.name, call.arguments, id="abcdefgh1"),)),
+        Message("tool", result, name=call.name, call_id="abcdefgh1"),
+    )
+
+
 async def forced(talk: Talk, session: str, sampling: Sampling = FREE) -> ToolCall:
     await talk.client.open(session)
     await talk.client.generate(session, asked(), sampling, must_call=True)
@@ -82,11 +91,7 @@ async def test_calls_and_results_go_back_into_the_prompt_and_the_front_is_reused
         call = await forced(talk, "a")
         first = talk.done("a")
         assert first is not None
-        again = asked(
-            "You are Ada.",
-            Message("assistant", "", calls=(ToolCall(call.name, call.arguments, id="abcdefgh1"),)),
-            Message("tool", "Ada works at Halo Labs.", name=call.name, call_id="abcdefgh1"),
-        )
+        again = after(call, "Ada works at Halo Labs.")
         await talk.client.generate("a", again, GREEDY)
         await talk.finish(["a"], after=1)
         second = talk.done("a")
@@ -222,11 +227,7 @@ async def test_every_format_goes_round(template: str, format: str, tmp_path: Pat
         given = json.loads(call.arguments)
         assert set(given) <= {"question", "k"}
         assert call.name == "now" or given["question"]
-        again = asked(
-            "You are Ada.",
-            Message("assistant", "", calls=(ToolCall(call.name, call.arguments, id="abcdefgh1"),)),
-            Message("tool", "Halo Labs.", name=call.name, call_id="abcdefgh1"),
-        )
+        again = after(call, "Halo Labs.")
         await talk.client.generate("a", again, GREEDY)
         await talk.finish(["a"], after=1)
         second = talk.done("a")
