@@ -327,11 +327,15 @@ async def test_stop_between_rounds_and_a_prompt_that_waited(
     assert messages[-1].content.endswith("And then?")
 
 
-async def test_the_core_dies_while_a_tool_works(room: Room, slow: asyncio.Event) -> None:
+async def at_a_slow_tool(room: Room) -> None:
     await room.workspace.change("ada", tools=["slow"])
     await room.ask()
     room.client.finish(room.id, calls=(ToolCall("slow", "{}"),))
     await until(lambda: room.workspace.get("ada").state.kind == "tool")
+
+
+async def test_the_core_dies_while_a_tool_works(room: Room, slow: asyncio.Event) -> None:
+    await at_a_slow_tool(room)
     room.client.emit(CoreDied("The engine was ended.", "It is started again.", True))
     slow.set()
     messages = await room.generating()
@@ -341,10 +345,7 @@ async def test_the_core_dies_while_a_tool_works(room: Room, slow: asyncio.Event)
 
 
 async def test_the_core_dies_for_good_while_a_tool_works(room: Room, slow: asyncio.Event) -> None:
-    await room.workspace.change("ada", tools=["slow"])
-    await room.ask()
-    room.client.finish(room.id, calls=(ToolCall("slow", "{}"),))
-    await until(lambda: room.workspace.get("ada").state.kind == "tool")
+    await at_a_slow_tool(room)
     room.client.emit(CoreDied("The engine failed.", "Look.", False))
     assert room.answer.status == "error" and room.answer.calls[0].status == "cancelled"
     slow.set()
@@ -402,10 +403,7 @@ async def test_calls_and_results_come_back_at_the_next_start(room: Room, tmp_pat
 async def test_a_tool_at_work_when_the_app_is_killed(
     room: Room, slow: asyncio.Event, tmp_path: Path
 ) -> None:
-    await room.workspace.change("ada", tools=["slow"])
-    await room.ask()
-    room.client.finish(room.id, calls=(ToolCall("slow", "{}"),))
-    await until(lambda: room.workspace.get("ada").state.kind == "tool")
+    await at_a_slow_tool(room)
     lines = (tmp_path / "agents" / f"{room.id}.jsonl").read_bytes()
     from agents.history import parse
 
