@@ -60,7 +60,9 @@ def _model(settings: Settings) -> Path:
               help="Cells before / after.")  # fmt: skip
 @click.option("--methods", type=Methods(), default="am-omp,am-attention,evict-attention,evict-recent",
               show_default=True, help="Ways to compact.")  # fmt: skip
-@click.option("--ablate", is_flag=True, help="The am- methods also unrefined, and without beta or values.")
+@click.option(
+    "--ablate", is_flag=True, help="The am- methods also unrefined, and without beta or values."
+)
 @click.option("--rounds", type=click.IntRange(1, 16), default=1, show_default=True,
               help="Compact so many times while the conversation goes on.")  # fmt: skip
 @click.option("--dialogues", type=click.IntRange(1, 100), default=8, show_default=True,
