@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import ModelError
+from engine.models import hub_cache
 
 Progress = Callable[[int, int], Any]
 SPARE_BYTES = 512 * 1024 * 1024  # left free on the disk after a download
@@ -83,8 +84,6 @@ def pull(repo: str, file: str | None = None, progress: Progress | None = None) -
     # Plain HTTP resumes by ranges and works with every hub; the chunk protocol needs its own.
     os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
-
-    from engine.models import hub_cache
 
     remote = choose(list_files(repo), file, repo)
     known = try_to_load_from_cache(repo, remote.name, cache_dir=hub_cache())

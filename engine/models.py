@@ -5,10 +5,9 @@ from __future__ import annotations
 import difflib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from engine.config import Config
 from engine.core.preflight import Header, read_header, read_tensor_table
@@ -168,12 +167,3 @@ def resolve(name: str, config: Config) -> Path:
     near = difflib.get_close_matches(name, [file.name for file in files], n=1, cutoff=0.4)
     hint = f"Did you mean {near[0]}?" if near else "`halo-tui models list` shows what there is."
     raise ModelError(f"There is no model '{name}' on this machine.", hint)
-
-
-def pull(
-    repo: str, file: str | None = None, progress: Callable[[int, int], Any] | None = None
-) -> Path:
-    """Download a GGUF file from a hub; see `engine.hub.pull`."""
-    from engine import hub
-
-    return hub.pull(repo, file, progress)

@@ -155,13 +155,10 @@ def _declare(lib: Any) -> None:
     for name, (result, arguments) in signatures.items():
         function = getattr(lib, name)
         function.restype, function.argtypes = result, arguments
-    from engine import routing, seam  # they need this module's helpers
-
-    seam.declare(lib)
-    routing.declare(lib)
 
 
-def _lib() -> Any:
+def library() -> Any:
+    """The shared library itself, for the modules that declare and call functions of their own."""
     return load()._lib
 
 
@@ -184,9 +181,10 @@ _REMEDIES = {
 }
 
 
-def _check(status: int) -> int:
+def check(status: int) -> int:
+    """A status as it came, or NativeError with the library's own words for it."""
     if status < 0:
-        text = _lib().halo_last_error().decode(errors="replace")
+        text = library().halo_last_error().decode(errors="replace")
         remedy = _REMEDIES.get(status, "Please report this.")
         raise NativeError(f"The native library refused: {text}.", remedy)
     return status
@@ -194,7 +192,7 @@ def _check(status: int) -> int:
 
 def build_info() -> dict[str, Any]:
     """Version, llama.cpp's version, compiler, registered backends, CPU features."""
-    return dict(json.loads(_lib().halo_build_info().decode()))
+    return dict(json.loads(library().halo_build_info().decode()))
 
 
 def gpu_backends() -> tuple[str, ...]:
@@ -218,9 +216,9 @@ def hooks(*, experts: bool = True) -> dict[str, bool]:
     Creating a context builds a graph, so after that every hook must be True; a False one means
     that upstream renamed the symbol. Models without `experts` never come by that one.
     """
-    count = int(_lib().halo_hooks(None, 0))
+    count = int(library().halo_hooks(None, 0))
     table = (_Hook * count)()
-    _lib().halo_hooks(table, count)
+    library().halo_hooks(table, count)
     found = {hook.name.decode(): hook.reached > 0 for hook in table}
     if not experts:
         found.pop("experts", None)
@@ -229,20 +227,20 @@ def hooks(*, experts: bool = True) -> dict[str, bool]:
 
 def attach(ctx: Any) -> None:
     """Makes a llama_context known. Raises NativeError for memories without attention cells."""
-    _check(_lib().halo_attach(ctx))
+    check(library().halo_attach(ctx))
 
 
 def detach(ctx: Any) -> None:
     """Forgets a context; call it before llama_free."""
-    _lib().halo_detach(ctx)
+    library().halo_detach(ctx)
 
 
 def caches(ctx: Any) -> list[CacheInfo]:
     """The attention caches of an attached context."""
     found = []
-    for index in range(_check(_lib().halo_cache_count(ctx))):
+    for index in range(check(library().halo_cache_count(ctx))):
         info = _CacheInfo()
-        _check(_lib().halo_cache_describe(ctx, index, ctypes.byref(info)))
+        check(library().halo_cache_describe(ctx, index, ctypes.byref(info)))
         found.append(CacheInfo(info.n_streams, info.n_cells, info.n_layers, info.n_swa))
     return found
 
@@ -250,10 +248,10 @@ def caches(ctx: Any) -> list[CacheInfo]:
 def cell_map(ctx: Any, cache: int = 0, stream: int = 0) -> CellMap:
     """The cells of one stream of an attached context, in order of their index."""
     info, summary = _CacheInfo(), _Summary()
-    _check(_lib().halo_cache_describe(ctx, cache, ctypes.byref(info)))
+    check(library().halo_cache_describe(ctx, cache, ctypes.byref(info)))
     rows = np.empty((4, info.n_cells), np.int32)
     addresses = [rows[i].ctypes.data for i in range(4)]
-    _check(_lib().halo_cells(ctx, cache, stream, *addresses, info.n_cells, ctypes.byref(summary)))
+    check(library().halo_cells(ctx, cache, stream, *addresses, info.n_cells, ctypes.byref(summary)))
     return CellMap(summary.total, summary.used, summary.highest, summary.shared, *rows)
 
 
@@ -276,14 +274,14 @@ def bench_batched(
     offsets = np.cumsum([0, *map(len, prompts)], dtype=np.int32)
     params = _BenchParams(len(prompts), n_decode, temperature, top_k, top_p, min_p, seed)
     result = _BenchResult()
-    status = _lib().halo_bench_batched(
+    status = library().halo_bench_batched(
         ctx,
         tokens.ctypes.data,
         offsets.ctypes.data,
         ctypes.byref(params),
         ctypes.byref(result),
     )
-    _check(status)
+    check(status)
     return BenchResult(
         result.prefill_seconds,
         result.decode_seconds,

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from engine.native import _check, _lib
+from engine.native import check, library
 
 F32 = npt.NDArray[np.float32]
 I32 = npt.NDArray[np.int32]
@@ -51,8 +52,10 @@ class Experts:
         return np.flatnonzero(self.used)
 
 
-def declare(lib: Any) -> None:
-    """Types of the functions this module calls."""
+@cache
+def _lib() -> Any:
+    """The library, with the types of the functions this module calls."""
+    lib = library()
     i32, ptr = ctypes.c_int32, ctypes.c_void_p
     for name, arguments in {
         "halo_experts_describe": [ptr, ctypes.POINTER(_Info)],
@@ -65,6 +68,7 @@ def declare(lib: Any) -> None:
         function = getattr(lib, name, None)
         if function is not None:
             function.restype, function.argtypes = i32, arguments
+    return lib
 
 
 def available() -> bool:
@@ -75,9 +79,9 @@ def available() -> bool:
 def describe(ctx: Any) -> Experts:
     """The experts of an attached context's model."""
     info = _Info()
-    _check(_lib().halo_experts_describe(ctx, ctypes.byref(info)))
+    check(_lib().halo_experts_describe(ctx, ctypes.byref(info)))
     used, size = np.zeros(info.n_layers, np.int32), np.zeros(info.n_layers, np.int64)
-    _check(_lib().halo_experts_layers(ctx, used.ctypes.data, size.ctypes.data, info.n_layers))
+    check(_lib().halo_experts_layers(ctx, used.ctypes.data, size.ctypes.data, info.n_layers))
     return Experts(
         info.n_layers, info.n_expert, info.n_used, info.n_groups, info.n_groups_used,
         GATINGS.get(info.gating, "softmax"), used, size,
@@ -86,23 +90,23 @@ def describe(ctx: Any) -> Experts:
 
 def set_mode(ctx: Any, *, bias: bool, keep: int, capture: int) -> None:
     """What the next graphs do; see `halo_experts_mode`."""
-    _check(_lib().halo_experts_mode(ctx, bias, keep, capture))
+    check(_lib().halo_experts_mode(ctx, bias, keep, capture))
 
 
 def set_bias(ctx: Any, bias: F32, shared: F32) -> None:
     """Biases [n_layers, n_expert] of the selection scores, finite or -inf, and the bonus [n_layers]
     of experts that are among the kept ones of any token of the step."""
     rows, bonus = np.ascontiguousarray(bias, np.float32), np.ascontiguousarray(shared, np.float32)
-    _check(_lib().halo_experts_set_bias(ctx, rows.ctypes.data, bonus.ctypes.data))
+    check(_lib().halo_experts_set_bias(ctx, rows.ctypes.data, bonus.ctypes.data))
 
 
 def read_ids(ctx: Any, experts: Experts) -> tuple[I32, I32]:
     """What was chosen since the last call: rows [n_layers], ids [n_layers, most rows, n_used]."""
-    most = _check(int(_lib().halo_experts_read(ctx, None, None, 0)))
+    most = check(int(_lib().halo_experts_read(ctx, None, None, 0)))
     rows = np.zeros(experts.n_layers, np.int32)
     ids = np.zeros((experts.n_layers, most, experts.n_used), np.int32)
     if most:
-        _check(int(_lib().halo_experts_read(ctx, rows.ctypes.data, ids.ctypes.data, most)))
+        check(int(_lib().halo_experts_read(ctx, rows.ctypes.data, ids.ctypes.data, most)))
     return rows, ids
 
 
@@ -112,5 +116,5 @@ def read_scores(ctx: Any, experts: Experts, n: int) -> tuple[F32, F32]:
     n = min(n, ROWS)
     scores = np.zeros((experts.n_layers, n, experts.n_expert), np.float32)
     probs = np.zeros_like(scores)
-    _check(int(_lib().halo_experts_scores(ctx, n, scores.ctypes.data, probs.ctypes.data)))
+    check(int(_lib().halo_experts_scores(ctx, n, scores.ctypes.data, probs.ctypes.data)))
     return scores, probs

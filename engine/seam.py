@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from engine.native import _check, _lib
+from engine.native import check, library
 
 F32 = npt.NDArray[np.float32]
 I32 = npt.NDArray[np.int32]
@@ -56,8 +57,10 @@ class LayerInfo:
         return self.n_head // self.n_head_kv
 
 
-def declare(lib: Any) -> None:
-    """Types of the functions this module calls."""
+@cache
+def _lib() -> Any:
+    """The library, with the types of the functions this module calls."""
+    lib = library()
     i32, ptr = ctypes.c_int32, ctypes.c_void_p
     where = [ptr, i32, i32, i32]
     for name, arguments in {
@@ -78,6 +81,7 @@ def declare(lib: Any) -> None:
     }.items():
         function = getattr(lib, name)
         function.restype, function.argtypes = i32, arguments
+    return lib
 
 
 def layers(ctx: Any, n_layers: int, cache: int = 0) -> list[LayerInfo]:
@@ -85,7 +89,7 @@ def layers(ctx: Any, n_layers: int, cache: int = 0) -> list[LayerInfo]:
     found = []
     for index in range(n_layers):
         info = _LayerInfo()
-        _check(_lib().halo_layer_describe(ctx, cache, index, ctypes.byref(info)))
+        check(_lib().halo_layer_describe(ctx, cache, index, ctypes.byref(info)))
         found.append(LayerInfo(*[getattr(info, field[0]) for field in _LayerInfo._fields_]))
     return found
 
@@ -96,9 +100,9 @@ def _cells(cells: npt.ArrayLike) -> I32:
 
 def cells_of(ctx: Any, slot: int, cache: int = 0) -> tuple[I32, I32, I32]:
     """Cells of a sequence by position, their positions, and how many sequences own each: [n]."""
-    n = _check(int(_lib().halo_cells_of(ctx, cache, 0, slot, None, None, None, 0)))
+    n = check(int(_lib().halo_cells_of(ctx, cache, 0, slot, None, None, None, 0)))
     cells, pos, owners = np.empty((3, n), np.int32)
-    _check(
+    check(
         int(
             _lib().halo_cells_of(
                 ctx, cache, 0, slot, cells.ctypes.data, pos.ctypes.data, owners.ctypes.data, n
@@ -115,7 +119,7 @@ def read(
     which = _cells(cells)
     keys = np.empty((len(which), info.n_head_kv, info.d_k), np.float32)
     values = np.empty((len(which), info.n_head_kv, info.d_v), np.float32)
-    _check(
+    check(
         _lib().halo_cells_read(
             ctx,
             cache,
@@ -136,7 +140,7 @@ def write(
     """Overwrite keys and values, quantised where the cache is; shapes as `read` returns them."""
     which = _cells(cells)
     k, v = np.ascontiguousarray(keys, np.float32), np.ascontiguousarray(values, np.float32)
-    _check(
+    check(
         _lib().halo_cells_write(
             ctx, cache, index, 0, which.ctypes.data, len(which), k.ctypes.data, v.ctypes.data
         )
@@ -146,25 +150,25 @@ def write(
 def evict(ctx: Any, slot: int, cells: npt.ArrayLike, cache: int = 0) -> None:
     """Free cells that belong to `slot` alone; all or none."""
     which = _cells(cells)
-    _check(_lib().halo_cells_evict(ctx, cache, 0, slot, which.ctypes.data, len(which)))
+    check(_lib().halo_cells_evict(ctx, cache, 0, slot, which.ctypes.data, len(which)))
 
 
 def defragment(ctx: Any, most: int, cache: int = 0) -> int:
     """Move up to `most` of the highest cells into holes; how many were moved."""
-    return _check(int(_lib().halo_cells_defragment(ctx, cache, 0, most)))
+    return check(int(_lib().halo_cells_defragment(ctx, cache, 0, most)))
 
 
 def set_bias(ctx: Any, index: int, cells: npt.ArrayLike, beta: F32, cache: int = 0) -> None:
     """Biases [n_head_kv, n] of cells; 0 = none, -inf hides."""
     which, b = _cells(cells), np.ascontiguousarray(beta, np.float32)
-    _check(_lib().halo_bias_set(ctx, cache, index, 0, which.ctypes.data, len(which), b.ctypes.data))
+    check(_lib().halo_bias_set(ctx, cache, index, 0, which.ctypes.data, len(which), b.ctypes.data))
 
 
 def get_bias(ctx: Any, index: int, info: LayerInfo, cells: npt.ArrayLike, cache: int = 0) -> F32:
     """Biases [n_head_kv, n] of cells."""
     which = _cells(cells)
     beta = np.empty((info.n_head_kv, len(which)), np.float32)
-    _check(
+    check(
         _lib().halo_bias_get(ctx, cache, index, 0, which.ctypes.data, len(which), beta.ctypes.data)
     )
     return beta
@@ -172,29 +176,29 @@ def get_bias(ctx: Any, index: int, info: LayerInfo, cells: npt.ArrayLike, cache:
 
 def bias_count(ctx: Any, cache: int = -1) -> int:
     """Cells with a bias in any layer or head."""
-    return _check(int(_lib().halo_bias_count(ctx, cache)))
+    return check(int(_lib().halo_bias_count(ctx, cache)))
 
 
 def bias_mode(ctx: Any, mode: int) -> None:
     """How the bias enters flash attention (see halo.h); for tests."""
-    _check(_lib().halo_bias_mode(ctx, mode))
+    check(_lib().halo_bias_mode(ctx, mode))
 
 
 def track_queries(ctx: Any, slot: int, capacity: int) -> None:
     """Keep the queries of the newest `capacity` tokens of a sequence; 0 stops and forgets."""
-    _check(_lib().halo_queries_track(ctx, slot, capacity))
+    check(_lib().halo_queries_track(ctx, slot, capacity))
 
 
 def count_queries(ctx: Any, slot: int, start: int = 0) -> int:
     """Tokens at positions >= start whose queries are kept."""
-    return _check(int(_lib().halo_queries_count(ctx, slot, start)))
+    return check(int(_lib().halo_queries_count(ctx, slot, start)))
 
 
 def queries(ctx: Any, index: int, info: LayerInfo, slot: int, start: int = 0) -> tuple[I32, F32]:
     """Positions [t] and queries [t, n_head, d_k], oldest first, of tokens at positions >= start."""
     n = count_queries(ctx, slot, start)
     pos, rows = np.empty(n, np.int32), np.empty((n, info.n_head, info.d_k), np.float32)
-    got = _check(
+    got = check(
         int(_lib().halo_queries_read(ctx, index, slot, start, pos.ctypes.data, rows.ctypes.data, n))
     )
     return pos[:got], rows[:got]
@@ -202,4 +206,4 @@ def queries(ctx: Any, index: int, info: LayerInfo, slot: int, start: int = 0) ->
 
 def forget_queries(ctx: Any, slot: int, start: int = 0) -> None:
     """Drop kept queries at positions >= start: their rotation is stale after a shift."""
-    _check(_lib().halo_queries_forget(ctx, slot, start))
+    check(_lib().halo_queries_forget(ctx, slot, start))

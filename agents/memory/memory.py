@@ -28,6 +28,7 @@ from agents.memory.types import (
     Stats,
     Table,
 )
+from agents.memory.verify import verify
 from engine.config import MemoryConfig
 
 FOLDER = "memory"  # inside the data folder
@@ -285,9 +286,7 @@ class Memory:
 
     def verify(self) -> list[str]:
         """Check the graph: what is wrong, one sentence each; rebuilding facts changes nothing."""
-        from agents.memory.verify import verify
-
-        return verify(self)
+        return verify(self.graph, self.recorder.rules)
 
     def forget(self, entity: str) -> str:
         """Remove an entity and its traces. Says what went."""

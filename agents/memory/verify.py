@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from agents.memory.facts import episodes, fact_id, gather, groups_of
-
-if TYPE_CHECKING:
-    from agents.memory.memory import Memory
+from agents.memory.facts import Rules, episodes, fact_id, gather, groups_of
+from agents.memory.graph import GraphDB
 
 BATCH = 500
 
 
-def verify(memory: Memory) -> list[str]:
+def verify(graph: GraphDB, rules: Rules) -> list[str]:
     """One sentence for each kind of fault; empty when the graph is sound. Changes nothing."""
-    graph = memory.graph
     faults: list[str] = []
 
     def count(query: str, what: str) -> None:
@@ -37,7 +32,7 @@ def verify(memory: Memory) -> list[str]:
     wrong = 0
     seen = set()
     for start in range(0, len(ids), BATCH):
-        for group in groups_of(graph, memory.recorder.rules, ids[start : start + BATCH]):
+        for group in groups_of(graph, rules, ids[start : start + BATCH]):
             if group in seen:
                 continue
             seen.add(group)

@@ -86,11 +86,11 @@ def pull(settings: Settings, as_json: bool, repo: str, file: str | None) -> None
     FILE may be a pattern or a quantisation such as Q4_K_M, and left out when there is one only.
     An interrupted download goes on where it stopped. HF_ENDPOINT names another hub.
     """
-    from engine import models
+    from engine import hub
 
     progress = Progress()
     try:
-        path = models.pull(repo, file, progress)
+        path = hub.pull(repo, file, progress)
     finally:
         progress.end()
     if as_json:
