@@ -14,11 +14,12 @@ from agents.events import (
     AgentState,
     Call,
     CallChanged,
+    PromptReturned,
     Turn,
     TurnDelta,
     TurnFinished,
 )
-from engine.errors import HaloError
+from engine.errors import EngineError, HaloError
 from engine.protocol import Delta, Done, State, Tool, ToolCall
 
 if TYPE_CHECKING:
@@ -142,8 +143,50 @@ class Answers:
                     must,
                 )
         except HaloError as error:
-            if self.running.get(agent.id) is run:
+            if self.running.get(agent.id) is not run:
+                return
+            if isinstance(error, EngineError) and error.code == "too_long" and not run.round:
+                self._give_back(agent, run, error)
+            else:
                 self.fail(agent, error)
+
+    def _give_back(self, agent: Agent, run: Running, error: HaloError) -> None:
+        """A prompt is too long: out of the conversation with it, else every later one is too."""
+        at = agent.turns.index(run.turn) - 1
+        prompt = agent.turns[at] if at >= 0 else None
+        if prompt is None or prompt.role != "user" or prompt.author not in ("", YOU):
+            self.fail(agent, error)
+            return
+        run.then_next = False
+        self.fail(agent, error)
+        self.workspace.cut(agent, at)
+        self.workspace.emit(PromptReturned(agent.name, prompt.text, str(error)))
+        self.next(agent)
+
+    async def check_length(self, text: str) -> None:
+        """Raises EngineError when `text` alone is more than the engine can take of one prompt.
+
+        Only what is certain is refused: the engine has the last word on what is a little shorter,
+        and on everything while it cannot be asked.
+        """
+        ready = self.workspace.ready
+        if ready is None or self.workspace.engine_state != "ready":
+            return
+        longest = min(ready.n_ctx, ready.n_ctx_train or ready.n_ctx)
+        if len(text.encode()) <= longest:  # a token has a byte at least
+            return
+        try:
+            tokens = await self.workspace.client.count(text)
+        except HaloError:
+            return
+        if tokens > longest:
+            raised = "" if longest == ready.n_ctx_train else ", or raise engine.n_ctx"
+            limit = "context holds" if raised else "model was trained on"
+            raise EngineError(
+                f"The prompt has {tokens:,} tokens and the {limit} {longest:,}.",
+                f"Shorten it, or send it in parts{raised}.",
+                "too_long",
+            )
 
     async def _recall(self, agent: Agent, run: Running) -> None:
         """What the memory knows about the prompt goes before it; the answer's turn keeps it."""

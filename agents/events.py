@@ -160,6 +160,15 @@ class TurnFinished(WorkspaceEvent):
 
 
 @dataclass(slots=True)
+class PromptReturned(WorkspaceEvent):
+    """The engine cannot take a prompt as it is: the person has its text back, to change it."""
+
+    agent: str
+    text: str
+    why: str
+
+
+@dataclass(slots=True)
 class TurnsTruncated(WorkspaceEvent):
     """All turns from `turn_id` on were removed (edit and resend, regenerate)."""
 

@@ -327,6 +327,7 @@ class Workspace:
         if not addressed.text:
             return []
         names = addressed.names or [self.get(to).name]
+        await self.answers.check_length(addressed.text)
         chain = Chain(self.config.chat.handover_limit)
         for name in names:
             self.answers.submit(self.get(name), QueuedPrompt(addressed.text, YOU, chain))
@@ -385,7 +386,7 @@ class Workspace:
         )
         if index is None:
             raise HaloError(f"Nothing was asked of {agent.name} yet.", "Send a prompt first.")
-        self._cut(agent, index + 1)
+        self.cut(agent, index + 1)
         self.answers.answer(agent, Chain(self.config.chat.handover_limit), {"seed": -1})
 
     async def edit_and_resend(self, name: str, turn_id: str, text: str) -> None:
@@ -396,8 +397,9 @@ class Workspace:
             raise HaloError("Only a prompt that is still there can be edited.", "Choose another.")
         if not text.strip():
             raise HaloError("The new prompt is empty.", "Write something, or clear the chat.")
+        await self.answers.check_length(text)
         await self._quiet(agent)
-        self._cut(agent, agent.turns.index(turn))
+        self.cut(agent, agent.turns.index(turn))
         edited = Turn(new_id("t"), "user", text.strip(), author=YOU, time=time.time())
         self.add_turn(agent, edited)
         self.answers.answer(agent, Chain(self.config.chat.handover_limit))
@@ -409,7 +411,7 @@ class Workspace:
         agent.queue.clear()
         agent.state.waiting_prompts = 0
         agent.state.kind, agent.state.reason = "idle", ""
-        self._cut(agent, 0)
+        self.cut(agent, 0)
         self._keeper.rewrite(agent)
         await self.sessions.forget(agent)
         self.changed(agent)
@@ -478,6 +480,14 @@ class Workspace:
 
     def record_turn(self, agent: Agent, turn: Turn) -> None:
         self._keeper.turn(agent, turn)
+
+    def cut(self, agent: Agent, index: int) -> None:
+        """Take the turns from `index` on out of a conversation."""
+        if index < len(agent.turns):
+            removed = tuple(turn.id for turn in agent.turns[index:])
+            del agent.turns[index:]
+            self._keeper.cut(agent, removed[0])
+            self.emit(TurnsTruncated(agent.name, removed[0], removed))
 
     def list_changed(self) -> None:
         """Something that workspace.json keeps has changed."""
@@ -568,13 +578,6 @@ class Workspace:
         """Until the agent does nothing; while one answer stops, another may be asked for."""
         while await self.answers.stop(agent, then_next=False):
             pass
-
-    def _cut(self, agent: Agent, index: int) -> None:
-        if index < len(agent.turns):
-            removed = tuple(turn.id for turn in agent.turns[index:])
-            del agent.turns[index:]
-            self._keeper.cut(agent, removed[0])
-            self.emit(TurnsTruncated(agent.name, removed[0], removed))
 
     def _check_spec(self, spec: AgentSpec) -> None:
         self.config.sampling_for(spec.sampling)

@@ -53,7 +53,7 @@ class Answers:
             raise EngineError("There is no message to answer.", "Send one.", "bad_request")
         prompt, inside = self._language.prompt(request.messages, request.thinking)
         tokens = [*prompt, *request.resume]
-        self._check_prompt(len(prompt), len(tokens))
+        self._check_prompt(request, len(prompt), len(tokens))
         sampling = request.sampling
         if request.must_call:
             grammar = self._language.call_grammar(request.messages, inside)
@@ -131,6 +131,19 @@ class Answers:
                 "Raise engine.n_ctx if the model was trained on more, or start a new one.",
             )
 
+    def give_up(self, sequence: Sequence) -> None:
+        """End what can neither go on nor get more room."""
+        what = f"The context of {self._scheduler.cells.total:,} cells is full."
+        remedy = "Raise engine.n_ctx, or start a new conversation."
+        if self._compactor.positions(sequence) <= 0:
+            what = (
+                f"The conversation has {len(sequence.tokens):,} tokens, more than may be compacted "
+                f"into the {self._compactor.last_position:,} that the model was trained on."
+            )
+            remedy = "Start a new one, or raise compaction.max_ratio."
+        said = len(sequence.tokens) > sequence.n_prompt
+        self.finish(sequence, "length" if said else "error", what, remedy)
+
     def finish(self, sequence: Sequence, reason: str, what: str = "", remedy: str = "") -> None:
         """End a generation; its cells stay."""
         generation = sequence.payload
@@ -154,19 +167,35 @@ class Answers:
     def _piece(self, generation: Generation, token: int) -> Piece:
         return self._language.piece(token, generation.stream.reads_calls)
 
-    def _check_prompt(self, prompt: int, total: int) -> None:
-        if self._compactor.unbounded:
+    def _check_prompt(self, request: Generate, prompt: int, total: int) -> None:
+        """Raises EngineError when a prompt cannot be answered by all of itself.
+
+        Compaction makes room for a conversation, by thinning what is old. What is asked now has to
+        fit as it is: it would be thinned before the question in it was read.
+        """
+        compactor = self._compactor
+        longest, needed = compactor.last_position, max(prompt + MIN_ANSWER, total)
+        if compactor.unbounded:
+            longest = min(longest, self._scheduler.max_length)
+        if needed <= longest:
             return
-        longest = self._compactor.last_position
-        if prompt + MIN_ANSWER > longest or total > longest:
-            limit = "model was trained on" if longest < self._context.n_ctx else "context holds"
-            remedy = (
-                "Shorten or clear the conversation."
-                if longest < self._context.n_ctx
-                else "Shorten or clear the conversation, or raise engine.n_ctx."
-            )
-            raise EngineError(
-                f"The conversation has {total:,} tokens and the {limit} {longest:,}.",
-                remedy,
-                "too_long",
-            )
+        alone = self._alone(request)
+        if alone + MIN_ANSWER > longest:
+            what, remedy = f"The prompt has {alone:,} tokens", "Shorten it, or send it in parts"
+        elif compactor.unbounded:
+            return
+        else:
+            what = f"The conversation has {total:,} tokens"
+            remedy = "Shorten or clear the conversation"
+        limit = "model was trained on"
+        if longest != self._model.n_ctx_train:
+            limit, remedy = "context holds", f"{remedy}, or raise engine.n_ctx"
+        raise EngineError(f"{what} and the {limit} {longest:,}.", f"{remedy}.", "too_long")
+
+    def _alone(self, request: Generate) -> int:
+        """Tokens of a request without what was said before its last question."""
+        messages = request.messages
+        last = max((i for i, m in enumerate(messages) if m.role == "user"), default=0)
+        head = messages[:1] if last and messages[0].role == "system" else ()
+        tokens, _ = self._language.prompt((*head, *messages[last:]), request.thinking)
+        return len(tokens)

@@ -29,10 +29,11 @@ from engine.core.keeper import QueryKeeper
 from engine.core.language import Language
 from engine.core.lowering import lower
 from engine.core.runner import Context
-from engine.core.scheduler import Scheduler
+from engine.core.scheduler import UNLIMITED, Scheduler
 from engine.core.sequence import Fold, Phase, Sequence
 from engine.core.solving import READ_SECONDS, Solving, located
 from engine.core.studies import Studies
+from engine.core.study import Study
 from engine.errors import EngineError, HaloError
 from engine.protocol import Compaction, Studied
 
@@ -76,6 +77,7 @@ class Compactor:
         self._next_look = 0.0
         self._holes = False
         scheduler.relief = self.relief
+        scheduler.positions, scheduler.more_positions = self.positions, self.more_positions
 
     @property
     def on(self) -> bool:
@@ -210,6 +212,22 @@ class Compactor:
             sequence.hold = True
             return True
         return False
+
+    def positions(self, sequence: Sequence) -> int:
+        """Positions a session has left before the last one the model knows."""
+        if not self.unbounded or isinstance(sequence.payload, Study):
+            return UNLIMITED
+        return self.last_position - sequence.position(sequence.held)
+
+    def more_positions(self, sequence: Sequence) -> bool:
+        """A prompt is read up to the last position: lower it, or whether that can be done soon."""
+        if self._lower(sequence):
+            return True
+        if self.job is not None and self.job.ahead:
+            self._end("cancelled")
+        if self.job is None:
+            self._consider("session", sequence)
+        return self.job is not None  # another's has to land first
 
     def _lower(self, sequence: Sequence) -> bool:
         if self.job is not None and self.job.sequence is sequence:

@@ -267,12 +267,7 @@ class EngineCore:
         scheduler = self._scheduler
         step = scheduler.schedule()
         for sequence in scheduler.overfull:
-            self._answers.finish(
-                sequence,
-                "length",
-                f"The context of {scheduler.cells.total:,} cells is full.",
-                "Raise engine.n_ctx, or start a new conversation.",
-            )
+            self._answers.give_up(sequence)
         scheduler.overfull.clear()
         self._stuck = not step and not scheduler.waiting
         if not step:

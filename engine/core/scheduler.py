@@ -23,6 +23,7 @@ RESERVE = 32  # cells a sequence should find free for its answer before it is ad
 WORTH_WAITING = 16  # prompt tokens another sequence must be about to compute to wait for it
 WORTH_FREEZING = 64  # cells; fewer are computed again as fast as they are copied
 FOCUS_SHARE = 0.75  # of the prefill budget, while others wait too
+UNLIMITED = 1 << 30
 PAUSED = "Paused so that others can finish; goes on when cells are free."
 
 
@@ -82,6 +83,10 @@ class Scheduler:
         self.overfull: list[Sequence] = []  # cannot go on: alone and out of cells
         # Asked when cells are short: whether some are about to become free by compaction.
         self.relief: Callable[[], bool] = lambda: False
+        # Positions a sequence has left for what it reads, and whether there will be more when it has
+        # none: at once, or when a compaction has landed.
+        self.positions: Callable[[Sequence], int] = lambda sequence: UNLIMITED
+        self.more_positions: Callable[[Sequence], bool] = lambda sequence: False
         self.waiting = False  # the last step was cut short by waiting for that
         # Copies an idle sequence's cells out before they are freed; None: they are lost.
         self.freeze: Callable[[Sequence], Frozen | None] = lambda sequence: None
@@ -315,13 +320,14 @@ class Scheduler:
         focus = self.focus
         if focus in order:
             order = [focus] + [s for s in order if s is not focus]
-        for sequence in order:
+        for sequence in list(order):
             if budget <= 0:
                 break
             limit = budget
             if sequence is focus and len(order) > 1:
                 limit = max(1, int(budget * FOCUS_SHARE))
-            count = min(sequence.pending, limit)
+            left = self._positions_left(sequence)
+            count = min(sequence.pending, limit, left)
             while self.cells.free < count and self._reclaim_kept():
                 pass
             if self.cells.free < count and not self._relieved():
@@ -332,6 +338,18 @@ class Scheduler:
                 self.cells.grow(sequence.slot, count)
                 step.prefill.append(Chunk(sequence, sequence.held, count))
                 budget -= count
+
+    def _positions_left(self, sequence: Sequence) -> int:
+        """0 while a sequence waits for positions; it is given up when there will be none."""
+        left = self.positions(sequence)
+        if left > 0:
+            return left
+        if self.more_positions(sequence):
+            left = max(0, self.positions(sequence))
+            self.waiting = self.waiting or not left
+            return left
+        self._give_up(sequence)
+        return 0
 
     # --- admission ------------------------------------------------------------------------------
 

@@ -13,7 +13,6 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import psutil
 import pytest
 
@@ -23,10 +22,8 @@ from engine.core.runner import Context
 from engine.core.scheduler import Step
 from engine.errors import EngineError, ModelError
 from engine.protocol import (
-    AnyEvent,
     Deltas,
     Done,
-    Event,
     Failed,
     Generate,
     Note,
@@ -34,8 +31,7 @@ from engine.protocol import (
     Ready,
     Sampling,
 )
-from engine.wire import FrameReader, FrameWriter
-from tests.support.engine import CHATML, GREEDY, InProcessCore, Talk, chat, running, settings
+from tests.support.engine import CHATML, GREEDY, InProcessCore, Talk, Wire, chat, running, settings
 from tests.support.mkgguf import tiny
 from tests.support.waiting import until
 
@@ -302,27 +298,6 @@ async def test_a_bad_model_file_is_one_sentence(what: str, tmp_path: Path) -> No
     assert failed.value.remedy
     assert client.state == "dead"
     await client.stop()
-
-
-class Wire:
-    """The raw socket of an in-process core."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self.socket = connection
-        self.socket.settimeout(60)
-        self.events: list[Event] = []
-        self._writer = FrameWriter()
-        self._reader: FrameReader[AnyEvent] = FrameReader(AnyEvent)  # type: ignore[arg-type]
-
-    def send(self, message: msgspec.Struct) -> None:
-        self.socket.sendall(self._writer.encode(message))
-
-    def until(self, kind: type[Event]) -> Event:
-        while True:
-            for event in self.events:
-                if isinstance(event, kind):
-                    return event
-            self.events += self._reader.feed(self.socket.recv(1 << 16))
 
 
 def test_a_decode_that_fails_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,6 +42,15 @@ def test_text_goes_to_stdout_and_repeats_with_a_seed(home: Path) -> None:
     assert not (home / "data").exists()  # nothing of the person's is touched
 
 
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_a_prompt_longer_than_the_context_is_refused(home: Path, form: tuple[str, ...]) -> None:
+    done = halo(home, "chat", "--agent", "ada", *form, stdin="One word after the other. " * 400)
+    assert done.returncode == 4
+    assert done.stderr.count("\n") == 1
+    assert "tokens and the context holds 1,024. Shorten it, or send it in parts" in done.stderr
+    assert '"done"' not in done.stdout
+
+
 def test_json_lines_end_with_done(home: Path) -> None:
     done = halo(home, "chat", "-a", "grace", "--json", "--seed", "3", stdin="Hello from a pipe")
     events = lines(done.stdout)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from pathlib import Path
@@ -11,9 +12,11 @@ import msgspec
 import pytest
 
 from engine.config import CompactionConfig
+from engine.core.runner import Context
+from engine.core.scheduler import Step
 from engine.errors import EngineError
-from engine.protocol import CacheMap, Compaction, Sampling, Studied
-from tests.support.engine import CHATML, GREEDY, running
+from engine.protocol import CacheMap, Compaction, Done, Generate, Open, Sampling, Studied
+from tests.support.engine import CHATML, GREEDY, InProcessCore, Wire, chat, running
 from tests.support.mkgguf import ARCHITECTURES, tiny
 from tests.support.waiting import until
 
@@ -97,12 +100,61 @@ async def test_conversations_outgrow_the_context(tmp_path: Path) -> None:
         assert all(c.used <= 1024 for c in talk.all(CacheMap))
 
 
-async def test_a_prompt_longer_than_the_context_is_read_all_the_same(tmp_path: Path) -> None:
+async def test_a_conversation_longer_than_the_context_is_read_all_the_same(tmp_path: Path) -> None:
+    part = LONG[:150]
     async with running(model(), tmp_path, n_ctx=512, compaction=SMALL) as talk:
-        done = await talk.answer("ada", LONG * 2, seconds=120)
+        done = await talk.answer("ada", *[part, "Yes."] * 4, part, seconds=120)
         assert done.reason in ("length", "stop") and done.tokens > 0, done
         assert done.prompt_tokens > 700
         assert any(c.phase == "done" and c.trigger == "pressure" for c in talk.compactions())
+
+
+@pytest.mark.parametrize("auto", [True, False])
+async def test_a_prompt_that_cannot_be_read_as_it_is_is_refused(auto: bool, tmp_path: Path) -> None:
+    async with running(model(), tmp_path, n_ctx=512, compaction=with_(auto=auto)) as talk:
+        await talk.answer("ada", "Hi.")
+        with pytest.raises(EngineError, match=r"prompt has 2,\d{3} tokens.* holds 512") as refused:
+            await talk.say("ada", "Hi.", "Hello.", LONG * 2)
+        assert refused.value.code == "too_long"
+        assert "parts" in refused.value.remedy and "engine.n_ctx" in refused.value.remedy
+        done = await talk.answer("ada", "Hi.", "Hello.", "And now?")
+        assert done.tokens > 0
+
+
+async def test_a_prompt_longer_than_the_training_is_refused(tmp_path: Path) -> None:
+    path = tiny("qwen3", chat_template=CHATML, context=256)
+    async with running(path, tmp_path, n_ctx=2048, compaction=SMALL) as talk:
+        with pytest.raises(EngineError, match="trained on 256") as refused:
+            await talk.say("ada", LONG)
+        assert "n_ctx" not in refused.value.remedy, "a larger context would not help"
+
+
+async def test_a_conversation_read_again_stays_within_the_positions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a crash: all of it at once, longer than the training, with cells in plenty."""
+    path = tiny("qwen3", chat_template=CHATML, context=1024)
+    highest: list[int] = []
+    compute = Context.compute
+
+    def watched(context: Context, step: Step) -> int:
+        highest.extend(s.position(start + size - 1) for s, start, size in step.prefill)
+        return compute(context, step)
+
+    monkeypatch.setattr(Context, "compute", watched)
+    core = InProcessCore(path, n_ctx=8192, compaction=with_(threshold=1.0))
+    texts = [f"{n} {LONG[:300]}" for n in range(9)]
+    wire = Wire(core.socket)
+    core.start()
+    try:
+        wire.send(Open(1, "ada"))
+        wire.send(Generate(2, "ada", chat(*texts), GREEDY))
+        done = await asyncio.to_thread(wire.until, Done)
+    finally:
+        core.stop()
+    assert isinstance(done, Done)
+    assert done.reason in ("stop", "length") and done.prompt_tokens > 2000, done
+    assert max(highest) < 1024
 
 
 async def test_positions_near_the_trained_length_are_shifted(tmp_path: Path) -> None:

@@ -9,10 +9,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from engine.client import EngineClient
 from engine.config import Config, EngineConfig
 from engine.core.loop import EngineCore
 from engine.protocol import (
+    AnyEvent,
     CacheMap,
     Compaction,
     Delta,
@@ -24,6 +27,7 @@ from engine.protocol import (
     Sampling,
     State,
 )
+from engine.wire import FrameReader, FrameWriter
 from tests.support.waiting import until
 
 CHATML = (
@@ -161,6 +165,27 @@ class InProcessCore:
         self.socket.close()
         self._thread.join(20)
         assert not self._thread.is_alive()
+
+
+class Wire:
+    """The raw socket of an in-process core."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.socket = connection
+        self.socket.settimeout(60)
+        self.events: list[Event] = []
+        self._writer = FrameWriter()
+        self._reader: FrameReader[AnyEvent] = FrameReader(AnyEvent)  # type: ignore[arg-type]
+
+    def send(self, message: msgspec.Struct) -> None:
+        self.socket.sendall(self._writer.encode(message))
+
+    def until(self, kind: type[Event]) -> Event:
+        while True:
+            for event in self.events:
+                if isinstance(event, kind):
+                    return event
+            self.events += self._reader.feed(self.socket.recv(1 << 16))
 
 
 async def going_on(talk: Talk, session: str, answer: Awaitable[Done]) -> list[Delta]:

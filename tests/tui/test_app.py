@@ -13,6 +13,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input, Static, TextArea
 
 from engine.config import Config
+from engine.errors import EngineError
 from engine.protocol import CacheMap, CellRuns
 from tests.support.scripted import ScriptedClient
 from tests.support.waiting import until
@@ -148,6 +149,27 @@ async def test_prompts_queue_while_busy_and_can_be_taken_back(tmp_path: Path) ->
         await until(lambda: not ada.queue)
         await until(lambda: app.main.query_one(Prompt).get_draft() == "second")
         client.finish(ada.id)
+
+
+@pytest.mark.parametrize("ready", [True, False])
+async def test_a_prompt_that_is_too_long_is_in_the_input_again(tmp_path: Path, ready: bool) -> None:
+    client = ScriptedClient(lambda _: "Fine.")
+    client.hold_start = not ready
+    text = " ".join(f"word{n}" for n in range(9000))
+    async with running(tmp_path, client=client) as (app, _, pilot):
+        await write(pilot, app, text)
+        prompt = app.main.query_one(Prompt)
+        if not ready:  # then the engine has the first word, when it is there
+            client.refuse = EngineError("The prompt is too long.", "Shorten it.", "too_long")
+            await pilot.press(*"and more")
+            client.let_start()
+        await until(lambda: prompt.get_draft().startswith("word0 word1"), what="for the text")
+        assert prompt.get_draft() == (text if ready else f"{text}\nand more")
+        assert ("9,000 tokens" if ready else "too long") in toasts(app)
+        assert not app.workspace.get("ada").turns
+        prompt.set_draft("")
+        await write(pilot, app, "short")
+        await until(lambda: app.workspace.get("ada").turns[-1].text == "Fine.")
 
 
 async def test_drafts_belong_to_their_agents_and_survive_the_app(tmp_path: Path) -> None:

@@ -303,8 +303,38 @@ async def test_search_finds_all_places_without_case(room: Room) -> None:
 # --- faults of the engine -------------------------------------------------------------------------
 
 
-async def test_a_refused_prompt_is_an_error_turn_and_the_next_one_works(room: Room) -> None:
+async def test_a_prompt_that_is_too_long_comes_back_and_the_next_one_goes_on(room: Room) -> None:
     room.client.refuse = EngineError("The prompt is too long.", "Shorten it.", "too_long")
+    ada = room.agent("ada")
+    await room.workspace.send("very long", "ada")
+    await room.workspace.send("short", "ada")
+    await room.generating("ada")
+    why = "The prompt is too long. Shorten it."
+    returned = [e for e in room.events if isinstance(e, events.PromptReturned)]
+    assert returned == [events.PromptReturned("ada", "very long", why)]
+    assert [turn.text for turn in ada.turns] == ["short", ""]
+    assert room.client.generations[ada.id][1:] == (Message("user", "short"),)
+    assert room.logged("error") == [why]
+
+
+async def test_what_is_far_too_long_is_not_even_sent(room: Room) -> None:
+    await room.workspace.send("first", "ada")
+    await room.generating("ada")
+    room.answer("ada", "Yes.")
+    ada = room.agent("ada")
+    for send in (
+        room.workspace.send("@ada @grace " + "word " * 8193, "ada"),
+        room.workspace.edit_and_resend("ada", ada.turns[0].id, "word " * 8193),
+    ):
+        with pytest.raises(EngineError, match=r"8,193 tokens .* trained on 8,192") as refused:
+            await send
+        assert refused.value.code == "too_long"
+    assert [turn.text for turn in ada.turns] == ["first", "Yes."]
+    assert not room.agent("grace").turns
+
+
+async def test_a_refused_prompt_is_an_error_turn_and_the_next_one_works(room: Room) -> None:
+    room.client.refuse = EngineError("The prompt is too long.", "Shorten it.", "bad_request")
     await room.workspace.send("very long", "ada")
     ada = room.agent("ada")
     await until(lambda: ada.turns[-1].status == "error")

@@ -29,6 +29,7 @@ from agents.events import (
     CompactionChanged,
     EngineChanged,
     Logged,
+    PromptReturned,
     RosterChanged,
     SavedChanged,
     StatsChanged,
@@ -192,6 +193,16 @@ class MainScreen(Screen[None]):
         if self._shown is not None and self._shown in self.workspace.agents:  # by whatever name
             self.workspace.set_draft(self._shown.name, self.query_one(Prompt).get_draft())
 
+    def give_back(self, name: str, text: str) -> None:
+        """What could not be sent is in the input again, before what was written since."""
+        agent, prompt = self.workspace.get(name), self.query_one(Prompt)
+        shown = agent is self._shown
+        since = prompt.get_draft() if shown else agent.draft
+        draft = f"{text}\n{since}" if since else text
+        self.workspace.set_draft(name, draft)
+        if shown:
+            prompt.set_draft(draft)
+
     async def toggle_grid(self) -> None:
         """Several agents at once, or one conversation."""
         if self.grid_shown:
@@ -304,6 +315,7 @@ class MainScreen(Screen[None]):
             names = await self.workspace.send(event.text, self.current)
         except HaloError as error:
             self.notify(str(error), severity="error", markup=False)
+            self.give_back(self.current, event.text)
             return
         if not self.grid_shown and names and self.current not in names:
             self.notify(f"Sent to {', '.join(names)}.", markup=False)
@@ -397,6 +409,10 @@ class MainScreen(Screen[None]):
                 if self._kinds.get(name) != kind:  # what one waits for is shown with the next frame
                     self._kinds[name] = kind
                     self._meters_due = 0.0
+            case PromptReturned(name, text, why):
+                self.give_back(name, text)
+                if name == self.current:  # of others the log's line tells
+                    self.notify(why, severity="error", markup=False)
             case RosterChanged():
                 self._to_chats(event)
                 self._dirty.add("roster")
