@@ -49,8 +49,9 @@ def person(config: Config) -> str:
     return config.memory.your_name.strip() or "You"
 
 
-def note_of(agent: Agent, turn: Turn, config: Config) -> Note | None:
-    """A turn as the memory takes it in; None for what is not to be remembered."""
+def note_of(agent: Agent, turn: Turn, config: Config, parameters: int = READERS) -> Note | None:
+    """A turn as the memory takes it in; None for what is not to be remembered. `parameters`: of
+    the model that speaks for the agents."""
     space = spaces.written_to(agent.id, cast(spaces.Policy, agent.spec.memory))
     if not space or not turn.text.strip() or turn.role not in ("user", "assistant"):
         return None
@@ -71,7 +72,15 @@ def note_of(agent: Agent, turn: Turn, config: Config) -> Note | None:
         space,
         agent.id,
         voice="person" if speaker == you else "agent",
+        learn=speaker == you or trusted(config, parameters),
     )
+
+
+def trusted(config: Config, parameters: int) -> bool:
+    """Whether people, things and facts are learnt from what agents say, with such a model: tiny
+    ones make names and facts up."""
+    wanted = config.memory.learn_from_agents
+    return wanted == "on" or (wanted == "auto" and parameters >= READERS)
 
 
 def automatic(config: Config, parameters: int) -> bool:
@@ -166,8 +175,14 @@ class _Listener:
                 self._caught_up = True
                 self.workspace.keep_task(self._catch_up())
 
+    @property
+    def _parameters(self) -> int:
+        ready = self.workspace.ready
+        return ready.parameters if ready is not None else 0
+
     def _remember(self, name: str, turn: Turn) -> None:
-        note = note_of(self.workspace.get(name), turn, self.workspace.config)
+        agent = self.workspace.get(name)
+        note = note_of(agent, turn, self.workspace.config, self._parameters)
         if note is not None:
             self.memory.remember(note)
 
@@ -180,6 +195,6 @@ class _Listener:
     def _all(self) -> Iterator[Note]:
         for agent in self.workspace.agents:
             for turn in agent.turns:
-                note = note_of(agent, turn, self.workspace.config)
+                note = note_of(agent, turn, self.workspace.config, self._parameters)
                 if note is not None:
                     yield note

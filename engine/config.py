@@ -146,8 +146,8 @@ ENTITY_TYPES = (
     "memory_pattern kernel_operation model_architecture constraint data_structure research_paper"
 ).split()
 RELATION_TYPES = (
-    "WORKS_AT LIVES_IN KNOWS RELATED_TO LIKES DISLIKES OWNS MEMBER_OF LOCATED_IN BORN_ON PART_OF "
-    "CREATED USES PLANS HAPPENED_ON VISITED STUDIES "
+    "WORKS_AT LIVES_IN COMES_FROM KNOWS RELATED_TO LIKES DISLIKES OWNS MEMBER_OF LOCATED_IN "
+    "BORN_ON PART_OF CREATED USES PLANS HAPPENED_ON VISITED STUDIES "
     "TARGETS IS_FEATURE_OF IMPLEMENTS IMPROVES REDUCES MEASURES LIMITS IS_PART_OF BUILDS_ON "
     "EXTENDS ENABLES REQUIRES INTRODUCES VALIDATES COMPETES_WITH OPTIMIZES ELIMINATES "
     "COULD_IMPROVE PORTS_TO"
@@ -166,6 +166,7 @@ class MemoryConfig(msgspec.Struct, forbid_unknown_fields=True):
     embedder: str = ""
     threads: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2
     min_confidence: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
+    learn_from_agents: Literal["auto", "on", "off"] = "auto"
     auto_recall: Literal["auto", "on", "off"] = "auto"
     recall_tokens: Annotated[int, msgspec.Meta(ge=32, le=65536)] = 320
     query_seconds: Annotated[float, msgspec.Meta(gt=0, le=600)] = 5.0

@@ -37,6 +37,22 @@ _PATTERNS = [
 ]
 
 
+# What is spoken of lies ahead. Capitals count: "Will" is a person.
+_AHEAD = re.compile(
+    r"\b(?:will|won['’]t|shall|gonna|about to|going to|planning|plans?|want|wants|hope|hopes|hoping"
+    r"|until|till|deadline|due|upcoming|appointment|finish by|ready by|takes place|take place)\b"
+    r"|['’]ll\b|(?:\b(?:am|is|are)|['’](?:m|s|re))\s+(?:\w+\s+){0,2}?"
+    r"(?:meet|leav|go|fly|mov|start|com|visit|travell?|gett|hav|see|join|tak|arriv|return|open|clos"
+    r"|play|host|marry|marri|retir|begin|finish|driv)(?:n?ing)\b"
+)
+_BEHIND = re.compile(
+    r"\b(?:since|last|ago|was|were|did|didn['’]t|had|went|met|came|left|started|moved|saw|got|been"
+    r"|bought|sold|born|visited|finished|began|joined|happened|took)\b",
+    re.IGNORECASE,
+)
+_PART = re.compile(r"[.!?;\n]|,?\s(?:and|but|because|so)\s")
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
     """Days from `first` to `last`, both included."""
@@ -73,12 +89,39 @@ def find(text: str, said: float) -> list[tuple[int, int, Span]]:
             if any(start < match.end() and match.start() < end for start, end, _ in found):
                 continue
             try:
-                span = _read(match.groupdict(), match.group().lower(), today)
+                span = _read(
+                    match.groupdict(), match.group().lower(), today, _is_ahead(text, *match.span())
+                )
             except (ValueError, OverflowError):
                 continue  # 31 February
             if span is not None:
                 found.append((match.start(), match.end(), span))
     return sorted(found, key=lambda item: item[0])
+
+
+def _is_ahead(text: str, start: int, end: int) -> bool:
+    """Whether the part of a sentence around a day speaks of what is to come."""
+    left = max((m.end() for m in _PART.finditer(text, 0, start)), default=0)
+    right = _PART.search(text, end)
+    part = text[left : right.start() if right else len(text)]
+    if _BEHIND.search(part):
+        return False
+    if _AHEAD.search(part):
+        return True
+    # "We'll fly to Rome and stay until May": what the sentence began with goes on without a subject.
+    whole = max((m.end() for m in re.finditer(r"[.!?;\n]", text[:start])), default=0)
+    return bool(_AHEAD.search(text, whole, left)) and not _BEHIND.search(text, whole, start)
+
+
+def yearless(text: str) -> str:
+    """The day of a birthday, which comes every year: "4 May"; "" where a year or no day is told."""
+    for pattern in _PATTERNS[1:3]:
+        found = pattern.search(text)
+        if found:
+            if found["y"]:
+                return ""
+            return f"{int(found['d'])} {MONTHS[_month_number(found['m']) - 1].capitalize()}"
+    return ""
 
 
 def resolve(text: str, said: float) -> str:
@@ -119,7 +162,9 @@ def _tags(d: date) -> tuple[str, str, str, str]:
     return (f"zy{d.year}", f"zm{d:%Yx%m}", f"zd{d:%Yx%mx%d}", f"zmonth{d.month:02}")
 
 
-def _read(groups: dict[str, str | None], text: str, today: date) -> Span | None:
+def _read(
+    groups: dict[str, str | None], text: str, today: date, ahead: bool = False
+) -> Span | None:
     if groups.get("iso"):
         return _one(date.fromisoformat(str(groups["iso"])))
     if groups.get("word"):
@@ -127,13 +172,13 @@ def _read(groups: dict[str, str | None], text: str, today: date) -> Span | None:
         back = {"the day before yesterday": -2, "yesterday": -1, "last night": -1, "tomorrow": 1}
         return _one(today + timedelta(back.get(word, 0)))
     if groups.get("m"):
-        return _of_month(groups, text, today)
+        return _of_month(groups, today, ahead)
     if groups.get("unit"):
         return _of_unit(groups, text, today)
     if groups.get("day"):
         weekday = DAYS.index(str(groups["day"]).lower())
         which = str(groups["which"]).lower()
-        if which == "next":
+        if which == "next" or (ahead and which != "last"):
             return _one(today + timedelta((weekday - today.weekday() - 1) % 7 + 1))
         return _one(today - timedelta((today.weekday() - weekday - 1) % 7 + 1))
     if groups.get("y"):
@@ -142,7 +187,7 @@ def _read(groups: dict[str, str | None], text: str, today: date) -> Span | None:
     return None
 
 
-def _of_month(groups: dict[str, str | None], text: str, today: date) -> Span:
+def _of_month(groups: dict[str, str | None], today: date, ahead: bool) -> Span:
     month = _month_number(str(groups["m"]))
     given = groups.get("y")
     if given:
@@ -152,6 +197,9 @@ def _of_month(groups: dict[str, str | None], text: str, today: date) -> Span:
         which = (groups.get("which") or "").lower()
         if which == "next":
             year += month <= today.month
+        elif ahead and which != "last":
+            number = int(str(groups["d"])) if groups.get("d") else 31
+            year += (month, number) < (today.month, today.day)
         elif month > today.month and which != "this":
             year -= 1  # people speak of what was more than of what will be
     if groups.get("d"):

@@ -19,7 +19,10 @@ from engine.config import MemoryConfig
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One message says that a relation holds, or (`ends`) that it holds no more."""
+    """One message says that a relation holds, or (`ends`) that it holds no more.
+
+    `denied`: it says that it does not hold, which ends it where it did and tells of no past.
+    """
 
     source: str
     time: float
@@ -28,6 +31,7 @@ class Evidence:
     confidence: float
     ends: bool = False
     weak: bool = False  # an agent says so
+    denied: bool = False
 
 
 @dataclass(slots=True)
@@ -95,17 +99,21 @@ def episodes(
         evidence = [e for e in evidence if not strong or (e.type, e.tail) in strong]
     made: list[Episode] = []
     opened: dict[tuple[str, str], Episode] = {}
+    closed: dict[tuple[str, str], Episode] = {}
     for item in sorted(evidence, key=lambda e: (e.time, e.source, e.ends, e.type, e.tail)):
         value = (item.type, item.tail)
         current = opened.get(value)
         if item.ends:
+            before = closed.get(value)
+            if current is None and (item.denied or (before and before.end == item.time)):
+                continue  # it never held, or the same moment's successor has ended it
             if current is None:
                 made.append(Episode(item.type, item.tail, item.time, item.time, [item.source]))
                 made[-1].doubt = 1 - item.confidence
                 made[-1].ended_by = item.source
             elif item.source not in current.sources:
                 current.end, current.ended_by = item.time, item.source
-                del opened[value]
+                closed[value] = opened.pop(value)
             continue
         if current is None:
             current = opened[value] = Episode(item.type, item.tail, item.time)
@@ -114,7 +122,7 @@ def episodes(
                 for other, episode in list(opened.items()):
                     if other != value and episode.start < item.time and other not in rejected:
                         episode.end, episode.closed_by = item.time, current
-                        del opened[other]
+                        closed[other] = opened.pop(other)
         if item.source not in current.sources:
             current.sources.append(item.source)
             current.doubt *= 1 - min(item.confidence, 0.99)
@@ -166,7 +174,9 @@ def gather(graph: GraphDB, group: Group) -> tuple[list[Evidence], dict[tuple[str
             if group.tail and t != group.tail:
                 continue
             weak = voice == "agent"
-            found.append(Evidence(source, time, type, t, confidence, bool(ends), weak))
+            found.append(
+                Evidence(source, time, type, t, confidence, bool(ends), weak, denied=ends == 2)
+            )
     ruled: dict[tuple[str, str], str] = {}
     for type, tail, status, sources, time in graph.read(
         "MATCH (x:Ruling) WHERE x.space = $space AND x.head = $head AND x.type IN $types "

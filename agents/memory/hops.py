@@ -31,7 +31,8 @@ LIFT = 0.3  # of the likeness is added to the scores of the fact's messages
 # Other words for a relation than those in its name.
 _WORDS = {
     "WORKS_AT": "job profession employer company office career colleague",
-    "LIVES_IN": "home reside address moved city country from",
+    "LIVES_IN": "home reside address moved city country",
+    "COMES_FROM": "from origin born grew hometown country",
     "RELATED_TO": "family wife husband partner sister brother mother father parent son daughter "
     "child cousin aunt uncle niece nephew grandmother grandfather",
     "KNOWS": "friend met acquaintance",

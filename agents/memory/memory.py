@@ -81,6 +81,12 @@ class Memory:
                 "MATCH (e:Entity) WHERE e.apart IS NOT NULL RETURN e.id, e.apart"
             ):
                 self.recorder.resolver.kept_apart.update((id, key) for key in apart)
+            for (name,) in graph.read(
+                "MATCH (m:Message) WHERE m.kind = 'message' UNWIND [m.speaker, m.listener] AS name "
+                "RETURN DISTINCT name"
+            ):
+                known = self.registry.named(name) if name else []
+                self.recorder.resolver.talkers.update(e.id for e in known if e.kind == "person")
             self.recaller = Recaller(graph, self.registry, self._embedder_of(graph))
             self.editor = Editor(graph, self.recorder)
             if anew:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from agents.memory import dates, names, text
+from agents.memory import claims, dates, names, text
 from agents.memory.events import Learnt
 from agents.memory.facts import Group, Rules, groups_of, rebuild
 from agents.memory.graph import GraphDB
@@ -28,26 +28,6 @@ BATCH = 16
 HEARSAY = 0.8  # how much of a relation's confidence is left when an agent says it
 WINDOW = 3  # messages in a window
 MEANING = 0.12  # cosine distance up to which two names may mean the same
-_ENDS = re.compile(
-    r"\b(?:no longer|any ?more|not any longer|used to|stopped|quit|gave up|ex-|former(?:ly)?"
-    r"|don't like|doesn't like|do not like|does not like|never liked|moved (?:away|out)"
-    r"|broke up|sold|left (?:my|his|her|the|our)?\s?(?:job|position)|(?:have |has |'ve |'s )left)\b",
-    re.IGNORECASE,
-)
-
-# "I no longer like tea" ends that one likes it, and is how one says that one does not.
-_UNLIKED = re.compile(
-    r"\b(?:no longer|don['’]?t|doesn['’]?t|didn['’]?t|do not|does not|never|stopped|used to)\s+"
-    r"(?:(?:really|even|much|particularly)\s+)?(?:lik|lov|enjoy)\w*",
-    re.IGNORECASE,
-)
-
-# Where a clause begins: after a sentence, or with a subject or "now" of its own.
-_CLAUSE = re.compile(
-    r"[.!?;\n]|(?:,|\s(?:and|but|so|then|while)\b)(?:\s+(?:and|but|so|then))*"
-    r"\s+(?=(?:I|we|you|he|she|they|it|my|our|your|his|their|now)\b)",
-    re.IGNORECASE,
-)
 
 
 @dataclass(slots=True)
@@ -56,7 +36,7 @@ class Read:
 
     note: Note
     entities: list[Entity] = field(default_factory=list)
-    relations: list[tuple[int, int, str, float, bool]] = field(default_factory=list)
+    relations: list[tuple[int, int, str, float, int]] = field(default_factory=list)
     vector: list[float] | None = None
     window: list[float] | None = None  # of the message with those before it
 
@@ -189,6 +169,7 @@ class Recorder:
             pieces = [
                 (read, offset, piece)
                 for read in reads
+                if read.note.learn
                 for offset, piece in text.grouped(read.note.text)
             ]
             found = self.extractor.extract([piece for _, _, piece in pieces]) if pieces else []
@@ -216,21 +197,31 @@ class Recorder:
             if r.confidence < least or r.type not in self._relation_types:
                 continue
             if r.head in index and r.tail in index:
-                head, tail = entities[r.head], entities[r.tail]
-                ends = ended(piece, head, tail, r.type)
+                claim = claims.judge(piece, entities[r.head], entities[r.tail], r.type)
+                if claim is None or claim.type not in self._relation_types:
+                    continue
                 read.relations.append(
-                    (index[r.head], index[r.tail], r.type, round(r.confidence, 4), ends)
+                    (
+                        index[r.head],
+                        index[r.tail],
+                        claim.type,
+                        round(r.confidence, 4),
+                        claim.ends,
+                    )
                 )
 
     def _resolve(self, read: Read) -> list[tuple[int, Entity, Resolved]]:
         note = read.note
-        speaker, listener = self.resolver.begin(note, self.store.mentioned_in)
+        speaker, listener = self.resolver.begin(
+            note, lambda conversation: self.store.mentioned_in(conversation, note.id)
+        )
         found: list[tuple[int, Entity, Resolved]] = []
+        births = {tail for _, tail, type, *_ in read.relations if type == "BORN_ON"}
         related = {i for head, tail, *_ in read.relations for i in (head, tail)}
         for i, mention in enumerate(read.entities):
             if i not in related and names.kind(mention.type) == "quantity":
                 continue  # a number that nothing is said about is nothing to remember
-            resolved = self.resolver.resolve(mention, note, speaker, listener)
+            resolved = self.resolver.resolve(mention, note, speaker, listener, i in births)
             if resolved is not None:
                 found.append((i, mention, resolved))
         # Who said it is a mention as well: whom a message is about is often who says it.
@@ -609,18 +600,6 @@ def kinds_of(read: Read) -> list[str]:
 def spoken(speaker: str, said: str) -> str:
     """A message in a window."""
     return f"{speaker}: {said}" if speaker else said
-
-
-def ended(piece: str, head: Entity, tail: Entity, type: str = "") -> bool:
-    """Whether a text says of two mentions' relation that it is over, in the clause of the later
-    one: of "I no longer work at Siemens, I started at Bosch" the second half tells of no end."""
-    start, end = max(head.start, tail.start), max(head.end, tail.end)
-    left = max((m.end() for m in _CLAUSE.finditer(piece, 0, start)), default=0)
-    right = _CLAUSE.search(piece, end)
-    stop = right.start() if right else len(piece)
-    if type == "DISLIKES" and _UNLIKED.search(piece, left, stop):
-        return False
-    return bool(_ENDS.search(piece, left, stop))
 
 
 def _numbers(name: str) -> list[str]:

@@ -32,8 +32,19 @@ _INTRODUCTION = re.compile(
     re.IGNORECASE,
 )
 
+# Somebody who has given a name says it again: "Jonas here", "it's Jonas".
+_AGAIN = (
+    r"\b(?:it['’]s|it is|this is|my name is|i am|i['’]m|call me)\s+{0}(?=\s*(?:[.,!?;\n]|again\b|$))",
+    r"(?:^|[.,!?]\s*){0} (?:here|speaking)\b",
+)
+
 # Finds an entity whose name means the same, by vectors: (name, kind) -> id or None.
 Meaning = Callable[[str, str], str | None]
+
+
+# A message of a conversation: its text, and the entities it mentions with the character at which
+# and the words by which it does.
+Past = tuple[str, list[tuple[str, int, str]]]
 
 
 @dataclass(slots=True)
@@ -79,29 +90,39 @@ class Resolver:
         self.changed: dict[str, Known] = {}  # entities that are new or have new names or votes
         self.kept_apart: set[tuple[str, str]] = set()  # (entity id, key) that a person split
         self._talks: dict[str, Talk] = {}
+        self.talkers: set[str] = set()  # everybody who ever spoke or listened: agents and people
 
     # --- the people who talk -----------------------------------------------------------------------
 
-    def begin(self, note: Note, load: Callable[[str], list[str]]) -> tuple[str, str]:
+    def begin(self, note: Note, load: Callable[[str], list[Past]]) -> tuple[str, str]:
         """Begin a message. Returns the entities of its speaker and listener ("" = none).
 
-        `load` gives the entities a conversation mentioned lately, oldest first, when it is new here.
+        `load` gives the messages of a conversation that came lately, oldest first, when it is new
+        here: after a restart "she" means whom it would have meant without.
         """
         talk = self._talks.get(note.conversation)
         if talk is None:
             talk = self._talks[note.conversation] = Talk()
-            for id in load(note.conversation):
-                if id in self.registry.by_id:
-                    talk.saw(id)
+            for said, found in load(note.conversation):
+                talk.count += 1
+                talk.sentences = [start for start, _ in text.bounds(said)]
+                for id, start, words in found:
+                    if id in self.registry.by_id:
+                        talk.saw(id, start)
+                        self._note_called(talk, id, said, start)
+                        if words.lower() in names.THIRD_PERSON:
+                            talk.called[id] = "he" if words.lower() in _HIS else "she"
         talk.count += 1
         talk.sentences = [start for start, _ in text.bounds(note.text)]
         if note.kind == "document":
             return "", ""
         speaker = self.speaker(note.speaker)
+        self.talkers.add(speaker.id)
         introduced = _INTRODUCTION.search(note.text)
         if introduced and speaker.name == YOU:
             self._rename(speaker, names.display(introduced.group(1)))
         listener = self.speaker(note.listener).id if note.listener else ""
+        self.talkers.update({listener} - {""})
         return speaker.id, listener
 
     def speaker(self, name: str) -> Known:
@@ -122,18 +143,19 @@ class Resolver:
 
     # --- mentions ------------------------------------------------------------------------------------
 
-    def resolve(self, mention: Entity, note: Note, speaker: str, listener: str) -> Resolved | None:
-        """The entity of a mention; None for a pronoun that means nobody known."""
+    def resolve(
+        self, mention: Entity, note: Note, speaker: str, listener: str, born: bool = False
+    ) -> Resolved | None:
+        """The entity of a mention; None for a pronoun that means nobody known. `born`: a day on
+        which somebody was born."""
         talk = self._talks[note.conversation]
-        found = self._find(mention, note, talk, speaker, listener)
+        found = self._find(mention, note, talk, speaker, listener, born)
         if found is None:
             return None
         talk.saw(found.id, mention.start)
         entity = self.registry.by_id[found.id]
         if found.how != "speaker":
-            before = _BEFORE.search(note.text, 0, mention.start)
-            if entity.kind == "person" and before and before[1].lower() in _CALLED:
-                talk.called[found.id] = _CALLED[before[1].lower()]
+            self._note_called(talk, found.id, note.text, mention.start)
             entity.votes[mention.type] += 1
             entity.type = _type(entity)
             if note.voice != "agent":  # models misspell and garble: people say what is called how
@@ -141,8 +163,14 @@ class Resolver:
             self.changed[entity.id] = entity
         return found
 
+    def _note_called(self, talk: Talk, id: str, said: str, start: int) -> None:
+        """Whether somebody is "he" or "she", by the word before: "my sister Eva"."""
+        before = _BEFORE.search(said, 0, start)
+        if self.registry.by_id[id].kind == "person" and before and before[1].lower() in _CALLED:
+            talk.called[id] = _CALLED[before[1].lower()]
+
     def _find(
-        self, mention: Entity, note: Note, talk: Talk, speaker: str, listener: str
+        self, mention: Entity, note: Note, talk: Talk, speaker: str, listener: str, born: bool
     ) -> Resolved | None:
         word = mention.text.strip().lower().replace("’", "'")
         if word in names.PRONOUNS:
@@ -151,7 +179,7 @@ class Resolver:
         if not names.key(name):
             return None
         if kind == "date":
-            day = _day(mention, note)
+            day = (born and dates.yearless(mention.text)) or _day(mention, note)
             if not day and not any(map(str.isdigit, name)):
                 return None  # "a while", "the week"
             name = day or name
@@ -162,9 +190,23 @@ class Resolver:
         exact = self._exact(name, kind)
         if exact is not None or kind == "quantity":
             return exact or Resolved(self._new(name, mention.type).id, "new")
+        if kind == "person" and self._is_talker(name, note, speaker, listener):
+            return Resolved(speaker if note.voice == "person" else listener, "first-name", 0.9)
         return self._guess(name, mention.type, talk) or Resolved(
             self._new(name, mention.type).id, "new"
         )
+
+    def _is_talker(self, name: str, note: Note, speaker: str, listener: str) -> bool:
+        """Whether a part of a talker's name means that one: people who say it of themselves, and
+        whom an agent calls so."""
+        meant = self.registry.by_id.get(speaker if note.voice == "person" else listener)
+        if meant is None or not names.part_of_person(name, meant.name) or " " in name:
+            return False
+        if not self._allowed(meant, name):
+            return False
+        if note.voice == "agent":
+            return True
+        return any(re.search(p.format(re.escape(name)), note.text, re.I) for p in _AGAIN)
 
     def _pronoun(self, word: str, talk: Talk, speaker: str, listener: str) -> Resolved | None:
         if word in names.FIRST_PERSON or word in names.PLURAL:
@@ -232,7 +274,11 @@ class Resolver:
         ]
         if kind == "person":
             fits = [
-                e for e in here if any(names.part_of_person(name, n) for n in (e.name, *e.aliases))
+                e
+                for e in here
+                if any(names.part_of_person(name, n) for n in (e.name, *e.aliases))
+                # An agent called ada is not Ada Lovelace; who talks says so, if it is their name.
+                and not (" " in name and e.id in self.talkers)
             ]
             if len(fits) == 1 or (fits and " " not in name):
                 return Resolved(fits[0].id, "first-name", 0.9)

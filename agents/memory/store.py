@@ -65,14 +65,31 @@ class Store:
         )
         return {str(row[0]) for row in rows}
 
-    def mentioned_in(self, conversation: str) -> list[str]:
-        """Entities a conversation mentioned lately, oldest first."""
+    def mentioned_in(
+        self, conversation: str, before: str = "", limit: int = 32
+    ) -> list[tuple[str, list[tuple[str, int, str]]]]:
+        """The latest messages of a conversation, oldest first: their text, and the entities they
+        mention with the character and the words by which they do. `before`: the message to leave
+        out."""
         rows = self.graph.read(
-            "MATCH (m:Message {conversation: $c})-[:MENTIONS]->(e:Entity) "
-            "RETURN e.id, max(m.n) AS last ORDER BY last DESC LIMIT 64",
+            "MATCH (m:Message {conversation: $c}) WHERE m.id <> $before "
+            "WITH m ORDER BY m.n DESC LIMIT $limit "
+            "OPTIONAL MATCH (m)-[r:MENTIONS]->(e:Entity) WHERE r.i >= 0 "
+            "RETURN m.n, m.text, collect([e.id, r.start, r.surface]) ORDER BY m.n",
             c=conversation,
+            before=before,
+            limit=limit,
         )
-        return [str(row[0]) for row in reversed(rows)]
+        return [
+            (
+                str(said),
+                sorted(
+                    ((str(id), int(at), str(words)) for id, at, words in found if id),
+                    key=lambda mention: mention[1],
+                ),
+            )
+            for _, said, found in rows
+        ]
 
     def entities_in(self, notes: Sequence[str]) -> list[str]:
         """Entities that some messages mention."""

@@ -97,6 +97,7 @@ class Note:
     agent: str = ""  # id of the agent whose conversation it stands in
     kind: Literal["message", "document"] = "message"
     voice: Literal["person", "agent"] = "person"  # who speaks: what agents say weighs less
+    learn: bool = True  # False: kept and found by recall, but nothing is taken for known by it
 
 
 # --- what comes out ------------------------------------------------------------------------------

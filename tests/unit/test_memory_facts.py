@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.memory.claims import ended
 from agents.memory.facts import Evidence, Rules, episodes
-from agents.memory.recorder import ended
 from agents.memory.types import Entity
 from engine.config import MemoryConfig
 
@@ -130,3 +130,22 @@ def test_the_order_of_hearing_does_not_matter(items, exclusive, random) -> None:
     if exclusive:
         now = [shape for shape in before if shape[3] is None]
         assert len({start for _, _, start, _, _ in now}) <= 1, "of different moments one holds"
+
+
+def test_a_denial_ends_what_held_and_tells_of_no_past() -> None:
+    denial = Evidence("b", 5, "WORKS_AT", "bosch", 0.8, ends=True, denied=True)
+    assert episodes([denial], True) == []
+    (fact,) = episodes([says("a", 1, "bosch", "WORKS_AT"), denial], True)
+    assert (fact.start, fact.end, fact.ended_by) == (1, 5, "b")
+
+
+def test_no_longer_here_but_now_there_ends_the_older_fact_once() -> None:
+    found = episodes(
+        [
+            says("a", 1, "alibaba", "WORKS_AT"),
+            says("b", 5, "alibaba", "WORKS_AT", True),
+            says("b", 5, "siemens", "WORKS_AT"),
+        ],
+        True,
+    )
+    assert [(e.tail, e.start, e.end) for e in found] == [("alibaba", 1, 5), ("siemens", 5, None)]

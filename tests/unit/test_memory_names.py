@@ -67,6 +67,31 @@ def test_days_that_people_speak_of(said: str, day: str) -> None:
     assert dates.resolve(said, MAY_8) == day
 
 
+@pytest.mark.parametrize(
+    ("said", "day"),
+    [
+        ("We want to finish Windmill by 12 March.", "2024-03-12"),
+        ("We finished Windmill on 12 March.", "2023-03-12"),
+        ("On Friday I'm meeting Dr Patel.", "2023-05-12"),
+        ("I met Dr Patel on Friday.", "2023-05-05"),
+        ("I'm planning a trip to Japan in April with Sofia.", "2024-04"),
+        ("Ravi is leaving Bosch in June.", "2023-06"),
+        ("She joined Bosch in June.", "2022-06"),
+        ("I have an appointment on 8 May.", "2023-05-08"),
+        ("Will was here in June.", "2022-06"),
+        ("I was ill in June and will rest.", "2022-06"),
+        ("I've lived here since June and I'm going to stay.", "2022-06"),
+    ],
+)
+def test_days_to_come_and_days_gone(said: str, day: str) -> None:
+    assert [str(span) for _, _, span in dates.find(said, MAY_8)] == [day]
+
+
+def test_a_birthday_comes_every_year() -> None:
+    assert dates.yearless("on 4 May") == dates.yearless("May 4th") == "4 May"
+    assert dates.yearless("4 May 1991") == dates.yearless("last week") == ""
+
+
 def test_a_question_asks_about_days_as_messages_have_them() -> None:
     own = set(text.day_terms(MAY_8))
     assert own & set(text.question_terms("What happened on 8 May 2023?", MAY_8 + 9e6))

@@ -95,6 +95,7 @@ def config(m: Extractor, threshold: float) -> dict[str, Any]:
         "relation_threshold": threshold,
         "window": WINDOW,
         "across_sentences": False,
+        "mend": True,
         "third_person": list(THIRD_PERSON),
         "type_groups": {
             k: [*v, *(["third_person"] if "person" in v else [])]

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.memory import text as sentence_text
+from agents.memory.extract import mending
 from agents.memory.extract.bio import Labels, Span
 from agents.memory.extract.reading import Piece, Reader, in_batches, owned
 from agents.memory.extract.signatures import Signatures
@@ -57,6 +58,8 @@ class HaloExtractor:
         self._threshold = _numbers(folder, config, "relation_threshold", 0.5, len(self.relations))
         self._signatures = Signatures(folder, config, [*self.labels.types, OTHERS], self.relations)
         self._others = frozenset(str(word).lower() for word in config.get("third_person", []))
+        self._mend = bool(config.get("mend", False))
+        self._things = frozenset(config.get("type_groups", {}).get("thing", ()))
         self._across = bool(config.get("across_sentences", True))
         self._least = float(config.get("entity_threshold", 0.0))
         self._name = str(config.get("name") or folder.resolve().name)
@@ -126,6 +129,9 @@ class HaloExtractor:
                 for s in self.labels.decode(tags[k, firsts])
                 if s.confidence >= self._least
             ]
+            if self._mend:
+                spans = mending.joined(texts[piece.text], piece.words, spans, self._things)
+                spans = mending.firms(texts[piece.text], piece.words, spans)
             spans = self._with_others(texts[piece.text], piece, spans)
             parts.append((piece, spans, self._scores(piece, spans, heads[k], tails[k])))
         return parts

@@ -1,0 +1,185 @@
+"""What a text claims of two mentions: how it speaks of a relation that a model found between them.
+
+Models tell that "visit" stands between somebody and Osaka, not whether it has happened. Here the
+words around decide, by rules that leave a fact out rather than guess: what will be is a plan, what is
+denied, wished for or only supposed is no fact, where somebody comes from is not where they live, and
+"don't like" is no liking.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from agents.memory.types import Entity
+
+Ends = Literal[0, 1, 2]  # it holds; it holds no more; it is denied, which ends it if it held
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What is said: a relation, and whether that holds."""
+
+    type: str
+    ends: Ends = 0
+
+
+_I = re.IGNORECASE
+_ENDS = re.compile(
+    r"\b(?:no longer|any ?more|not any longer|used to|stopped|quit|gave up|ex-|former(?:ly)?"
+    r"|don['’]?t like|doesn['’]?t like|do not like|does not like|never liked|moved (?:away|out)"
+    r"|broke up|sold|left (?:my|his|her|the|our)?\s?(?:job|position)|(?:have |has |['’]ve |['’]s )left)\b",
+    _I,
+)
+# "I no longer like tea" ends that one likes it, and is how one says that one does not.
+_UNLIKED = re.compile(
+    r"\b(?:no longer|don['’]?t|doesn['’]?t|didn['’]?t|do not|does not|never|stopped|used to)\s+"
+    r"(?:(?:really|even|much|particularly)\s+)?(?:lik|lov|enjoy)\w*",
+    _I,
+)
+# Where a clause begins: after a sentence, or with a subject or "now" of its own.
+_CLAUSE = re.compile(
+    r"[.!?;\n]|(?:,|\s(?:and|but|so|then|while)\b)(?:\s+(?:and|but|so|then))*"
+    r"\s+(?=(?:I|we|you|he|she|they|it|my|our|your|his|their|now)\b)"
+    r"|,?\s(?=(?:because|although|though|whereas|who|which|even if)\b)",
+    _I,
+)
+_SENTENCE = re.compile(r"[.!?]+(?=\s|$)|\n")
+
+_LIVES = r"(?:liv|resid|relocat|settl|stay|dwell|mov)\w*|based|home is"
+_PLACED = re.compile(
+    r"\b(?P<origin>(?:(?:is|are|am|was|were|be)|['’](?:s|m|re))\s+(?:\w+\s+){0,2}?from"
+    r"|c(?:o|a)m(?:e|es|ing)\s+(?:\w+\s+)?from|hails?\s+from|originally\s+from|grew\s+up|grown\s+up"
+    rf"|growing\s+up|raised|brought\s+up|born)\b|(?<![\w’'])(?P<lives>{_LIVES})\b",
+    _I,
+)
+_LEAVES = re.compile(r"\b(?:move|moved|moving|moves|relocated?|away|back)\b[^,;]*\bfrom\s+$", _I)
+# Capitals count: "Will" and "May" are people.
+_WILL = re.compile(
+    r"\b(?:will|won['’]t|shall|gonna|about to)\b|['’]ll\b"
+    r"|\b(?:am|is|are)\s+(?:\w+\s+)?going to\b|['’](?:m|s|re)\s+(?:\w+\s+)?going to\b"
+    r"|\b(?:plan|plans|planning|planned|intend|intends|aim|aims|decided|want|wants|mean|means)\s+(?:\w+\s+)?to\b"
+    r"|\b(?:can['’]t wait|looking forward) to\b"
+)
+_COMING = re.compile(
+    r"(?:\b(?:am|is|are)|['’](?:m|s|re))\s+(?:\w+\s+)?"
+    r"(?:moving|going|flying|travell?ing|starting|joining|visiting|driving|getting|buying)\b"
+)
+_WISH = re.compile(
+    r"(?:\b(?:would|might|could|should)|['’]d)\s+(?:\w+\s+)?(?:like|love|prefer|rather|be|have|go|move|live|work|buy|get|start|join|visit)\b"
+    r"|\b(?:hope|hopes|hoping|wish|wishes|dream|dreams|dreaming|thinking|thought|considering|tempted)\b"
+    r"|\b(?:want|wants|need|needs|looking for|saving for|saving up for|applied|applying|interview)\b"
+    r"|\b(?:[Ii]f|[Uu]nless|whether|[Ss]uppose|imagine|pretend|wonder)\b",
+)
+_NT = r"(?:n['’]t|\b(?:do|does|did|is|was|wo|ca|could|would|should|have|has|had)nt)\b"
+_NOT = re.compile(rf"(?:{_NT}|\bnot\b|\bnever\b|\bneither\b|\bnor\b|\bwithout\b)", _I)
+_NOT_SO = re.compile(
+    r"\bnot (?:only|just|long|to mention)\b|\b(?:don['’]?t|never) forget\b"
+    rf"|(?:{_NT}|\bnot|\bnever)\s+(?:\w+\s+)?(?:leav\w*|left|sell\w*|sold|quit\w*|wait|help|stop\w*|forget)\b"
+    rf"|(?:{_NT}|\bnot|\bnever)\s+(?:yet\s+)?mov\w*\s+(?:away|out)\b",
+    _I,
+)
+_NO_LIKING = re.compile(
+    rf"(?:{_NT}|\bnot|\bnever)\s+(?:(?:really|even|much|particularly|actually|at all)\s+)*"
+    r"(?:lik|lov|enjoy|fond|keen|into\b|car(?:e|ing) for|(?:a\s+)?(?:big\s+|huge\s+|great\s+)?fan\b)\w*"
+    r"|\bneither\b|\bnor\b",
+    _I,
+)
+_NO_DISLIKING = re.compile(
+    rf"(?:{_NT}|\bnot|\bnever)\s+(?:(?:really|even|actually|exactly|at all)\s+)*"
+    r"(?:dislik|hat|mind|detest|loath|despis|object|afraid|say)\w*",
+    _I,
+)
+_INSATIABLE = re.compile(
+    r"\b(?:can(?:not|['’]?t| not| never)|never|couldn['’]?t)\s+(?:\w+\s+)?(?:get|have|had)\s+enough\b",
+    _I,
+)
+_ALLERGIC = re.compile(r"\b(?:allerg\w*|intoleran\w*|coeliac|celiac)\b", _I)
+_MAKING = re.compile(
+    r"\b(?:build|buildin|mak|writ|develop|cod|design|paint|knit|sew|compos|programm)(?:ing|es?|s)?\b"
+    r"|\b(?:built|made|wrote|painted)\b|\bworking on\b",
+    _I,
+)
+_HAVING = re.compile(r"\b(?:have|has|had|own\w*|got|bought|my|his|her|our|their)\b", _I)
+_LENT = re.compile(r"\b(?:borrow|rent|hir|leas)(?:s|ed|e|es|ing)?\b", _I)
+_POSSESSIVE = frozenset("my our your his her their".split())
+
+_TIMED = frozenset("VISITED LIVES_IN OWNS STUDIES CREATED USES".split())  # what is to be is a plan
+_POSTS = frozenset("WORKS_AT MEMBER_OF KNOWS".split())  # what is to be is left out
+_DENIED = _TIMED | _POSTS | {"RELATED_TO", "BORN_ON", "PLANS"}
+
+
+def judge(text: str, head: Entity, tail: Entity, type: str) -> Claim | None:
+    """What `text` claims, where a model found the relation `type`; None = nothing that is sure.
+
+    Offsets of the two mentions are those of `text`.
+    """
+    first, later = sorted((head, tail), key=lambda e: e.start)
+    left = max((m.end() for m in _CLAUSE.finditer(text, 0, later.start)), default=0)
+    start = max((m.end() for m in _SENTENCE.finditer(text, 0, later.start)), default=0)
+    before = text[left : later.start]  # of the clause, up to the later mention
+    between = text[first.end : later.start]
+    if type in ("LIKES", "DISLIKES"):
+        return _liking(text, head, tail, type, left)
+    if head.text.lower() in _POSSESSIVE and not between.strip().count(" ") and type != "OWNS":
+        return Claim(type, 1 if ended(text, head, tail, type) else 0)  # "my brother Tunde"
+    if type == "LIVES_IN":
+        if _LEAVES.search(between):
+            return Claim(type, 1)
+        place = [m.lastgroup for m in _PLACED.finditer(between)]
+        if not place and re.search(r"\bfrom\s+$", between, _I):
+            return None  # "I bought it from Ulm"
+        if place and place[-1] == "origin":
+            return None if _denied(before) else Claim("COMES_FROM")
+    if ended(text, head, tail, type):
+        return Claim(type, 1)
+    if type in _DENIED and _denied(before):
+        return Claim(type, 2)
+    if type in _TIMED or type in _POSTS:
+        ahead = bool(_WILL.search(before) or _COMING.search(before))
+        if type == "OWNS" and not ahead and _MAKING.search(between) and not _HAVING.search(between):
+            means = re.search(r"\b(?:with|using|out of|from|for|on)\b", between, _I)
+            if not means:
+                return Claim("CREATED")
+            return Claim("USES") if means.group().lower() in ("with", "using") else None
+        if type == "OWNS" and _LENT.search(between):
+            return None
+        if ahead:
+            return Claim("PLANS") if type in _TIMED else None
+        if _WISH.search(text[start : later.start]):
+            return None
+    return Claim(type)
+
+
+def ended(text: str, head: Entity, tail: Entity, type: str = "") -> bool:
+    """Whether a text says of two mentions' relation that it is over, in the clause of the later
+    one: of "I no longer work at Siemens, I started at Bosch" the second half tells of no end."""
+    start, end = max(head.start, tail.start), max(head.end, tail.end)
+    left = max((m.end() for m in _CLAUSE.finditer(text, 0, start)), default=0)
+    right = _CLAUSE.search(text, end)
+    stop = right.start() if right else len(text)
+    if type == "DISLIKES" and _UNLIKED.search(text, left, stop):
+        return False
+    return bool(_ENDS.search(text, left, stop))
+
+
+def _liking(text: str, head: Entity, tail: Entity, type: str, left: int) -> Claim | None:
+    said = text[min(left, tail.start) : tail.start]
+    if _ALLERGIC.search(said):
+        return None
+    if _INSATIABLE.search(said):
+        return Claim("LIKES")
+    if type == "DISLIKES":
+        if _NO_DISLIKING.search(said):
+            return None
+        return Claim(type, 1 if ended(text, head, tail, type) else 0)
+    if ended(text, head, tail, type):
+        return Claim(type, 1)
+    if re.search(r"\bnot\s+(?:the\s+)?$", said, _I):
+        return None  # "I like tea but not coffee"
+    return Claim("DISLIKES") if _NO_LIKING.search(said) else Claim(type)
+
+
+def _denied(before: str) -> bool:
+    return bool(_NOT.search(_NOT_SO.sub(" ", before)))

@@ -1,0 +1,81 @@
+"""Conversations as people have them, through the models that ship: what is known afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from agents.memory.embed import load as load_embedder
+from agents.memory.extract import load as load_extractor
+from agents.memory.memory import Memory
+from agents.memory.types import Note
+from engine.config import MemoryConfig, load
+from training.extractor.talks import read, score
+
+TALKS = Path(__file__).resolve().parents[2] / "training" / "extractor" / "talks"
+NOON = 1_795_780_800.0  # 27 November 2026
+
+
+@pytest.fixture(scope="module")
+def config() -> MemoryConfig:
+    return load(None, {}, []).memory
+
+
+def test_two_agents_and_one_person(config: MemoryConfig, tmp_path: Path) -> None:
+    found = score(read(TALKS / "dev.txt"), config, tmp_path)
+    assert found.failed == []
+    assert len(found.wrong) <= 1, found.wrong
+    assert found.found >= 32, found.missing
+
+
+def words_of(memory: Memory) -> list[str]:
+    return [fact.words for fact in memory.store.latest(100)]
+
+
+def said(text: str, number: int, agent: str = "ada", voice: str = "person") -> Note:
+    return Note(
+        f"m{number}",
+        text,
+        "You",
+        agent,
+        NOON + number,
+        agent,
+        agent=agent,
+        voice=voice,  # type: ignore[arg-type]
+    )
+
+
+def test_she_means_the_same_after_a_restart(config: MemoryConfig, tmp_path: Path) -> None:
+    models = load_extractor(config), load_embedder(config)
+    for talk in (
+        ["My sister Eva lives in Oslo."],
+        ["She likes tea."],
+        ["Nice.", "My brother Tom and my friend Kim live in Bonn."],
+        ["He hates golf."],
+    ):
+        memory = Memory(config, tmp_path, *models)
+        memory.open()
+        for text in talk:
+            memory.recorder.take([said(text, memory.stats().messages)])
+        known = words_of(memory)
+        memory.close()
+    assert "Eva likes tea" in known
+    assert "Tom dislikes golf" in known
+
+
+def test_what_a_tiny_model_says_is_kept_but_not_believed(
+    config: MemoryConfig, tmp_path: Path
+) -> None:
+    memory = Memory(config, tmp_path, load_extractor(config), load_embedder(config))
+    memory.open()
+    try:
+        note = said("Noted. Marek lives in Geneva and likes Youriam.", 1)
+        note = replace(note, speaker="ada", listener="You", voice="agent", learn=False)
+        memory.recorder.take([note])
+        assert words_of(memory) == []
+        assert [n.name for n in memory.entities()] == ["ada"]
+        assert memory.recall("Geneva").hits[0].source.message == "m1"
+    finally:
+        memory.close()

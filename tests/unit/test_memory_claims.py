@@ -1,0 +1,65 @@
+"""What texts claim of two mentions: plans, denials, wishes, where somebody comes from."""
+
+from __future__ import annotations
+
+import pytest
+
+from agents.memory.claims import judge
+from agents.memory.types import Entity
+
+
+def told(text: str, head: str, tail: str, type: str) -> tuple[str, int] | None:
+    """The claim of "head … tail" in a text: the first head, the last tail."""
+    a, b = text.index(head), text.rindex(tail)
+    claim = judge(
+        text,
+        Entity(head, "person", a, a + len(head)),
+        Entity(tail, "misc", b, b + len(tail)),
+        type,
+    )
+    return (claim.type, claim.ends) if claim else None
+
+
+@pytest.mark.parametrize(
+    ("text", "head", "tail", "type", "claim"),
+    [
+        ("We'll fly to Osaka in May.", "We", "Osaka", "VISITED", ("PLANS", 0)),
+        ("I went to Osaka in May.", "I", "Osaka", "VISITED", ("VISITED", 0)),
+        ("I'm moving to Geneva in spring.", "I", "Geneva", "LIVES_IN", ("PLANS", 0)),
+        ("Will lives in Ulm.", "Will", "Ulm", "LIVES_IN", ("LIVES_IN", 0)),
+        ("She will start at Bosch in March.", "She", "Bosch", "WORKS_AT", None),
+        ("Ravi is leaving Bosch in June.", "Ravi", "Bosch", "WORKS_AT", ("WORKS_AT", 0)),
+        ("I would like to work at Google.", "I", "Google", "WORKS_AT", None),
+        ("I might buy a Fairphone.", "I", "Fairphone", "OWNS", None),
+        ("If I lived in Rome I'd be fat.", "I", "Rome", "LIVES_IN", None),
+        ("I hope Eva doesn't move to Paris.", "Eva", "Paris", "LIVES_IN", ("LIVES_IN", 2)),
+        ("He is from Gdansk.", "He", "Gdansk", "LIVES_IN", ("COMES_FROM", 0)),
+        ("Sofia grew up in Uppsala.", "Sofia", "Uppsala", "LIVES_IN", ("COMES_FROM", 0)),
+        ("I was born in Bonn but live in Ulm.", "I", "Bonn", "LIVES_IN", ("COMES_FROM", 0)),
+        ("I was born in Bonn but live in Ulm.", "I", "Ulm", "LIVES_IN", ("LIVES_IN", 0)),
+        ("I'm not from Leeds.", "I", "Leeds", "LIVES_IN", None),
+        ("We moved away from Leeds.", "We", "Leeds", "LIVES_IN", ("LIVES_IN", 1)),
+        ("I bought it from Ulm.", "I", "Ulm", "LIVES_IN", None),
+        ("I don't work at Bosch.", "I", "Bosch", "WORKS_AT", ("WORKS_AT", 2)),
+        ("I have never been to Japan.", "I", "Japan", "VISITED", ("VISITED", 2)),
+        ("I went to Kent.", "I", "Kent", "VISITED", ("VISITED", 0)),
+        ("I don't like London, I live in Leeds.", "I", "Leeds", "LIVES_IN", ("LIVES_IN", 0)),
+        ("Don't forget that I work at Bosch.", "I", "Bosch", "WORKS_AT", ("WORKS_AT", 0)),
+        ("My brother Tunde isn't here.", "My", "Tunde", "RELATED_TO", ("RELATED_TO", 0)),
+        ("I'm building a boat.", "I", "boat", "OWNS", ("CREATED", 0)),
+        ("I'm building it with a Pi.", "I", "Pi", "OWNS", ("USES", 0)),
+        ("I have a boat.", "I", "boat", "OWNS", ("OWNS", 0)),
+        ("We rent a boat.", "We", "boat", "OWNS", None),
+        ("Marek is allergic to peanuts.", "Marek", "peanuts", "DISLIKES", None),
+        ("I can never get enough of jazz.", "I", "jazz", "DISLIKES", ("LIKES", 0)),
+        ("I don't mind rain.", "I", "rain", "DISLIKES", None),
+        ("I hate rain.", "I", "rain", "DISLIKES", ("DISLIKES", 0)),
+        ("I like neither golf nor tennis.", "I", "tennis", "LIKES", ("DISLIKES", 0)),
+        ("I like tea but not coffee.", "I", "coffee", "LIKES", None),
+        ("I like tea but not coffee.", "I", "tea", "LIKES", ("LIKES", 0)),
+    ],
+)
+def test_the_words_around_decide(
+    text: str, head: str, tail: str, type: str, claim: tuple[str, int] | None
+) -> None:
+    assert told(text, head, tail, type) == claim
