@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 
-async def until(condition: Callable[[], object], seconds: float = 10.0, what: str = "") -> None:
+async def until(condition: Callable[[], object], seconds: float = 30.0, what: str = "") -> None:
     """Let the event loop run until `condition()` is true; fails after `seconds`."""
     loop = asyncio.get_running_loop()
     end = loop.time() + seconds
@@ -17,7 +17,7 @@ async def until(condition: Callable[[], object], seconds: float = 10.0, what: st
         await asyncio.sleep(0.002)
 
 
-def until_sync(condition: Callable[[], object], seconds: float = 10.0) -> None:
+def until_sync(condition: Callable[[], object], seconds: float = 30.0) -> None:
     """The same without an event loop, for what other threads do."""
     end = time.monotonic() + seconds
     while not condition():
