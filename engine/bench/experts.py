@@ -31,7 +31,7 @@ from engine.client import EngineClient
 from engine.config import Config, ExpertsConfig
 from engine.core.model import thread_count
 from engine.core.router import AB_ROUNDS, AB_STEPS, CALIBRATION, Router
-from engine.core.scheduler import Step
+from engine.core.step import Step
 from engine.environment import SPIN_COUNT
 from engine.experts import choice
 from engine.experts.policy import CALIBRATION as STATIC_STEPS

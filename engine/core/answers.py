@@ -12,8 +12,9 @@ from engine.core.language import Language
 from engine.core.model import Model
 from engine.core.runner import Context
 from engine.core.sampling import Sampler, draw_seed, logprobs
-from engine.core.scheduler import Scheduler, Step
+from engine.core.scheduler import Scheduler
 from engine.core.sequence import Phase, Sequence
+from engine.core.step import Step
 from engine.core.study import Study
 from engine.core.teller import Teller
 from engine.core.text import Piece

@@ -184,13 +184,13 @@ class Archive:
             frozen, history = found
             sequence.past = list(history.compactions)
             sequence.sampling = history.sampling
-            tokens = self._scheduler.arrived(sequence, frozen)
+            tokens = self._scheduler.swap.arrived(sequence, frozen)
             if sequence.away is frozen:  # no cells are free for it now
                 self._vault.adopt(frozen)
             return tokens
 
         def answer(value: int | None, error: HaloError | None) -> None:
-            self._scheduler.arrived(sequence, None)
+            self._scheduler.swap.arrived(sequence, None)
             reply(value, error)
 
         self._jobs.append(_Job(future, arrived, answer))

@@ -237,7 +237,7 @@ class Compactor:
     def _mind_positions(self) -> None:
         """Lower positions in good time, so that prompts do not run past the last one."""
         limit = self.last_position
-        for sequence in self._scheduler.running:
+        for sequence in self._scheduler.pools.running:
             if sequence.position(sequence.held) < limit - limit // 8 or self._lower(sequence):
                 continue
             if self.job is None:
@@ -257,7 +257,7 @@ class Compactor:
     def _watch(self) -> None:
         """Start a compaction when a limit is passed."""
         if self.config.session_cells:
-            for sequence in self._scheduler.alive():
+            for sequence in self._scheduler.pools.alive():
                 if self._too_long(sequence):
                     self._consider("session", sequence)
                     if self.job is not None:
@@ -282,7 +282,7 @@ class Compactor:
         """Whether the threshold is passed, without the prefixes of closed sessions: those go before
         anybody's memory is thinned."""
         cells, limit = self._scheduler.cells, self.config.threshold * self._scheduler.cells.total
-        while cells.used >= limit and self._scheduler.drop_kept():
+        while cells.used >= limit and self._scheduler.cache.evict_kept():
             pass
         return cells.used >= limit
 
@@ -295,10 +295,10 @@ class Compactor:
             return
         self._next_look = now + LOOK_SECONDS
         if cells.used >= config.study_ahead * config.threshold * cells.total:
-            near = list(self._scheduler.alive())
+            near = list(self._scheduler.pools.alive())
         else:
             limit = config.study_ahead * config.session_cells or math.inf
-            near = [s for s in self._scheduler.alive() if cells.held(s.slot) >= limit]
+            near = [s for s in self._scheduler.pools.alive() if cells.held(s.slot) >= limit]
         found = self._choice.to_prepare(near, self._terms(config.method, config.ratio))
         if found is None:
             return
@@ -331,7 +331,7 @@ class Compactor:
         self.job = job
 
     def _consider(self, trigger: str, only: Sequence | None = None) -> None:
-        sequences = [only] if only is not None else self._scheduler.alive()
+        sequences = [only] if only is not None else self._scheduler.pools.alive()
         best = self._choice.to_compact(sequences)
         if best is not None:
             self._start(*best, trigger, self.config.method, self.config.ratio)
@@ -373,7 +373,7 @@ class Compactor:
         self._count += 1
         job.number = self._count
         job.sequence.guard, job.sequence.private = job.part.end, job.part.start
-        self._scheduler.keep_to_itself(job.sequence, job.part.start)
+        self._scheduler.cache.keep_to_itself(job.sequence, job.part.start)
         self._report(job, "started")
 
     def _hurry(self, job: Job, trigger: str) -> None:
@@ -445,7 +445,7 @@ class Compactor:
             (old.rounds if old is not None else 0) + 1,
             old.shift if old is not None else 0,
         )
-        self._scheduler.fold(sequence, fold)
+        self._scheduler.cache.fold(sequence, fold)
         self._holes = True
         job.stall = max(job.stall, time.monotonic() - begun)
         self.job, sequence.hold = None, False

@@ -28,7 +28,7 @@ class QueryKeeper:
         if self._scheduler.cells.shape == self._shape:
             return
         self._shape = self._scheduler.cells.shape
-        wanted = {s.slot: s for s in self._scheduler.alive() if s.slot >= 0}
+        wanted = {s.slot: s for s in self._scheduler.pools.alive() if s.slot >= 0}
         if not config.auto:
             wanted = {slot: s for slot, s in wanted.items() if s in branches}
         for slot, sequence in list(self._kept.items()):

@@ -30,8 +30,9 @@ from engine.core.preflight import Header, read_header
 from engine.core.requests import Requests
 from engine.core.router import Router
 from engine.core.runner import NO_SLOT, Context
-from engine.core.scheduler import Scheduler, Step
+from engine.core.scheduler import Scheduler
 from engine.core.sequence import Sequence
+from engine.core.step import Step
 from engine.core.teller import Teller
 from engine.core.threads import ThreadTuner
 from engine.core.vault import Vault
@@ -154,7 +155,7 @@ class EngineCore:
             self._folder,
             lambda level, text, session: self._teller.note(level, "cache", text, session),
         )
-        self._scheduler.freeze = self._vault.freeze
+        self._scheduler.cache.freeze = self._vault.freeze
         self._archive = Archive(
             self._context, self._scheduler, self._vault, self._config, self._kept
         )
@@ -317,7 +318,7 @@ class EngineCore:
         scheduler.forget()
         self._context.clear()
         if self._fatal_steps >= 3:
-            for sequence in [*scheduler.running, *scheduler.queue]:
+            for sequence in [*scheduler.pools.running, *scheduler.pools.queue]:
                 self._answers.finish(
                     sequence,
                     "error",

@@ -33,7 +33,7 @@ def cache_map(
     sequences = _with_slots(scheduler)
     owner = real.owner if real is not None else _ledger_owner(scheduler, sequences)
     total = len(owner)
-    kept_slots = [s.slot for s in scheduler.kept]
+    kept_slots = [s.slot for s in scheduler.pools.kept]
     # Kept prefixes are one owner, so that their neighbours make one run.
     code = np.where(np.isin(owner, kept_slots), KEPT, owner) if kept_slots else owner
     starts = np.concatenate(([0], np.flatnonzero(np.diff(code)) + 1))
@@ -57,7 +57,7 @@ def cache_map(
         cells={
             s.name: scheduler.cells.held(s.slot)
             for s in sequences
-            if s not in scheduler.kept and not s.name.startswith("~")
+            if s not in scheduler.pools.kept and not s.name.startswith("~")
         },
         runs=runs,
         solving=solving,
@@ -86,7 +86,7 @@ def _marks(
         mine = np.isin(owner, slots) & (cells.pos >= first) & (cells.pos < last)
         solving = tuple(Stretch(*run) for run in runs(np.flatnonzero(mine)))
     folds, marks = {}, np.zeros(cells.total, bool)
-    for sequence in scheduler.alive():
+    for sequence in scheduler.pools.alive():
         fold = sequence.fold
         if fold is None or sequence in compactor.branches:
             continue
@@ -99,7 +99,8 @@ def _marks(
 
 
 def _with_slots(scheduler: Scheduler) -> list[Sequence]:
-    everyone = (*scheduler.running, *scheduler.queue, *scheduler.idle, *scheduler.kept)
+    pools = scheduler.pools
+    everyone = (*pools.running, *pools.queue, *pools.idle, *pools.kept)
     return [s for s in everyone if s.slot >= 0]
 
 
@@ -143,13 +144,13 @@ class Speedometer:
     def read(self, scheduler: Scheduler) -> Stats:
         """The figures of the window that ends now; starts a new one."""
         seconds = max(self._clock() - self._since, 1e-6)
-        phases = [s.phase for s in scheduler.running]
+        phases = [s.phase for s in scheduler.pools.running]
         stats = Stats(
             decode_tok_s=sum(self._decoded.values()) / seconds,
             prefill_tok_s=self._prefilled / seconds,
             running=phases.count(Phase.DECODE),
             prefilling=phases.count(Phase.PREFILL),
-            queued=len(scheduler.queue),
+            queued=len(scheduler.pools.queue),
             step_ms=1000 * self._step_seconds / max(1, self._window_steps),
             steps=self.steps,
             by_session={name: n / seconds for name, n in self._decoded.items()},

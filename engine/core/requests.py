@@ -181,7 +181,7 @@ class Requests:
         if source.away is not None:
             target.away, target.messages = source.away, source.messages
             return source.away.held
-        return self._scheduler.fork(source, target)
+        return self._scheduler.cache.fork(source, target)
 
     def _swap(self, request: Swap) -> int:
         sequence = self._session(request.session)
@@ -189,11 +189,11 @@ class Requests:
             raise EngineError(f"{sequence.name} is answering.", "Wait for it.", "busy")
         if not request.out:
             cells = sequence.away.cells if sequence.away is not None else 0
-            return cells if self._scheduler.bring_back(sequence) else 0
+            return cells if self._scheduler.swap.back(sequence) else 0
         cells = sequence.cells_of(sequence.held)
         if not cells:
             return 0
-        if not self._scheduler.put_away(sequence):
+        if not self._scheduler.swap.out(sequence):
             raise EngineError(
                 f"{sequence.name}'s cells were freed and could not be kept.",
                 "Allow more in [sessions] swap_memory_mib and swap_disk_mib.",

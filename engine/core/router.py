@@ -18,7 +18,7 @@ import numpy.typing as npt
 from engine import routing
 from engine.config import ExpertsConfig
 from engine.core.runner import Context
-from engine.core.scheduler import Step
+from engine.core.step import Step
 from engine.errors import EngineError
 from engine.experts import choice, make_policy
 from engine.experts.defaults import Tuning, tuning

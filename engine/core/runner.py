@@ -15,7 +15,7 @@ from engine.core import llama
 from engine.core.frozen import Frozen, thaw
 from engine.core.model import Model, thread_count
 from engine.core.preflight import CACHE_TYPE_BYTES
-from engine.core.scheduler import Step
+from engine.core.step import Step
 from engine.errors import ModelError
 
 log = logging.getLogger(__name__)

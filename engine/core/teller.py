@@ -9,9 +9,10 @@ from engine.core import report
 from engine.core.compactor import Compactor
 from engine.core.generation import Generation
 from engine.core.holdings import Accountant
+from engine.core.kvcache import Happening
 from engine.core.port import Port
 from engine.core.runner import Context
-from engine.core.scheduler import Happening, Scheduler
+from engine.core.scheduler import Scheduler
 from engine.core.sequence import Phase, Sequence
 from engine.protocol import Deltas, Done, Event, Holdings, Note, State
 
@@ -111,9 +112,9 @@ class Teller:
             self._news.clear()
             if deltas:
                 port.send(Deltas(tuple(deltas)))
-        for happening in self._scheduler.happenings:
+        for happening in self._scheduler.cache.happenings:
             port.send(_told(happening))
-        self._scheduler.happenings.clear()
+        self._scheduler.cache.happenings.clear()
         self._send_states()
         for event in self._ended:
             port.send(event)

@@ -19,7 +19,7 @@ import pytest
 from engine.client import CoreDied, EngineClient
 from engine.core import preflight
 from engine.core.runner import Context
-from engine.core.scheduler import Step
+from engine.core.step import Step
 from engine.errors import EngineError, ModelError
 from engine.protocol import (
     Deltas,

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from engine.core.cells import Cells
 from engine.core.frozen import Frozen
-from engine.core.scheduler import Scheduler, Step
+from engine.core.scheduler import Scheduler
 from engine.core.sequence import Phase, Sequence
+from engine.core.step import Step
 
 
 class FakeMemory:
@@ -64,6 +65,8 @@ class World:
     wanted: dict[str, int] = field(default_factory=dict)  # length at which an answer ends
     finished: list[tuple[str, str]] = field(default_factory=list)
     steps: int = 0
+    branches: list[Sequence] = field(default_factory=list)
+    settles: bool = True  # a study that is cut short has heard enough
 
     def __post_init__(self) -> None:
         self.memory = FakeMemory(self.partial, self.fragile)
@@ -71,10 +74,11 @@ class World:
         self.scheduler = Scheduler(
             self.cells, self.n_batch, self.prefill_chunk, self.total, self.keep_closed
         )
+        self.scheduler.relief = self.relief
         self.snapshots: list[Frozen] = []
         self.pinned_cells: dict[str, list[int]] = {}
         if self.swaps:
-            self.scheduler.freeze = self.freeze
+            self.scheduler.cache.freeze = self.freeze
 
     def freeze(self, sequence: Sequence) -> Frozen:
         tokens = sequence.tokens[: sequence.held]
@@ -98,10 +102,10 @@ class World:
         if (sequence := self.sessions.get(name)) is not None:
             held, away = sequence.held, sequence.away
             if out:
-                done = self.scheduler.put_away(sequence)
+                done = self.scheduler.swap.out(sequence)
                 assert done == (held >= WORTH and sequence.phase is Phase.IDLE)
             else:
-                self.scheduler.bring_back(sequence)
+                self.scheduler.swap.back(sequence)
                 if away is not None and sequence.away is None and not self.memory.broken:
                     assert sequence.tokens[: sequence.held] == away.tokens
             self.check()
@@ -117,7 +121,7 @@ class World:
             return
         if target.away is not None or not self.partial:
             return
-        tokens = self.scheduler.fork(origin, target)
+        tokens = self.scheduler.cache.fork(origin, target)
         assert tokens in (0, origin.held)
         assert target.tokens[: target.held] == origin.tokens[:tokens]
         self.check()
@@ -130,7 +134,7 @@ class World:
         if sequence.phase is Phase.QUEUED and not sequence.loading:
             return
         found = self.snapshots[which % len(self.snapshots)]
-        self.scheduler.arrived(sequence, replace(found) if which % 5 else None)
+        self.scheduler.swap.arrived(sequence, replace(found) if which % 5 else None)
         self.check()
 
     def load(self, name: str) -> None:
@@ -153,7 +157,7 @@ class World:
         if (sequence := self.sessions.get(name)) is not None:
             self.scheduler.stop(sequence)
             assert sequence.phase is Phase.IDLE
-            assert sequence not in [*self.scheduler.running, *self.scheduler.queue]
+            assert sequence not in [*self.scheduler.pools.running, *self.scheduler.pools.queue]
             self.check()
 
     def close(self, name: str) -> None:
@@ -161,21 +165,52 @@ class World:
             self.scheduler.close(sequence)
             self.check()
 
+    def study(self, name: str, count: int, tail: int) -> None:
+        """Branches of a session speak, as before its compaction."""
+        sequence = self.sessions.get(name)
+        if sequence is None or not sequence.held or self.branches or not self.partial:
+            return
+        if sequence.phase not in (Phase.IDLE, Phase.DECODE):
+            return
+        for number in range(count):
+            branch = Sequence(f"~study{number}")
+            tokens = [*sequence.tokens[: sequence.held], *range(2000, 2000 + tail)]
+            if not self.scheduler.branch(sequence, branch, tokens, sequence.held):
+                break
+            self.wanted[branch.name] = len(tokens) + 20
+            self.branches.append(branch)
+
+    def relief(self) -> bool:
+        """Cells are short: a study ends, and either is copied out after the step, or gives up."""
+        branches = [b for b in self.branches if b.phase is not Phase.IDLE]
+        for branch in branches:
+            if self.settles:
+                self.scheduler.stop(branch)
+            else:
+                self.end(branch)
+        return self.settles and bool(branches)
+
+    def end(self, branch: Sequence) -> None:
+        self.scheduler.end_branch(branch)
+        self.branches.remove(branch)
+
     def focus(self, name: str) -> None:
         self.scheduler.focus = self.sessions.get(name)
 
     def step(self) -> Step:
         """Schedule, compute, sample."""
         scheduler = self.scheduler
-        decoding = [s for s in scheduler.running if s.phase is Phase.DECODE]
+        decoding = [s for s in scheduler.pools.running if s.phase is Phase.DECODE]
         pinned = self.pinned_before()
         step = scheduler.schedule()
         for name, held in pinned.items():
             assert self.sessions[name].held == held, "pinned cells stay"
         for sequence in scheduler.overfull:
+            if sequence in self.branches:
+                continue
             self.finished.append((sequence.name, "full"))
         scheduler.overfull.clear()
-        scheduler.happenings.clear()
+        scheduler.cache.happenings.clear()
         self.check_step(step, decoding)
         for sequence in step.decode:
             self.memory.slots.setdefault(sequence.slot, []).append(sequence.tokens[sequence.held])
@@ -191,7 +226,10 @@ class World:
                 sequence.tokens.append(1000 + len(sequence.tokens))
                 if len(sequence.tokens) >= self.wanted[sequence.name]:
                     scheduler.stop(sequence)
-                    self.finished.append((sequence.name, "done"))
+                    if sequence not in self.branches:
+                        self.finished.append((sequence.name, "done"))
+        for branch in [b for b in self.branches if b.phase in (Phase.IDLE, Phase.QUEUED)]:
+            self.end(branch)  # it has said enough, or was preempted
         self.check()
         return step
 
@@ -204,25 +242,36 @@ class World:
 
     def check_step(self, step: Step, decoding: list[Sequence]) -> None:
         assert step.tokens <= self.n_batch
+        at_work = [*step.decode, *(chunk.sequence for chunk in step.prefill)]
+        assert all(s in self.scheduler.pools.running for s in at_work)
         names = [s.name for s in step.decode] + [c.sequence.name for c in step.prefill]
         assert len(names) == len(set(names)), "a sequence stands in a step once"
         if step.decode:
             assert sum(c.size for c in step.prefill) <= self.prefill_chunk
-        still = [s for s in decoding if s.phase is Phase.DECODE]
+        if self.scheduler.waiting:
+            return  # relief is near
+        still = [s for s in decoding if s.phase is Phase.DECODE and s not in self.branches]
         if len(still) + 16 <= self.n_batch:
             assert {s.name for s in still} <= {s.name for s in step.decode}, "decode comes first"
-        waits = all(s.loading for s in self.scheduler.queue) and not self.scheduler.running
+        waits = (
+            all(s.loading for s in self.scheduler.pools.queue) and not self.scheduler.pools.running
+        )
         if self.scheduler.busy and not waits and not self.hemmed_in():
             assert step, "there is work, so there is a step"
 
     def hemmed_in(self) -> bool:
         """Whether pinned sessions hold what the others would need."""
-        return not self.scheduler.running and any(s.pinned for s in self.scheduler.idle)
+        return not self.scheduler.pools.running and any(s.pinned for s in self.scheduler.pools.idle)
 
     def check(self) -> None:
         """What must hold between any two calls."""
         scheduler, cells = self.scheduler, self.cells
-        pools = [*scheduler.running, *scheduler.queue, *scheduler.idle, *scheduler.kept]
+        pools = [
+            *scheduler.pools.running,
+            *scheduler.pools.queue,
+            *scheduler.pools.idle,
+            *scheduler.pools.kept,
+        ]
         assert len(pools) == len({id(s) for s in pools}), "each sequence is in one pool"
         held = [s for s in pools if s.slot >= 0]
         assert len({s.slot for s in held}) == len(held) <= self.slots
@@ -234,7 +283,7 @@ class World:
         referred = Counter(cell for s in held for cell in cells.row(s.slot))
         assert cells.used == len(referred) <= self.total
         assert all(cells.owners(cell) == count for cell, count in referred.items())
-        for sequence in scheduler.running:
+        for sequence in scheduler.pools.running:
             assert sequence.phase in (Phase.PREFILL, Phase.DECODE)
             assert sequence.away is None, "what runs has its cells in the cache"
         assert not any(s.away and s.held for s in self.sessions.values()), "either here or away"
@@ -245,9 +294,9 @@ class World:
             if not self.scheduler.busy:
                 return
             self.step()
-            for sequence in self.scheduler.queue:
+            for sequence in self.scheduler.pools.queue:
                 assert sequence.reason, "who waits is told why"
-        raise AssertionError(f"still busy after {most} steps: {self.scheduler.running}")
+        raise AssertionError(f"still busy after {most} steps: {self.scheduler.pools.running}")
 
 
 WORTH = 8  # cells that are copied out, here
@@ -297,6 +346,18 @@ moves = st.lists(
     min_size=8,
     max_size=60,
 )
+studies = st.lists(
+    st.one_of(
+        talk,
+        st.tuples(st.just("submit"), few, prompts, st.integers(1, 60)),
+        st.tuples(st.just("step"), st.integers(1, 3)),
+        st.tuples(st.just("study"), few, st.integers(1, 4), st.integers(1, 60)),
+        st.tuples(st.just("cancel"), few),
+        st.tuples(st.just("focus"), few),
+    ),
+    min_size=8,
+    max_size=40,
+)
 worlds = st.builds(
     World,
     total=st.sampled_from([250, 300, 600, 2000]),
@@ -337,8 +398,17 @@ def test_promises_hold_when_cells_leave_and_come_back(
     world.partial, world.fragile = kind
     world.swaps = True
     world.__post_init__()
-    with mock.patch("engine.core.scheduler.WORTH_FREEZING", WORTH):
+    with mock.patch("engine.core.kvcache.WORTH_FREEZING", WORTH):
         _go_through(world, ops)
+
+
+@settings(max_examples=300, deadline=None)
+@given(worlds, st.booleans(), studies)
+def test_promises_hold_while_relief_ends_studies(
+    world: World, settles: bool, ops: list[tuple[Any, ...]]
+) -> None:
+    world.settles = settles
+    _go_through(world, ops)
 
 
 def _go_through(world: World, ops: list[tuple[Any, ...]]) -> None:
@@ -351,7 +421,7 @@ def _go_through(world: World, ops: list[tuple[Any, ...]]) -> None:
     for sequence in world.sessions.values():
         world.scheduler.pin(sequence, False)
         if sequence.loading:
-            world.scheduler.arrived(sequence, None)
+            world.scheduler.swap.arrived(sequence, None)
     world.run_out(3000)
 
 
@@ -385,7 +455,7 @@ def test_every_prefill_progresses_within_as_many_steps_as_there_are(
     while any(s.phase is not Phase.IDLE for n, s in world.sessions.items() if n[0] == "p"):
         step = world.step()
         moved = {c.sequence.name for c in step.prefill}
-        for sequence in world.scheduler.running:
+        for sequence in world.scheduler.pools.running:
             if sequence.phase is Phase.PREFILL:
                 name = sequence.name
                 waited[name] = 0 if name in moved else waited.get(name, 0) + 1
@@ -475,7 +545,7 @@ def test_kept_prefixes_go_before_idle_sessions_and_those_before_the_youngest() -
         if not world.scheduler.busy:
             break
         step = world.scheduler.schedule()
-        order += [(h.kind, h.session) for h in world.scheduler.happenings]
+        order += [(h.kind, h.session) for h in world.scheduler.cache.happenings]
         world.scheduler.rollback(step)
         world.step()
     assert order[:3] == [("freed_kept", "closed"), ("freed_idle", "idle"), ("preempted", "young")]
