@@ -193,6 +193,8 @@ class Compactor:
             return
         if job.trigger == "solve" and self.on:
             self._watch_over(job)
+            if self.job is not job:
+                return
         begun = time.monotonic()
         try:
             self._pursue(job)
@@ -378,7 +380,12 @@ class Compactor:
 
     def _hurry(self, job: Job, trigger: str) -> None:
         """What was being solved for later is wanted now: go on from the layers that are done, on
-        processor time of its own."""
+        processor time of its own. Not if others share the span by now."""
+        sequence = job.sequence
+        shared = self._scheduler.cells.shared_rows(sequence.slot)
+        if shared > sequence.cells_of(job.part.start):
+            self._end("cancelled")
+            return
         job.trigger, job.started = trigger, time.monotonic()
         self._begin(job)
         self._solving.hurry(job)

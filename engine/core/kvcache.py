@@ -97,6 +97,7 @@ class KVCache:
         if not self.share(source, target, slot, source.held):
             self.cells.drop(slot)
             return 0
+        source.guard = 0  # shared cells cannot be compacted
         target.tokens, target.messages = source.tokens[: source.held], source.messages
         target.last_used = self._pools.tick()
         self._pools.idle.append(target)

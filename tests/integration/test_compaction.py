@@ -214,7 +214,7 @@ async def test_too_little_to_compact_is_said(tmp_path: Path) -> None:
             await talk.client.compact("ada", 2.0, "magic")
 
 
-@pytest.mark.parametrize("how", ["close", "edit", "cancel"])
+@pytest.mark.parametrize("how", ["close", "edit", "fork", "cancel"])
 async def test_what_changes_the_span_ends_the_compaction(how: str, tmp_path: Path) -> None:
     slow = with_(study="recap", study_tokens=2000, keep_recent=16)
     async with running(model(), tmp_path, n_ctx=8192, compaction=slow) as talk:
@@ -225,10 +225,13 @@ async def test_what_changes_the_span_ends_the_compaction(how: str, tmp_path: Pat
             await talk.client.close("ada")
         elif how == "edit":
             await talk.answer("ada", "Something else.")
+        elif how == "fork":  # its cells have two owners from then on
+            await talk.client.open("eve")
+            assert await talk.client.fork("eve", "ada") > 100
         else:
             assert await talk.client.cancel_compaction("ada")
         await until(lambda: bool(talk.compactions()), what="for its end")
-        assert talk.compactions()[-1].phase == "cancelled"
+        assert talk.compactions()[-1].phase == "cancelled", talk.compactions()[-1].what
         assert (await talk.answer("bob", "Still there?")).tokens > 0
         cache = await talk.cache()
         assert not cache.solving and "~study" not in cache.cells
@@ -315,6 +318,22 @@ async def test_a_limit_passed_while_it_is_solved_ahead(tmp_path: Path) -> None:
         event = talk.compactions()[0]
         assert event.phase == "done" and event.cells_before / event.cells_after > 3.5
         assert (await talk.answer("ada", "And now?")).tokens > 0
+
+
+async def test_a_span_that_others_share_by_now_is_not_landed_on(tmp_path: Path) -> None:
+    async with running(
+        model(), tmp_path, n_ctx=8192, compaction=msgspec.structs.replace(EARLY, ratio=4.0)
+    ) as talk:
+        await talk.say("bob", "Count.", sampling=LONGER)
+        await talk.answer("ada", LONG * 3)
+        await until(lambda: bool(talk.all(Studied)), what="for the study")
+        core = talk.client.pid
+        await talk.answer("eve", LONG * 3)  # reads what ada has
+        await talk.client.configure("compaction.threshold", 0.05)
+        await until(lambda: bool(talk.compactions()), what="for a landing")
+        assert {e.phase for e in talk.compactions()} <= {"done", "cancelled"}
+        assert (await talk.answer("ada", "And now?")).tokens > 0
+        assert talk.client.pid == core
 
 
 async def test_a_solution_for_another_ratio_is_not_used(tmp_path: Path) -> None:
