@@ -70,7 +70,7 @@ class Editor:
             known.type = type
             known.votes[type] = max(known.votes.values(), default=0) + 1000
         self.registry.add(known)
-        self.recorder.write_entities([known])
+        self.recorder.writer.entities([known])
         self.store.note_change(
             "rename", f"{before['name']} is now {known.name} ({known.type}).", json.dumps(before)
         )
@@ -97,12 +97,12 @@ class Editor:
         kept.votes += gone.votes
         self.registry.remove(gone.id)
         self.registry.add(kept)
-        self.recorder.write_entities([kept])
+        self.recorder.writer.entities([kept])
         # Edges first: deleting a node would take edges with it that are still to be compared.
         rebuild(self.graph, groups)
         self.graph.write("MATCH (e:Entity {id: $id}) DELETE e", id=gone.id)
         rebuild(self.graph, groups_of(self.graph, self.recorder.rules, [kept.id]))
-        self.recorder.count([kept.id])
+        self.recorder.writer.count([kept.id])
         return self.store.note_change(
             "merge", f"{gone.name} was merged into {kept.name}.", json.dumps(undo)
         )
@@ -128,7 +128,7 @@ class Editor:
             known.name = known.aliases.pop(0)
         for each in (known, fresh):
             self.registry.add(each)
-        self.recorder.write_entities([known, fresh])
+        self.recorder.writer.entities([known, fresh])
         self._repoint(pairs, known.id, fresh.id)
         self.recorder.resolver.kept_apart.add((known.id, key))
         self.graph.write(
@@ -138,7 +138,7 @@ class Editor:
         )
         groups |= groups_of(self.graph, self.recorder.rules, [known.id, fresh.id])
         rebuild(self.graph, groups)
-        self.recorder.count([known.id, fresh.id])
+        self.recorder.writer.count([known.id, fresh.id])
         self.store.note_change(
             "split",
             f"'{alias}' is somebody or something else than {known.name}.",
@@ -266,13 +266,13 @@ class Editor:
         kept.votes -= other.votes
         self.registry.add(kept)
         self.registry.add(other)
-        self.recorder.write_entities([kept, other])
+        self.recorder.writer.entities([kept, other])
         self._repoint(undo["pairs"], kept.id, other.id)
         for id, end in undo["rulings"]:
             self.graph.write(f"MATCH (x:Ruling {{id: $id}}) SET x.{end} = $to", id=id, to=other.id)
         groups |= groups_of(self.graph, self.recorder.rules, [kept.id, other.id])
         rebuild(self.graph, groups)
-        self.recorder.count([kept.id, other.id])
+        self.recorder.writer.count([kept.id, other.id])
 
     def _unsplit(self, undo: dict[str, Any]) -> None:
         kept, other = self.known(undo["into"]), self.known(undo["other"])
@@ -290,7 +290,7 @@ class Editor:
         known.name, known.type = before["name"], before["type"]
         known.aliases, known.votes = before["aliases"], Counter(before["votes"])
         self.registry.add(known)
-        self.recorder.write_entities([known])
+        self.recorder.writer.entities([known])
 
     # --- inside ------------------------------------------------------------------------------------
 
@@ -326,7 +326,7 @@ class Editor:
                 raise
         fresh = Known("e-" + secrets.token_hex(6), wanted.strip(), "misc")
         self.registry.add(fresh)
-        self.recorder.write_entities([fresh])
+        self.recorder.writer.entities([fresh])
         return fresh.id
 
     def _rule(self, fact: Fact, status: str, kind: str) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape, quoteattr
 
 from agents.memory.facts import groups_of, rebuild
+from agents.memory.reembed import embed_again
 from agents.memory.registry import Known
 from agents.memory.types import Fact, Node
 from engine.errors import HaloError
@@ -166,8 +167,8 @@ def _take(memory: Memory, items: list[dict[str, Any]]) -> dict[str, int]:
         if same is None and entity.id in mentioned:
             registry.add(entity)
             added.append(entity)
-    memory.recorder.write_entities(added)
-    memory.recorder.restore(messages, to)
+    memory.recorder.writer.entities(added)
+    memory.recorder.writer.restore(messages, to)
     rulings = 0
     for item in items:
         if item["kind"] == "halo:Ruling" and {item["head"], item["tail"]} <= to.keys():
@@ -184,8 +185,9 @@ def _take(memory: Memory, items: list[dict[str, Any]]) -> dict[str, int]:
             rulings += 1
     touched = list({to[id] for id in mentioned if id in to})
     rebuild(graph, groups_of(graph, memory.recorder.rules, touched))
-    memory.recorder.count(touched)
-    memory.recorder.embed_again()
+    memory.recorder.writer.count(touched)
+    if memory.embedder is not None:
+        embed_again(graph, memory.recorder.writer, memory.embedder)
     memory.recaller.changed()
     return {"messages": len(messages), "entities": len(added), "rulings": rulings}
 

@@ -13,6 +13,7 @@ from agents.memory.events import Learnt
 from agents.memory.graph import GraphDB, without_password
 from agents.memory.recall import Recaller
 from agents.memory.recorder import Recorder
+from agents.memory.reembed import embed_again
 from agents.memory.registry import Registry
 from agents.memory.server import Embedded
 from agents.memory.spaces import SHARED
@@ -89,8 +90,8 @@ class Memory:
                 self.recorder.resolver.talkers.update(e.id for e in known if e.kind == "person")
             self.recaller = Recaller(graph, self.registry, self._embedder_of(graph))
             self.editor = Editor(graph, self.recorder)
-            if anew:
-                self.recorder.embed_again()
+            if anew and self.embedder is not None:
+                embed_again(graph, self.recorder.writer, self.embedder)
         except BaseException:
             graph.close()
             if self.server is not None:
