@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -164,6 +164,15 @@ def resolve(name: str, config: Config) -> Path:
     for file in files:
         if name.lower() in (file.name.lower(), file.path.name.lower()):
             return file.path
-    near = difflib.get_close_matches(name, [file.name for file in files], n=1, cutoff=0.4)
-    hint = f"Did you mean {near[0]}?" if near else "`halo-tui models list` shows what there is."
+    meant = near(name, [file.name for file in files])
+    hint = f"Did you mean {meant[0]}?" if meant else "`halo-tui models list` shows what there is."
     raise ModelError(f"There is no model '{name}' on this machine.", hint)
+
+
+def near(name: str, names: Iterable[str]) -> list[str]:
+    """Those of `names` that contain `name` or look like it, the nearest first; three at most."""
+    lower = {known.lower(): known for known in names}
+    name = name.lower()
+    found = [known for low, known in lower.items() if len(name) > 1 and name in low]
+    like = difflib.get_close_matches(name, lower, n=3, cutoff=0.4)
+    return list(dict.fromkeys([*found, *(lower[low] for low in like)]))[:3]

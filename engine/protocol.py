@@ -465,6 +465,7 @@ class Compaction(Event, tag="compaction", omit_defaults=True, frozen=True):
     cells_after: int = 0  # from `solve` on; of the ratio in hand while one is looked for
     done: int = 0  # layers solved at this ratio, or tokens studied
     total: int = 0
+    progress: float = 0.0  # 0 to 1 over all that has to be done; never goes back
     ratio: float = 0.0  # tokens of the span / cells after: over all rounds
     error: float = 0.0
     error_evict: float = 0.0  # of plain eviction to as many cells, on the same queries

@@ -17,8 +17,10 @@ from typing import Any
 
 from textual import events
 from textual.app import App, SystemCommand
+from textual.notifications import Notification, Notify, SeverityLevel
 from textual.reactive import Reactive
 from textual.screen import Screen
+from textual.widgets._toast import Toast
 from textual.worker import WorkerFailed
 
 from agents.client import new_client
@@ -26,7 +28,7 @@ from agents.events import WorkspaceEvent
 from agents.workspace import Client, Workspace
 from engine.config import Config
 from engine.errors import HaloError
-from tui import faults, palette
+from tui import faults, palette, toasts
 from tui.actions import own_keymap
 from tui.key_order import KeyOrder, Release, typed
 from tui.screens.fault import FaultScreen
@@ -204,6 +206,52 @@ class HaloApp(App[int]):
         driver = self._driver
         if driver is not None and not self.is_headless and not self.is_web:
             driver.write(f"\x1b]0;{title}\x07")
+
+    # --- toasts ----------------------------------------------------------------------------------
+
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = True,
+    ) -> None:
+        """Textual's; a toast stays as long as it takes to read."""
+        if timeout is None:
+            timeout = toasts.seconds(message)
+        super().notify(message, title=title, severity=severity, timeout=timeout, markup=markup)
+
+    def _on_notify(self, event: Notify) -> None:
+        event.prevent_default()
+        shown: list[Notification] = list(self._notifications)
+        room = toasts.ROOM[self.size.height >= toasts.SHORT]
+        self._notifications.clear()
+        for one in toasts.gathered(shown, event.notification, room):
+            self._notifications.add(one)
+        self._drop_toasts()
+        self._refresh_notifications()
+
+    def _drop_toasts(self) -> None:
+        """Take away what is gone, with its holder: Textual leaves that, a row high."""
+        for toast in self.screen.query(Toast):
+            if toast._notification not in self._notifications and toast.parent is not None:
+                toast.parent.remove()  # type: ignore[attr-defined]
+
+    @property
+    def toasts_shown(self) -> bool:
+        """Whether there is a toast on the screen."""
+        return len(self._notifications) > 0
+
+    def close_toasts(self) -> bool:
+        """Take all toasts away; whether there were any."""
+        found = self.toasts_shown
+        if found:
+            self._notifications.clear()
+            self._drop_toasts()
+            self._refresh_notifications()
+        return found
 
     # --- faults ----------------------------------------------------------------------------------
 

@@ -12,11 +12,11 @@ from agents.agent import Agent
 from agents.tools import TOOLS
 from agents.workspace import Workspace
 from engine import paths
-from engine.errors import HaloError
+from engine.errors import HaloError, ModelError
 from tui import arguments
 from tui.actions import BY_SLASH
 from tui.memory_actions import MemoryActions
-from tui.screens.dialogs import AgentEditor, AgentForm, AskText, Confirm
+from tui.screens.dialogs import AgentEditor, AgentForm, AskText, Confirm, Tell
 from tui.session_actions import SessionActions
 from tui.widgets.marks import doing
 from tui.worker_actions import WorkerActions
@@ -106,10 +106,10 @@ class Controller(SessionActions, MemoryActions, WorkerActions):
     async def models(self, _: str) -> None:
         await self._pick(first=False)
 
-    async def _pick(self, first: bool) -> None:
+    async def _pick(self, first: bool, wanted: str = "") -> None:
         from tui.screens.models import ModelsScreen
 
-        chosen = await self.ask(ModelsScreen(self.space.config, first))
+        chosen = await self.ask(ModelsScreen(self.space.config, first, wanted))
         if chosen is not None and not (first and chosen == self.space.config.model.path):
             await self.use_model(chosen)
 
@@ -119,7 +119,11 @@ class Controller(SessionActions, MemoryActions, WorkerActions):
         if not name:
             await self._pick(first=False)
             return
-        path = await asyncio.to_thread(models.resolve, name, self.space.config)
+        try:
+            path = await asyncio.to_thread(models.resolve, name, self.space.config)
+        except ModelError:
+            await self._pick(first=False, wanted=name)
+            return
         await self.use_model("" if path == models.MINI else str(path))
 
     async def use_model(self, path: str) -> None:
@@ -160,7 +164,7 @@ class Controller(SessionActions, MemoryActions, WorkerActions):
             "be wrong and two models may not fit."
         )
         self.space.note("info", "engine", text)
-        self.screen.notify(text, title="Tune", markup=False, timeout=20)
+        await self.ask(Tell("Tune", text))
 
     async def settings(self, _: str) -> None:
         """Settings are a file: say which, and what can be changed from here."""
@@ -175,7 +179,7 @@ class Controller(SessionActions, MemoryActions, WorkerActions):
             "cells are compacted."
         )  # fmt: skip
         self.space.note("info", "settings", text)
-        self.screen.notify(text, title="Settings", markup=False, timeout=12)
+        await self.ask(Tell("Settings", text))
 
     async def restart(self, _: str) -> None:
         await self.space.restart_engine()

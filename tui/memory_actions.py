@@ -61,9 +61,9 @@ class MemoryActions:
         said = f"{source.speaker or 'Somebody'} said: “{source.text}”"
         agent = self.space.by_id(source.agent) if source.agent else None
         if source.kind == "document":
-            self.screen.notify(
-                f"“{source.text}”", title=f"From {source.speaker}", markup=False, timeout=12
-            )
+            from tui.screens.dialogs import Tell
+
+            await self.ask(Tell(f"From {source.speaker}", f"“{source.text}”"))
         elif agent is None:
             raise HaloError(
                 f"That conversation is closed. {said}", "/undo brings closed agents back."

@@ -546,6 +546,9 @@ class Compactor:
         if job.ahead:
             return
         fields = {**job.described(self._layers[0].group), **more}
+        if phase in ("study", "solve"):
+            done, total = fields.get("done", 0), fields.get("total", 0)
+            fields["progress"] = job.advance(phase, done, total)
         if fields["cells_after"]:
             fields["ratio"] = (job.part.end - job.part.start) / fields["cells_after"]
         self._tell(Compaction(job.sequence.name, job.number, phase, **fields))

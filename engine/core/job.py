@@ -12,6 +12,8 @@ from engine.core.ahead import Prepared, Solution, Terms
 from engine.core.sequence import Sequence
 from engine.core.solver import Worker
 
+STUDY = 1 / 3  # of the progress
+
 
 @dataclass(slots=True)
 class Job:
@@ -42,6 +44,27 @@ class Job:
     worker: Worker | None = None
     told: tuple[float, int] = (0.0, 0)  # the ratio and the layers solved that were reported last
     stall: float = 0.0
+    progress: float = 0.0  # 0 to 1, as it was told last
+    stage_told: tuple[str, str, float] = ("", "", 0.0)
+    stage_began: float = 0.0  # the progress then
+
+    def advance(self, phase: str, done: int, total: int) -> float:
+        """How far all of it is, 0 to 1, at `done` of `total` in this phase.
+
+        Nobody knows how many ratios will be tried, each from the first layer: one that is only
+        measured takes half of what is left.
+        """
+        stage = (phase, self.stage, self.ratio)
+        if stage != self.stage_told:
+            self.stage_told, self.stage_began = stage, self.progress
+        left = 1.0 - self.stage_began
+        if phase == "study":
+            left = max(0.0, STUDY - self.stage_began)
+        elif self.stage == "measure":
+            left /= 2
+        part = min(1.0, done / total) if total else 0.0
+        self.progress = max(self.progress, self.stage_began + left * part)
+        return self.progress
 
     @property
     def ahead(self) -> bool:

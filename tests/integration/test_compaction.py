@@ -367,6 +367,8 @@ async def test_the_ratio_is_found_by_the_error(tmp_path: Path) -> None:
         assert found in (2, 3, 5, 8, 12, 20)
         steps = [e for e in talk.all(Compaction) if e.phase == "solve" and e.total]
         assert steps and all(0 <= e.done <= e.total for e in steps)
+        shares = [e.progress for e in steps]
+        assert shares == sorted(shares) and shares[-1] > 0.4, shares
         assert steps[-1].cells_after == event.cells_after, "each step tells the ratio in hand"
 
 

@@ -249,9 +249,9 @@ class ScriptedClient:
             "method": "am-omp", "start": 4, "end": 4 + self.span, "cells_before": self.span,
         }  # fmt: skip
         if phase == "study":
-            known |= {"done": 120, "total": 384}
+            known |= {"done": 120, "total": 384, "progress": 0.1}
         if phase in ("solve", "done"):
-            known |= {"done": 5, "total": 8, "cells_after": self.span // 10}
+            known |= {"done": 5, "total": 8, "progress": 0.75, "cells_after": self.span // 10}
         if phase == "done":
             known |= {
                 "done": 8, "ratio": 10.0, "error": 0.042, "error_evict": 0.22,

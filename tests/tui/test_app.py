@@ -11,6 +11,7 @@ import pytest
 from textual.command import CommandList, CommandPalette
 from textual.pilot import Pilot
 from textual.widgets import Input, Static, TextArea
+from textual.widgets._toast import Toast
 
 from engine.config import Config
 from engine.errors import EngineError
@@ -28,6 +29,7 @@ from tui.widgets.cache_pane import CachePane
 from tui.widgets.chat.conversation import Conversation
 from tui.widgets.chat.grid import ChatGrid
 from tui.widgets.chat.prompt import Prompt
+from tui.widgets.key_hints import KeyHints
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
 
@@ -38,10 +40,11 @@ async def running(
     size: tuple[int, int] = (120, 40),
     client: ScriptedClient | None = None,
     config: Config | None = None,
+    toasts: bool = False,
 ) -> AsyncIterator[tuple[HaloApp, ScriptedClient, Pilot[int]]]:
     client = client or ScriptedClient()
     app = HaloApp(config or Config(), folder, client, make_client=lambda _: client)
-    async with app.run_test(size=size) as pilot:
+    async with app.run_test(size=size, notifications=toasts) as pilot:
         await until(lambda: app.main.is_mounted and app.main.current, what="for the main screen")
         await pilot.pause()
         yield app, client, pilot
@@ -347,6 +350,27 @@ async def test_many_answers_at_once_are_one_toast(tmp_path: Path) -> None:
         await until(lambda: all(len(a.turns) == 2 and not a.busy for a in app.workspace.agents))
         await until(lambda: "grace, alan, extra0 and 3 more have answered." in toasts(app))
         assert len(app._notifications) == 1
+
+
+async def test_escape_closes_toasts_before_it_stops_an_answer(tmp_path: Path) -> None:
+    async with running(tmp_path, (80, 24), toasts=True) as (app, client, pilot):
+        await write(pilot, app, "hello")
+        ada = app.workspace.get("ada")
+        await until(lambda: ada.id in client.generations)
+        for n in range(6):
+            app.notify(f"Sentence number {n} is about something.", title=f"agent{n}")
+        await until(lambda: len(app.screen.query(Toast)) == 2, what="for two toasts")
+        await until(lambda: all(t.region.area for t in app.screen.query(Toast)))
+        covered = sum(t.region.area for t in app.screen.query(Toast))
+        assert covered < app.size.width * app.size.height / 6
+        hints = app.main.query_one(KeyHints)
+        await until(lambda: "Esc Close" in hints.render().plain)
+        await pilot.press("escape")
+        await until(lambda: not app.screen.query(Toast), what="for the toasts to go")
+        assert ada.busy
+        await until(lambda: "Esc Stop" in hints.render().plain)
+        await pilot.press("escape")
+        await until(lambda: not ada.busy)
 
 
 async def test_the_title_says_who_is_busy_and_what_is_new(tmp_path: Path) -> None:

@@ -198,7 +198,7 @@ async def test_lists_show_who_is_being_compacted(tmp_path: Path, size: tuple[int
         client.compaction(session(app), "solve")
         await shown(app, "ada →←")
         if app.main.query_one(AgentList).is_on_screen:
-            await shown(app, "compacting at 10×")
+            await shown(app, "compacting 75%")
         client.compaction(session(app), "done")
         tabs = app.main.query_one(AgentTabs)
         await until(lambda: "→←" not in screen_text(app) and "→←" not in tabs.render().plain)

@@ -76,7 +76,9 @@ def test_hints_fit_and_the_most_important_are_there(width: int, gap: int) -> Non
     ids = {action.id for action, _, _ in hints}
     assert {"help", "quit", "palette", "stop"} <= ids
     if width >= 80:
-        assert {"copy_answer", "grid", "cache", "find", "new_agent"} <= ids
+        assert {"copy_answer", "grid", "cache", "memory", "new_agent"} <= ids
+    if width >= 120:
+        assert {"find", "sessions", "regenerate"} <= ids
 
 
 def test_alt_and_a_digit_is_a_key_and_typed_characters_stay_text() -> None:

@@ -20,6 +20,8 @@ from tests.support.scripted import ScriptedClient
 from tests.support.waiting import until
 from tui.app import HaloApp
 from tui.screens.models import ModelsScreen
+from tui.widgets.chat.popup import Popup
+from tui.widgets.chat.prompt import Prompt
 
 OTHER = "/models/other.gguf"
 
@@ -106,6 +108,35 @@ async def test_another_model_is_loaded_and_only_that_key_written(tmp_path: Path)
         assert f'[model]\npath = "{OTHER}"\n' in text
 
 
+async def test_a_name_that_is_none_opens_the_picker_at_the_nearest(tmp_path: Path) -> None:
+    async with app_with(tmp_path) as (app, clients, pilot):
+        prompt = app.main.query_one(Prompt)
+        prompt.set_draft("/model othr")
+        await pilot.press("enter")
+        await until(lambda: "no model 'othr' here. Perhaps other?" in said(app))
+        options = app.screen.query_one(OptionList)
+        assert options.highlighted == options.get_option_index("file-1")
+        assert "halo-tui models" not in said(app)
+        await pilot.press("enter")
+        await until(lambda: app.config.model.path == OTHER and len(clients) == 2)
+        await until(lambda: "will be next time" in toasts(app))
+        app.main.controller.start("model", "zzz")
+        await until(lambda: "no model 'zzz' here. Enter takes" in said(app))
+        await pilot.press("escape")
+        await until(lambda: app.screen is app.main)
+        assert app.config.model.path == OTHER
+
+
+async def test_models_are_completed(tmp_path: Path) -> None:
+    async with app_with(tmp_path) as (app, _, pilot):
+        app.main.query_one(Prompt).focus_input()
+        await pilot.press(*"/model ")
+        popup = app.main.query_one(Popup)
+        await until(lambda: popup.display and popup.chosen is not None)
+        await pilot.press(*"oth", "tab")
+        assert app.main.query_one(Prompt).get_draft() == "/model other"
+
+
 async def test_a_model_that_does_not_load_is_given_up_for_the_one_before(tmp_path: Path) -> None:
     async with app_with(tmp_path, config=Config()) as (app, clients, pilot):
         app.main.controller.start("models")
@@ -171,10 +202,8 @@ async def test_a_download_that_fails_says_why_and_what_to_do(
         assert isinstance(app.screen, ModelsScreen)
 
 
-async def test_a_model_by_name_and_one_that_is_not_there(tmp_path: Path) -> None:
+async def test_a_model_that_is_loaded_is_not_loaded_again(tmp_path: Path) -> None:
     async with app_with(tmp_path) as (app, clients, _pilot):
         app.main.controller.start("model", "halo-mini")
         await until(lambda: "is loaded already" in toasts(app))
-        app.main.controller.start("model", "othr")
-        await until(lambda: "There is no model 'othr'" in toasts(app))
         assert len(clients) == 1

@@ -10,9 +10,26 @@ from hypothesis import strategies as st
 from engine.compaction import span
 from engine.compaction.policy import Span
 from engine.core import ahead
+from engine.core.job import Job
 from engine.core.sequence import Sequence
 
 TERMS = ("am-omp", 10.0)
+
+
+@given(st.lists(st.tuples(st.integers(1, 5), st.integers(1, 12)), max_size=5), st.booleans())
+def test_progress_never_goes_back_though_ratios_are_tried_anew(
+    tried: list[tuple[int, int]], studies: bool
+) -> None:
+    job = Job(1, Sequence("ada"), Span(4, 400, 396, 396), "manual", "am-omp", 0.0, 0.0)
+    told = [job.advance("study", n, 8) for n in range(9)] if studies else []
+    for job.ratio, layers in tried:
+        job.stage = "measure"
+        told += [job.advance("solve", n, layers) for n in range(layers + 1)]
+    assert told == sorted(told) and all(share < 1.0 for share in told)
+    job.stage, job.ratio = "solve", 7.0
+    told += [job.advance("solve", n, 12) for n in range(13)]
+    assert told == sorted(told) and told[-1] == pytest.approx(1.0)
+    assert len(set(told)) > 12, "it moves"
 
 
 def prepared(tokens: int, solved_to: int | None, start: int = 4) -> ahead.Prepared:

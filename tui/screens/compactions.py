@@ -20,7 +20,7 @@ from agents.workspace import Workspace
 from engine.protocol import Compaction
 from tui.themes import agent_colour
 from tui.widgets.chat.colours import readable
-from tui.widgets.compaction_words import SQUEEZE, TRIGGERS, progress, share
+from tui.widgets.compaction_words import SQUEEZE, TRIGGERS, progress
 from tui.widgets.layer_plot import layer_plot
 from tui.widgets.marks import bar
 
@@ -119,7 +119,7 @@ class CompactionsScreen(Screen[None]):
         line.append(f"{TRIGGERS.get(event.trigger, event.trigger)[:12]:13}")
         if event.phase != "done":
             if mark == SQUEEZE:
-                line.append(f"{bar(share(event), 10)} {progress(event)}")
+                line.append(f"{bar(event.progress, 10)} {progress(event)}")
             else:
                 line.append(event.what or "given up", style)
             return line
@@ -226,7 +226,7 @@ class CompactionsScreen(Screen[None]):
                 rows.append(("remedy", event.remedy))
         else:
             rows = [
-                ("now", f"{bar(share(event), 24)} {share(event):.0%}"),
+                ("now", f"{bar(event.progress, 24)} {event.progress:.0%}"),
                 ("", progress(event)),
                 ("span", f"{event.cells_before:,} cells, tokens {event.start:,} to {event.end:,}"),
                 ("method", event.method),

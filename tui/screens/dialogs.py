@@ -46,6 +46,29 @@ class Confirm(ModalScreen[bool]):
         self.dismiss(False)
 
 
+class Tell(ModalScreen[None]):
+    """Some sentences that are too many for a toast. Enter or Esc closes them."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss", "Close")]
+
+    def __init__(self, title: str, text: str) -> None:
+        super().__init__()
+        self.heading, self.text = title, text
+
+    def compose(self) -> ComposeResult:
+        with VerticalScroll(classes="dialog"):
+            yield Static(self.heading, classes="title", markup=False)
+            yield Static(self.text, markup=False)
+            with Horizontal(classes="buttons"):
+                yield Button("Close (Esc)", id="ok", variant="primary")
+
+    def on_mount(self) -> None:
+        self.query_one("#ok").focus()
+
+    def on_button_pressed(self) -> None:
+        self.dismiss(None)
+
+
 async def may_write(app: App[Any], path: Path) -> bool:
     """Whether a file may be written; asks when there is one. For workers."""
     path = path.expanduser()

@@ -68,6 +68,7 @@ from tui.widgets.status_line import StatusLine
 
 SMALLEST = (60, 16)
 GATHER = 0.8  # seconds in which news are gathered into one toast
+LOOK_AGAIN = 10.0  # seconds until the disk is looked at again for models
 METERS = 0.25  # seconds between two drawings of the list and the tabs: nobody reads faster
 
 
@@ -95,6 +96,7 @@ class MainScreen(Screen[None]):
         self.chats: dict[str, Conversation] = {}  # by agent id
         self._dirty: set[str] = set()
         self._kinds: dict[str, str] = {}  # of agents' states, as they were told last
+        self._toasts = False  # whether there are any
         self._blinks = True  # the cursor of the prompt
         self._away: dict[str, Away] = {}  # as the list shows it
         self._rebuilding = asyncio.Lock()
@@ -103,6 +105,8 @@ class MainScreen(Screen[None]):
         self.memory = MemorySide(self)
         self.machine = MachineWatch(self)
         self._titles: list[tuple[str, str]] = []  # of saved sessions, and what they are
+        self._models: list[tuple[str, str]] = []  # on this machine, and where
+        self._models_due = 0.0
         self._news: dict[str, Turn] = {}  # answers finished out of sight, not told yet
 
     # --- parts -----------------------------------------------------------------------------------
@@ -120,6 +124,7 @@ class MainScreen(Screen[None]):
                     slash_choices(),
                     {
                         "restore": lambda: self._titles,
+                        "model": self._model_names,
                         "memory": lambda: self.memory.names,
                         "forget": lambda: self.memory.names,
                     },
@@ -249,12 +254,15 @@ class MainScreen(Screen[None]):
         return self.app.screen is self and self.query_one(CachePane).is_on_screen
 
     def close_something(self) -> bool:
-        """Close the completion, the search or the grid. False when nothing was open."""
+        """Close the completion, toasts, the search or the grid. False when nothing was open."""
         prompt = self.query_one(Prompt)
+        if prompt.close_popup():
+            return True
+        if self.app.close_toasts():  # type: ignore[attr-defined]
+            self._dirty.add("agents")
+            return True
         if self.memory.focused and (view := self.memory.view) is not None:
             view.action_leave()
-            return True
-        if prompt.close_popup():
             return True
         if self.grid_shown and not self.workspace.get(self.current).busy:
             self.run_worker(self.show_agent(self.current))
@@ -287,7 +295,9 @@ class MainScreen(Screen[None]):
     def _hint_words(self) -> Mapping[str, str]:
         """Words of the key hints that depend on what goes on."""
         words: dict[str, str] = {}
-        if self.current in self.workspace.names and self.workspace.get(self.current).busy:
+        if self.app.toasts_shown:  # type: ignore[attr-defined]
+            words["stop"] = "Close"
+        elif self.current in self.workspace.names and self.workspace.get(self.current).busy:
             words["stop"] = "Stop"
         elif self.grid_shown:
             words["stop"] = "Back"
@@ -442,6 +452,21 @@ class MainScreen(Screen[None]):
         saved = await asyncio.to_thread(self.workspace.sessions.saved)
         self._titles = [(s.title, f"{s.agent} · {when(s.saved_at)} · {s.last}") for s in saved]
 
+    def _model_names(self) -> list[tuple[str, str]]:
+        """For the completion of /model, which must not wait for the disk either."""
+        if time.monotonic() >= self._models_due:
+            self._models_due = time.monotonic() + LOOK_AGAIN
+            self._read_models()
+        return self._models
+
+    @work(exclusive=True, group="models")
+    async def _read_models(self) -> None:
+        from engine import models
+
+        found = await asyncio.to_thread(models.list_models, self.workspace.config)
+        self._models = [(f.name, f.source) for f in found if not f.problem]
+        self.query_one(Prompt).suggest_again()
+
     def _to_chats(self, event: WorkspaceEvent) -> None:
         """Conversations pick out what concerns their agent."""
         name = getattr(event, "agent", None)  # None: of all
@@ -524,6 +549,10 @@ class MainScreen(Screen[None]):
     def _tick(self) -> None:
         """One frame: all that is behind is drawn together."""
         frames, now = self.frames, time.monotonic()
+        toasts: bool = self.app.toasts_shown  # type: ignore[attr-defined]
+        if toasts != self._toasts:  # Esc closes them
+            self._toasts = toasts
+            self._dirty.add("agents")
         slack = frames.interval / 2
         with self.app.batch_update():
             if self.grid_shown:

@@ -46,10 +46,11 @@ class ModelsScreen(ModalScreen[str | None]):
     ModelsScreen #said { margin-top: 1; height: auto; color: $text-muted; }
     """
 
-    def __init__(self, config: Config, first: bool = False) -> None:
-        """`first`: greet a person who starts halo-tui for the first time."""
+    def __init__(self, config: Config, first: bool = False, wanted: str = "") -> None:
+        """`first`: greet a person who starts halo-tui for the first time; `wanted`: a name that
+        was asked for and is none."""
         super().__init__()
-        self.config, self.first = config, first
+        self.config, self.first, self.wanted = config, first, wanted
         self.files: list[ModelFile] = []
         self.offers: list[Recommendation] = []
         self._pulling = ""  # title of what is downloaded
@@ -107,10 +108,28 @@ class ModelsScreen(ModalScreen[str | None]):
             options.add_option(Option(text, id=f"offer-{i}"))
         current = next((i for i, f in enumerate(self.files) if self._is_current(f)), 0)
         options.highlighted = current + 1
+        if self.wanted:
+            self._miss(options)
+            return
         self._say(
             f"Looked into {', '.join(self.config.model.folders) or 'no folders'}"
             f"{' and the Hugging Face cache' if self.config.model.hf_cache else ''}. "
             "`halo-tui models pull owner/name` downloads any other."
+        )
+
+    def _miss(self, options: OptionList) -> None:
+        """Say that there is no such model, and go to the one that is meant perhaps."""
+        from engine.models import near
+
+        names = {file.name: f"file-{i}" for i, file in enumerate(self.files) if not file.problem}
+        names |= {offer.title: f"offer-{i}" for i, offer in enumerate(self.offers)}
+        meant = near(self.wanted, names)
+        if meant:
+            options.highlighted = options.get_option_index(names[meant[0]])
+        hint = f"Perhaps {' or '.join(meant)}? " if meant else ""
+        self._say(
+            f"There is no model '{self.wanted}' here. {hint}Enter takes what is marked, Esc keeps "
+            "the one that is loaded."
         )
 
     def _is_current(self, file: ModelFile) -> bool:

@@ -19,16 +19,9 @@ def progress(event: Compaction) -> str:
     return f"compacting: {steps(event)}"
 
 
-def share(event: Compaction) -> float:
-    """How far it is, 0 to 1; studying counts as the first third."""
-    part = min(1.0, event.done / event.total) if event.total else 0.0
-    return {"study": part / 3, "solve": 1 / 3 + 2 * part / 3}.get(event.phase, 0.0)
-
-
 def doing_now(event: Compaction) -> str:
-    """compacting 12%, then compacting at 10×: several ratios may be tried, each from the first layer."""
-    ratio = ratio_now(event)
-    return f"compacting at {ratio:.0f}×" if ratio else f"compacting {share(event):.0%}"
+    """compacting 12%."""
+    return f"compacting {event.progress:.0%}"
 
 
 def landed(event: Compaction) -> str:

@@ -245,14 +245,17 @@ class Prompt(Widget):
         name = agent.name if agent else ""
         busy = bool(agent and agent.busy)
         width = self.size.width or self.app.size.width
-        state = (name, busy, bool(agent and agent.queue), self._searching, width)
+        # Esc closes a toast before it stops anything.
+        stops = not getattr(self.app, "toasts_shown", False)
+        state = (name, busy, bool(agent and agent.queue), self._searching, width, stops)
         if state == self._drawn:
             return
         self._drawn = state
         if self._searching:
             left, right = "search your prompts", "Enter takes · Esc leaves"
         elif busy:
-            left, right = f"to {name}, who is answering", "Enter queues · Esc stops"
+            left, right = f"to {name}, who is answering", "Enter queues"
+            right += " · Esc stops" if stops else ""
         else:
             left = f"to {name}" if name else ""
             right = "Enter sends · Ctrl+J new line · ↑ history · @ agents · / commands"
@@ -416,6 +419,11 @@ class Prompt(Widget):
         self._draw_rule()
 
     # --- completion ------------------------------------------------------------------------------
+
+    def suggest_again(self) -> None:
+        """There is more to complete with than when the last key was pressed."""
+        if self.area.text != self._quiet:
+            self._suggest()
 
     @on(TextArea.Changed)
     def _changed(self, event: TextArea.Changed) -> None:

@@ -282,6 +282,8 @@ class MemoryView(Edits, Vertical):
         except HaloError as error:
             self._fail(error)
             return
+        if not self.query(TimeSlider):
+            return  # closed meanwhile
         self._show_state()
         self.query_one(TimeSlider).span(*span)
         await self._entities(keep)
