@@ -53,6 +53,7 @@ class QueuedPrompt:
     author: str = YOU  # or the name of the agent that handed over
     chain: Chain = field(default_factory=lambda: Chain(0))
     time: float = field(default_factory=time.time)
+    to: list[str] = field(default_factory=list)  # whom it went to, when to several
     system: str | None = None  # instead of the agent's own, for this answer
     sampling: dict[str, Any] = field(default_factory=dict)  # keys that differ for this answer
 

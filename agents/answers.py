@@ -75,6 +75,7 @@ class Answers:
             prompt = agent.queue.pop(0)
             agent.last_active = time.time()
             turn = Turn(new_id("t"), "user", prompt.text, author=prompt.author, time=time.time())
+            turn.to = prompt.to
             self.workspace.add_turn(agent, turn)
             self.answer(agent, prompt.chain, prompt.sampling, prompt.system)
         agent.state.waiting_prompts = len(agent.queue)

@@ -58,6 +58,7 @@ class Turn:
     recalled: str = ""  # what the memory put before the model for this answer, as it was put
     calls: list[Call] = field(default_factory=list)  # tools that the answer called, in order
     author: str = ""  # "you", or the name of the agent that handed over
+    to: list[str] = field(default_factory=list)  # whom a prompt went to, when to several
     time: float = 0.0  # Unix seconds
     status: TurnStatus = "done"
     detail: str = ""  # why it failed or was cut, one sentence

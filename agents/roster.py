@@ -32,6 +32,7 @@ class WaitingPrompt(msgspec.Struct, omit_defaults=True):
     text: str
     author: str = YOU
     time: float = 0.0
+    to: list[str] = []
 
 
 class Entry(msgspec.Struct, omit_defaults=True):
@@ -228,7 +229,7 @@ def free_name(name: str, taken: set[str]) -> str:
 def entry_of(agent: Agent) -> Entry:
     """An agent as the list keeps it."""
     spec = agent.spec
-    queue = [WaitingPrompt(p.text, p.author, p.time) for p in agent.queue]
+    queue = [WaitingPrompt(p.text, p.author, p.time, p.to) for p in agent.queue]
     return Entry(
         agent.id,
         agent.name,
@@ -288,7 +289,7 @@ def agent_of(entry: Entry) -> Agent:
         created=entry.created,
         pinned=entry.pinned,
     )
-    agent.queue = [QueuedPrompt(p.text, p.author, Chain(0), p.time) for p in entry.queue]
+    agent.queue = [QueuedPrompt(p.text, p.author, Chain(0), p.time, p.to) for p in entry.queue]
     agent.held = bool(agent.queue)
     agent.state.waiting_prompts = len(agent.queue)
     return agent

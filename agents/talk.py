@@ -126,6 +126,7 @@ def markdown(talk: Talk) -> str:
             lines += [f"*{turn.text}*", ""]
             continue
         who = turn.author or (YOU if turn.role == "user" else talk.agent.name)
+        who += f" → {', '.join(turn.to)}" if turn.to else ""
         lines += [f"## {who}{' · ' + when if when else ''}", ""]
         if turn.thinking:
             lines += [f"> {line}" for line in turn.thinking.splitlines()] + [""]

@@ -330,7 +330,9 @@ class Workspace:
         await self.answers.check_length(addressed.text)
         chain = Chain(self.config.chat.handover_limit)
         for name in names:
-            self.answers.submit(self.get(name), QueuedPrompt(addressed.text, YOU, chain))
+            prompt = QueuedPrompt(addressed.text, YOU, chain)
+            prompt.to = list(names) if len(names) > 1 else []
+            self.answers.submit(self.get(name), prompt)
         return names
 
     async def tell(

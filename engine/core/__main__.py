@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import faulthandler
 import os
@@ -9,6 +10,7 @@ import signal
 import socket
 import sys
 from pathlib import Path
+from typing import TextIO
 
 import msgspec
 
@@ -16,6 +18,25 @@ from engine.config import CompactionConfig, EngineConfig, ExpertsConfig, Session
 from engine.core.loop import EngineCore
 
 _PR_SET_PDEATHSIG = 1
+
+
+class Log:
+    """The log that stands for stderr: a disk that is full must not end the core."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
 
 
 class Settings(msgspec.Struct, forbid_unknown_fields=True):
@@ -37,6 +58,7 @@ def main() -> int:
     connection = socket.socket(fileno=int(sys.argv[1]))
     # The app handles Ctrl-C and asks us to stop; a signal would cut answers short.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.stderr = Log(sys.stderr)  # type: ignore[assignment]
     faulthandler.enable()  # a crash leaves its Python stack in the log
     if not _die_with(settings.parent):
         return 0

@@ -374,6 +374,16 @@ def test_rubbish_on_the_socket_ends_the_core() -> None:
     assert not core._thread.is_alive()
 
 
+@pytest.mark.asyncio
+async def test_a_log_that_has_no_room_does_not_end_the_core() -> None:
+    client = EngineClient(settings(model()), log_path=Path("/dev/full"))
+    try:
+        ready = await client.start()
+        assert ready.n_ctx == 2048
+    finally:
+        await client.stop()
+
+
 def test_too_little_memory_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preflight, "available_bytes", lambda: 3 * 2**20)
     core = InProcessCore(model(), n_ctx=2**20)

@@ -63,6 +63,13 @@ def toasts(app: HaloApp) -> str:
     return " ".join(str(n.message) for n in app._notifications)
 
 
+def screen_text(app: HaloApp) -> str:
+    return "\n".join(
+        "".join(segment.text for segment in strip).rstrip()
+        for strip in app.screen._compositor.render_strips()
+    )
+
+
 @pytest.mark.parametrize("size", SIZES)
 async def test_a_prompt_is_answered_at_every_size(tmp_path: Path, size: tuple[int, int]) -> None:
     async with running(tmp_path, size, ScriptedClient(lambda _: "You work at Halo Labs.")) as (
@@ -83,6 +90,12 @@ async def test_several_agents_answer_one_prompt(tmp_path: Path) -> None:
         assert not app.workspace.get("alan").turns
         await until(lambda: app.workspace.get("grace").state.unread)
         await until(lambda: "hello" in toasts(app), what="for the toast of the hidden agent")
+        for name in ("grace", "ada"):  # each chat says who else was asked
+            await app.main.show_agent(name)
+            await until(lambda: "you → ada, grace" in screen_text(app))
+        await write(pilot, app, "only you")
+        await until(lambda: app.workspace.get("ada").turns[-1].text == "hello")
+        assert app.workspace.get("ada").turns[-2].to == []
 
 
 async def test_slash_commands_create_rename_duplicate_close_and_undo(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from engine.errors import EngineError
 from engine.protocol import CacheMap, CellRuns, Stretch
 from tests.support.scripted import ScriptedClient
 from tests.support.waiting import until
-from tests.tui.test_app import SIZES, running, toasts, write
+from tests.tui.test_app import SIZES, running, screen_text, toasts, write
 from tui.app import HaloApp
 from tui.screens.compactions import CompactionsScreen
 from tui.widgets.agent_list import AgentList, AgentTabs
@@ -25,13 +25,6 @@ from tui.widgets.chat.prompt import Prompt
 from tui.widgets.layer_plot import layer_plot
 
 GOOD = "3,412 → 341 cells (10.0×), error 4% (eviction 22%)"
-
-
-def screen_text(app: HaloApp) -> str:
-    return "\n".join(
-        "".join(segment.text for segment in strip).rstrip()
-        for strip in app.screen._compositor.render_strips()
-    )
 
 
 async def shown(app: HaloApp, text: str) -> None:

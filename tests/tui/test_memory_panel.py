@@ -15,8 +15,7 @@ from engine.config import Config
 from tests.support.memory import ListMemory
 from tests.support.scripted import ScriptedClient
 from tests.support.waiting import until
-from tests.tui.test_app import SIZES, toasts, write
-from tests.tui.test_compaction import screen_text
+from tests.tui.test_app import SIZES, screen_text, toasts, write
 from tui import past_queries
 from tui.app import HaloApp
 from tui.screens.dialogs import AskText, Confirm

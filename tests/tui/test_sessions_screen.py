@@ -15,8 +15,8 @@ from engine.errors import EngineError
 from engine.protocol import Away
 from tests.support.scripted import ScriptedClient
 from tests.support.waiting import settled, until
-from tests.tui.test_app import SIZES, running, toasts, write
-from tests.tui.test_compaction import asked, screen_text, session
+from tests.tui.test_app import SIZES, running, screen_text, toasts, write
+from tests.tui.test_compaction import asked, session
 from tests.unit.test_saved_sessions import damage
 from tui.app import HaloApp
 from tui.screens.dialogs import AskText, Confirm

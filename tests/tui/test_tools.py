@@ -20,8 +20,7 @@ from tests.support.chat_app import chat, conversation, turn
 from tests.support.memory import ListMemory
 from tests.support.scripted import ScriptedClient
 from tests.support.waiting import until
-from tests.tui.test_app import toasts, write
-from tests.tui.test_compaction import screen_text
+from tests.tui.test_app import screen_text, toasts, write
 from tui.app import HaloApp
 from tui.screens.dialogs import AgentEditor
 from tui.screens.tools import ToolsScreen

@@ -101,6 +101,8 @@ async def test_a_prompt_is_answered(room: Room) -> None:
 async def test_several_agents_answer_at_once_and_are_kept_apart(room: Room) -> None:
     assert await room.workspace.send("@grace @alan who are you?", "ada") == ["grace", "alan"]
     assert await room.workspace.send("@all hello", "ada") == ["ada", "grace", "alan"]
+    assert room.agent("alan").turns[0].to == ["grace", "alan"]
+    assert room.agent("alan").queue[0].to == ["ada", "grace", "alan"]
     await room.generating("ada", "grace", "alan")
     both = (
         Delta(room.agent("grace").id, "I am G"),

@@ -268,7 +268,8 @@ class Chat:
                 fields = to_builtins(compaction)
                 del fields["t"], fields["session"]
                 self._line("compaction", agent=name, **fields)
-            case events.Logged(entry) if entry.level == "warning":  # errors end the command
+            # Errors end the command; what follows from it when nobody reads any more is no news.
+            case events.Logged(entry) if entry.level == "warning" and self._unwritten is None:
                 click.echo(f"halo-tui: {entry.text}", err=True)
 
     def _call(self, call: Call) -> None:

@@ -130,6 +130,11 @@ class MessageView:
             return "you" if turn.author in ("", "you") else f"{turn.author} → {agent}"
         return turn.author or ("system" if turn.role == "system" else agent)
 
+    def _recipients(self, width: int) -> str:
+        """ada, grace, alan; where there is no room for that, 3 agents."""
+        names = ", ".join(self.turn.to)
+        return names if len(names) <= width else f"{len(self.turn.to)} agents"
+
     def redraw_header(self, look: Look) -> None:
         """The header only: the mouse or the selection came or went."""
         if self.lines and self.turn.role != "note":
@@ -149,6 +154,8 @@ class MessageView:
             name = self.title(look.agent)
             author = "you" if turn.role == "user" else turn.author or look.agent
             left = Content.styled(name, look.colour_of(author))
+            if turn.to:
+                left += Content.styled(f" → {self._recipients(look.width - 24)}", ".chat--dim")
         when = Content.styled(clock(turn.time), ".chat--dim")
         if look.selected or look.hovered:
             right = self._tools(look)
