@@ -306,6 +306,9 @@ class Answers:
                 where = " in the middle of a tool call" if agent.state.kind == "tool" else ""
                 cut = f"The answer was cut at {event.tokens} tokens{where} ({why})."
                 self._finish(agent, "length", what or cut)
+            case "loop":
+                turn.repeated = event.repeated
+                self._finish(agent, "loop", what)
             case "cancelled":
                 self._finish(agent, "cancelled", what)
             case _:

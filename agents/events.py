@@ -13,7 +13,7 @@ from engine.protocol import CacheMap, Compaction, Experts, Ready, Stats
 
 AgentStateKind = Literal["idle", "queued", "prefill", "thinking", "decode", "tool", "error"]
 Role = Literal["system", "user", "assistant", "note"]
-TurnStatus = Literal["waiting", "streaming", "done", "cancelled", "error", "length"]
+TurnStatus = Literal["waiting", "streaming", "done", "cancelled", "error", "length", "loop"]
 CallStatus = Literal["running", "done", "error", "cancelled"]
 
 
@@ -62,6 +62,7 @@ class Turn:
     time: float = 0.0  # Unix seconds
     status: TurnStatus = "done"
     detail: str = ""  # why it failed or was cut, one sentence
+    repeated: int = 0  # characters at the end of `text` that the model is not shown again
     tokens: int = 0
     prompt_tokens: int = 0
     cached_tokens: int = 0

@@ -20,11 +20,13 @@ def messages(turn: Turn) -> list[Message]:
     results, and it would be ours.
     """
     live = turn.status in ("waiting", "streaming")
-    last = turn.text[_at(turn.calls, "at") :]
+    # What a loop said over and over would be the example for all that follows.
+    said = turn.text[: len(turn.text) - turn.repeated]
+    last = said[_at(turn.calls, "at") :]
     last = last.lstrip() if turn.calls else last
     thought = turn.thinking[_at(turn.calls, "thought") :]
     if not (live or last):
-        text = turn.text.strip()
+        text = said.strip()
         return [Message("assistant", text, thinking=turn.thinking)] if text else []
     found = list(_rounds(turn)) if turn.calls else []
     if last:

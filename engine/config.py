@@ -36,6 +36,7 @@ SAMPLING_TYPES: dict[str, Any] = {
     "frequency_penalty": Annotated[float, msgspec.Meta(ge=-10, le=10)],
     "presence_penalty": Annotated[float, msgspec.Meta(ge=-10, le=10)],
     "penalty_last_n": Annotated[int, msgspec.Meta(ge=-1)],
+    "loop_tokens": Annotated[int, msgspec.Meta(ge=0)],
     "seed": Annotated[int, msgspec.Meta(ge=-1, le=2**32 - 2)],
     "max_tokens": Annotated[int, msgspec.Meta(ge=1)],
     "logprobs": Annotated[int, msgspec.Meta(ge=0, le=20)],

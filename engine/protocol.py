@@ -68,6 +68,7 @@ class Sampling(msgspec.Struct, omit_defaults=True, frozen=True):
     frequency_penalty: float = 0.0
     presence_penalty: float = 0.0
     penalty_last_n: int = 64
+    loop_tokens: int = 256  # end an answer whose newest tokens only repeat themselves; 0 = never
     seed: int = -1  # -1 = drawn at random; the drawn value is reported in Done
     max_tokens: int = 1024
     stop: tuple[str, ...] = ()
@@ -339,8 +340,9 @@ class Deltas(Event, tag="deltas", frozen=True):
 class Done(Event, tag="done", omit_defaults=True, frozen=True):
     """A generation ended.
 
-    reason: stop (end token or stop string) | length (max_tokens or context full) | cancelled |
-    error. `text`/`thinking` hold the complete answer, so that nothing depends on the deltas.
+    reason: stop (end token or stop string) | length (max_tokens or context full) | loop (it only
+    repeated itself) | cancelled | error. `text`/`thinking` hold the complete answer, so that nothing
+    depends on the deltas.
     """
 
     session: str
@@ -358,6 +360,7 @@ class Done(Event, tag="done", omit_defaults=True, frozen=True):
     what: str = ""
     remedy: str = ""
     calls: tuple[ToolCall, ...] = ()  # tools that the model wants called before it goes on
+    repeated: int = 0  # of a loop: characters at the end of `text` that say the same again
 
 
 class CellRuns(msgspec.Struct, array_like=True, frozen=True):

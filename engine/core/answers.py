@@ -6,6 +6,7 @@ import time
 
 import msgspec
 
+from engine.core import loops
 from engine.core.compactor import Compactor
 from engine.core.generation import Generation
 from engine.core.language import Language
@@ -121,6 +122,8 @@ class Answers:
     def _check_length(self, sequence: Sequence, generation: Generation) -> None:
         if generation.count >= generation.sampling.max_tokens:
             self.finish(sequence, "length")
+        elif generation.count % loops.STEP == 0 and self._loops(sequence, generation):
+            pass
         elif sequence.position(
             len(sequence.tokens)
         ) >= self._compactor.last_position and not self._compactor.make_positions(sequence):
@@ -145,8 +148,34 @@ class Answers:
         said = len(sequence.tokens) > sequence.n_prompt
         self.finish(sequence, "length" if said else "error", what, remedy)
 
-    def finish(self, sequence: Sequence, reason: str, what: str = "", remedy: str = "") -> None:
-        """End a generation; its cells stay."""
+    def _loops(self, sequence: Sequence, generation: Generation) -> bool:
+        """Whether an answer only repeats itself; then it is ended."""
+        sampling = generation.sampling
+        if sampling.ignore_eos:  # measuring goes on whatever is said
+            return False
+        said = sequence.tokens[sequence.n_prompt :]
+        size = loops.looping(said, sampling.loop_tokens)
+        if not size:
+            return False
+        again = b"".join(self._piece(generation, t).data for t in said[-loops.tail(size) :])
+        self.finish(
+            sequence,
+            "loop",
+            f"The answer only repeated itself and was ended at {generation.count:,} tokens.",
+            "Raise sampling.repeat_penalty (1.1), or allow it with sampling.loop_tokens = 0.",
+            repeated=len(again.decode("utf-8", "replace")),
+        )
+        return True
+
+    def finish(
+        self,
+        sequence: Sequence,
+        reason: str,
+        what: str = "",
+        remedy: str = "",
+        repeated: int = 0,
+    ) -> None:
+        """End a generation; its cells stay. `repeated`: characters at its end, of a loop."""
         generation = sequence.payload
         assert isinstance(generation, Generation)
         self._scheduler.stop(sequence)
@@ -162,6 +191,7 @@ class Answers:
                 cells=self._scheduler.cells.held(sequence.slot) if sequence.slot >= 0 else 0,
                 what=what,
                 remedy=remedy,
+                repeated=repeated,
             ),
         )
 

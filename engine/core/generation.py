@@ -81,15 +81,17 @@ class Generation:
         cells: int,
         what: str = "",
         remedy: str = "",
+        repeated: int = 0,
     ) -> Done:
         """The closing event, after the last `news`."""
         now = time.monotonic()
         started = self.prefill_at or now
         first = self.first_token_at or now
+        text = "".join(self._said)
         return Done(
             session=self.session,
             reason=reason,
-            text="".join(self._said),
+            text=text,
             thinking="".join(self._thought).strip(),
             prompt_tokens=prompt_tokens,
             cached_tokens=cached_tokens,
@@ -101,5 +103,6 @@ class Generation:
             cells=cells,
             what=what,
             remedy=remedy,
+            repeated=min(repeated, len(text)),
             calls=self.stream.calls if reason == "stop" else (),
         )

@@ -286,6 +286,22 @@ async def test_penalties_change_what_is_said(tmp_path: Path) -> None:
         assert len(set(talk.tokens("grace"))) > len(set(talk.tokens("ada")))
 
 
+async def test_an_answer_that_only_repeats_itself_is_ended(tmp_path: Path) -> None:
+    """A tiny model, always the likeliest token: it says two words for ever."""
+    dull = Sampling(temperature=0, max_tokens=512, loop_tokens=64, grammar='root ::= "ab " root')
+    async with running(model(), tmp_path) as talk:
+        done = await talk.answer("ada", "Hi.", sampling=dull)
+        assert done.reason == "loop" and 64 <= done.tokens < 128, done
+        assert "repeated itself" in done.what and "repeat_penalty" in done.remedy
+        kept = done.text[: -done.repeated]
+        assert done.text == talk.streamed("ada") and kept and set(kept.split()) <= {"ab", "a"}
+        assert len(kept) < len(done.text) // 2
+        free = msgspec.structs.replace(dull, loop_tokens=0)
+        assert (await talk.answer("ada", "Hi.", sampling=free)).reason == "length"
+        measured = msgspec.structs.replace(dull, ignore_eos=True)
+        assert (await talk.answer("ada", "Hi.", sampling=measured)).reason == "length"
+
+
 async def test_control_names_in_messages_are_plain_text(tmp_path: Path) -> None:
     """Who writes an end-of-turn name gets its letters, not the token."""
     async with running(model(), tmp_path) as talk:

@@ -65,6 +65,7 @@ async def test_what_it_waits_for_is_said(tmp_path: Path) -> None:
         ("cancelled", "", "Stopped. Answer again (r)"),
         ("error", "The engine is gone. Use /restart.", "The engine is gone. Use /restart. Try again"),
         ("length", "The answer was cut at 9 tokens.", "cut at 9 tokens. Answer again (r) or send"),
+        ("loop", "It only repeated itself. Raise it.", "itself. Raise it. Answer again (r)"),
     ],
 )  # fmt: skip
 async def test_what_went_wrong_is_said_with_what_to_do(

@@ -362,6 +362,20 @@ async def test_length_says_why(room: Room) -> None:
     )
 
 
+async def test_what_a_loop_repeats_is_shown_but_not_told_again(room: Room) -> None:
+    await room.workspace.send("hi", "ada")
+    await room.generating("ada")
+    room.say("ada", "It is so so so so so")
+    room.finish("ada", "loop", what="It only repeated itself.", remedy="Allow it.", repeated=12)
+    turn = room.agent("ada").turns[-1]
+    assert (turn.status, turn.detail) == ("loop", "It only repeated itself. Allow it.")
+    assert turn.text == "It is so so so so so"
+    await room.workspace.send("and now?", "ada")
+    await room.generating("ada")
+    said = room.client.generations[room.agent("ada").id]
+    assert said[-2:] == (Message("assistant", "It is so"), Message("user", "and now?"))
+
+
 async def test_prompts_wait_while_the_model_loads(tmp_path: Path) -> None:
     client = ScriptedClient()
     client.hold_start = True

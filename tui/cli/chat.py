@@ -318,7 +318,7 @@ class Chat:
             return
         if turn.text:
             click.echo()
-        if turn.detail and turn.status == "length":
+        if turn.detail and turn.status in ("length", "loop"):
             click.echo(f"halo-tui: {turn.detail}", err=True)
 
     def _line(self, kind: str, **fields: Any) -> None:

@@ -196,8 +196,8 @@ class Tile(PlainLines, can_focus=True):
                     part = part or [[]]
                     if sum(cell_len(text) for text, _ in part[-1]) < width:
                         part[-1].append(("▍", "tile--cursor"))
-                elif turn.status in ("cancelled", "error", "length"):
-                    words = {"cancelled": "■ stopped", "length": "✂ cut"}
+                elif turn.status in ("cancelled", "error", "length", "loop"):
+                    words = {"cancelled": "■ stopped", "length": "✂ cut", "loop": "✂ repeats"}
                     fault = words.get(turn.status) or f"✗ {clean(turn.detail) or 'failed'}"
                     part.append([(fault, "tile--fault")])
             elif turn.role == "user":

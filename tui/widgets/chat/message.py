@@ -325,7 +325,7 @@ class MessageView:
             texts.append(Content.styled("(the answer is empty)", ".chat--dim"))
         if turn.status != "waiting" and (figures := stats(turn, look.width)):
             texts.append(Content.styled(figures, ".chat--stats"))
-        fault = turn.status in ("cancelled", "error", "length")
+        fault = turn.status in ("cancelled", "error", "length", "loop")
         if texts and turn.text and (fault or lines[-1].base):
             lines.append(Line(Content.empty(), FOOTER - 1))
         for number, text in enumerate(texts):
@@ -338,6 +338,7 @@ class MessageView:
         mark, style, words = {
             "cancelled": ("■", ".chat--warning", "Stopped."),
             "length": ("✂", ".chat--warning", "The answer was cut."),
+            "loop": ("✂", ".chat--warning", "The answer only repeated itself."),
         }.get(turn.status, ("✗", ".chat--error", "The answer failed."))
         detail = " ".join(clean(turn.detail).split()) or words
         if turn.status == "cancelled" and turn.detail:
