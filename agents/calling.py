@@ -12,9 +12,10 @@ import logging
 import secrets
 import string
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING
 
+from agents import counting
 from agents.agent import Agent
 from agents.events import Call, Turn
 from agents.memory import prompt
@@ -86,6 +87,10 @@ async def perform(workspace: Workspace, agent: Agent, call: Call, allowed: bool)
     """Run a call and write down what came of it. Raises nothing but CancelledError."""
     began = time.monotonic()
     config = workspace.config
+
+    def count(text: str) -> Awaitable[int]:
+        return counting.count(workspace.client, text)
+
     if not allowed:
         limit = config.tools.max_calls
         result = Result(
@@ -98,9 +103,9 @@ async def perform(workspace: Workspace, agent: Agent, call: Call, allowed: bool)
     elif call.result:
         result = Result(call.result, "could not be read", failed=True)
     else:
-        context = Context(agent, config, workspace.reader or workspace.memory)
+        context = Context(agent, config, count, workspace.reader or workspace.memory)
         result = await _result(call, context, config.tools.seconds)
-    call.result = _within(result.text, config.tools.result_tokens)
+    call.result = await _within(result.text, config.tools.result_tokens, count)
     call.summary, call.found = result.summary, result.found
     call.status = "error" if result.failed else "done"
     call.seconds = time.monotonic() - began
@@ -130,11 +135,23 @@ def _error(text: str) -> str:
     return f"Error: {text}"
 
 
-def _within(text: str, budget: int) -> str:
-    """A result of at most so many tokens, by the estimate of `prompt.tokens`."""
-    if prompt.tokens(text) <= budget:
-        return text
-    return text.encode()[: max(0, budget - 1) * 3].decode("utf-8", "ignore") + "…"
+async def _within(text: str, budget: int, count: Callable[[str], Awaitable[int]]) -> str:
+    """A result of at most so many tokens; longer ones are cut and end in "…"."""
+    if len(text.encode()) <= budget:
+        return text  # no token is less than a byte
+    try:
+        if await count(text) <= budget:
+            return text
+        low, high = 0, len(text)
+        while low < high:
+            middle = (low + high + 1) // 2
+            if await count(text[:middle] + "…") <= budget:
+                low = middle
+            else:
+                high = middle - 1
+        return text[:low] + "…"
+    except HaloError:  # the engine is gone, and the answer with it: nothing reads the result
+        return text.encode()[: max(0, budget - 3)].decode("utf-8", "ignore") + "…"
 
 
 def given(call: Call) -> list[tuple[str, str]]:

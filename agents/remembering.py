@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
 
 from agents.agent import YOU, Agent
+from agents.counting import count
 from agents.events import Turn, TurnAdded, TurnFinished, TurnsTruncated, WorkspaceEvent
 from agents.memory import prompt, spaces
 from agents.memory.events import MemoryEvent, StateChanged
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 RECALL_SECONDS = 1.0  # an answer does not wait longer for the memory
 HITS = 6
-COUNTED = 512  # texts whose tokens are kept
 READERS = 100_000_000  # parameters from which models make use of notes
 _log = logging.getLogger("halo.memory")
 
@@ -89,31 +88,6 @@ def automatic(config: Config, parameters: int) -> bool:
     return wanted == "on" or (wanted == "auto" and parameters >= READERS)
 
 
-class TokenCount:
-    """Tokens of texts by the loaded model's tokenizer; what was counted lately is known."""
-
-    def __init__(self) -> None:
-        self._model: object = None  # the `Ready` of the core that counted
-        self._known: OrderedDict[str, int] = OrderedDict()
-
-    async def __call__(self, client: Client, text: str) -> int:
-        """Raises EngineError when the engine is gone."""
-        if self._model is not client.ready:
-            self._known.clear()
-            self._model = client.ready
-        if text in self._known:
-            self._known.move_to_end(text)
-            return self._known[text]
-        count = await client.count(text)
-        self._known[text] = count
-        while len(self._known) > COUNTED:
-            self._known.popitem(last=False)
-        return count
-
-
-_count = TokenCount()
-
-
 async def recalled(memory: MemoryService, agent: Agent, config: Config, client: Client) -> str:
     """The block for the agent's last prompt; "" when nothing is known or the memory is away."""
     if agent.spec.memory == "off" or memory.state != "ready":
@@ -127,7 +101,7 @@ async def recalled(memory: MemoryService, agent: Agent, config: Config, client: 
             return await prompt.block(
                 found,
                 config.memory.recall_tokens,
-                lambda text: _count(client, text),
+                lambda text: count(client, text),
                 {turn.id for turn in agent.turns},
             )
     except (HaloError, TimeoutError):

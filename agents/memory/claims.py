@@ -26,12 +26,21 @@ class Claim:
 
 
 _I = re.IGNORECASE
-_ENDS = re.compile(
-    r"\b(?:no longer|any ?more|not any longer|used to|stopped|quit|gave up|ex-|former(?:ly)?"
-    r"|don['’]?t like|doesn['’]?t like|do not like|does not like|never liked|moved (?:away|out)"
-    r"|broke up|sold|left (?:my|his|her|the|our)?\s?(?:job|position)|(?:have |has |['’]ve |['’]s )left)\b",
-    _I,
-)
+_ENDS = re.compile(r"\b(?:no longer|any ?more|not any longer|used to|ex-|former(?:ly)?)\b", _I)
+_LEFT = r"stopped|quit|gave up|left (?:my|his|her|the|our)?\s?(?:job|position)|(?:have |has |['’]ve |['’]s )left"
+# What ends some relations only: who quit a job there has not moved the firm.
+_ENDS_OF = {
+    type: re.compile(rf"\b(?:{words})\b", _I)
+    for types, words in {
+        "WORKS_AT MEMBER_OF STUDIES USES PLANS": _LEFT,
+        "LIVES_IN": rf"{_LEFT}|moved (?:away|out)",
+        "OWNS": r"sold|gave away|got rid of|lost|ran away|died",
+        "KNOWS RELATED_TO": r"broke up|divorced|separated",
+        "LIKES": rf"{_LEFT}|don['’]?t like|doesn['’]?t like|do not like|does not like|never liked",
+        "DISLIKES": r"stopped",
+    }.items()
+    for type in types.split()
+}
 # "I no longer like tea" ends that one likes it, and is how one says that one does not.
 _UNLIKED = re.compile(
     r"\b(?:no longer|don['’]?t|doesn['’]?t|didn['’]?t|do not|does not|never|stopped|used to)\s+"
@@ -72,6 +81,7 @@ _WISH = re.compile(
     r"|\b(?:want|wants|need|needs|looking for|saving for|saving up for|applied|applying|interview)\b"
     r"|\b(?:[Ii]f|[Uu]nless|whether|[Ss]uppose|imagine|pretend|wonder)\b",
 )
+_PERHAPS = re.compile(r"\b(?:might|maybe|perhaps|possibly|could)\b", _I)
 _NT = r"(?:n['’]t|\b(?:do|does|did|is|was|wo|ca|could|would|should|have|has|had)nt)\b"
 _NOT = re.compile(rf"(?:{_NT}|\bnot\b|\bnever\b|\bneither\b|\bnor\b|\bwithout\b)", _I)
 _NOT_SO = re.compile(
@@ -136,6 +146,8 @@ def judge(text: str, head: Entity, tail: Entity, type: str) -> Claim | None:
         return Claim(type, 1)
     if type in _DENIED and _denied(before):
         return Claim(type, 2)
+    if type == "PLANS" and _PERHAPS.search(before):
+        return None
     if type in _TIMED or type in _POSTS:
         ahead = bool(_WILL.search(before) or _COMING.search(before))
         if type == "OWNS" and not ahead and _MAKING.search(between) and not _HAVING.search(between):
@@ -161,7 +173,10 @@ def ended(text: str, head: Entity, tail: Entity, type: str = "") -> bool:
     stop = right.start() if right else len(text)
     if type == "DISLIKES" and _UNLIKED.search(text, left, stop):
         return False
-    return bool(_ENDS.search(text, left, stop))
+    if _ENDS.search(text, left, stop):
+        return True
+    own = _ENDS_OF.get(type)
+    return own is not None and bool(own.search(text, left, stop))
 
 
 def _liking(text: str, head: Entity, tail: Entity, type: str, left: int) -> Claim | None:

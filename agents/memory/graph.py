@@ -251,20 +251,101 @@ def down(error: Exception, where: str) -> MemoryDown:
 def refused(error: redis.ResponseError, timeout: float) -> QueryError:
     """The sentence for a person's query that failed."""
     text = str(error).rstrip(".")
-    if "timed out" in text.lower():
+    if re.search(r"query timed out|timed out$", text, re.I):
         return QueryError(
             f"The query took longer than {timeout:g} s and was stopped.",
             "Add a LIMIT, or raise memory.query_seconds.",
         )
-    if "memory" in text.lower():
+    if re.search(r"mem(?:ory)? consumption|out of memory|OOM command", text):
         return QueryError("The query needs too much memory.", "Add a LIMIT, or ask for less.")
     if "read-only" in text.lower() or "GRAPH.RO_QUERY" in text:
         return QueryError(
-            "The query would change the graph, and this is read-only.", "Allow writing first."
+            "The query would change the graph, and this is read-only.",
+            "Allow changes: x in the app, --write on the command line.",
         )
     if "empty key" in text:
         return QueryError("The memory is empty.", "Talk to an agent, or ingest a file.")
-    return QueryError(f"{text[:1].upper()}{text[1:]}.")
+    return QueryError(*mistake(text))
+
+
+_TRY = "docs/memory.md has the schema and an example."
+_MISTAKES = (
+    # What the database says, what that means, and what to do.
+    (
+        r"'(?P<x>[^']*)' not defined",
+        "The query uses {x}, which it does not define.",
+        "Name it in MATCH, UNWIND or WITH; a text stands in quotes: '{x}'.",
+    ),
+    (
+        r"Unknown function '(?P<x>[^']*)'",
+        "There is no function {x}.",
+        "Use one of FalkorDB's: count, collect, toLower, size, type, labels, …",
+    ),
+    (
+        r"Procedure `(?P<x>[^`]*)` is not registered",
+        "There is no procedure {x}.",
+        "CALL dbms.procedures() lists them.",
+    ),
+    (
+        r"Missing parameters",
+        "The query has a $parameter, which has no value here.",
+        "Write the value itself, or give --param NAME=VALUE on the command line.",
+    ),
+    (
+        r"more than one statement",
+        "Only one query can run at a time.",
+        "Take what stands after the semicolon out.",
+    ),
+    (
+        r"Unexpected clause following RETURN",
+        "RETURN must be the last clause of a query.",
+        "Take what stands after it out, or write WITH in its place.",
+    ),
+    (
+        r"WITH clause projections must be aliased",
+        "What WITH passes on needs a name.",
+        "Write WITH n.name AS name.",
+    ),
+    (
+        r"Type mismatch: expected (?P<x>.+) but was (?P<y>.+)",
+        "The query puts a value of type {y} where {x} belongs.",
+        "Change that expression, or convert it with toString or toInteger.",
+    ),
+    (r"Division by zero", "The query divides by zero.", "Leave those rows out with WHERE."),
+    (
+        r"(?P<x>SKIP|LIMIT) specified value of invalid type",
+        "{x} needs a whole number that is not negative.",
+        "Write it as in {x} 10.",
+    ),
+)
+
+
+def mistake(text: str) -> tuple[str, str]:
+    """One sentence and a remedy for what the database says of a query."""
+    found = re.search(
+        r"Invalid input (?P<got>.+?): expected (?P<wanted>.+?) line: \d+, column: (?P<at>\d+)", text
+    )
+    if found:
+        got = found["got"]
+        near = re.search(r"errCtx: (.*?) errCtxOffset: (\d+)", text, re.DOTALL)
+        where = f"at character {found['at']}"
+        if got == "at end of input":
+            where = "at its end"
+        elif near:
+            start = re.search(r"\w*$", near[1][: int(near[2])])
+            after = near[1][start.start() if start else 0 :].split()
+            where += f', at "{after[0]}"' if after else ""
+        wanted = "" if near and re.search(r"\w$", near[1][: int(near[2])]) else found["wanted"]
+        wanted = {"'": "a closing '", '"': 'a closing "'}.get(wanted, wanted)
+        more = f": {wanted} would fit there" if 0 < len(wanted) <= 48 else ""
+        return f"The query cannot be read {where}{more}.", f"Correct it there. {_TRY}"
+    for pattern, what, remedy in _MISTAKES:
+        match = re.search(pattern, text)
+        if match:
+            values = match.groupdict()
+            return what.format(**values), remedy.format(**values)
+    said = text.removeprefix("ErrMsg: ").removeprefix("Error: ").split(" line: ")[0]
+    return f"The database refused the query: {said}.", f"Correct the query. {_TRY}"
 
 
 def name_of(identifier: str) -> str:

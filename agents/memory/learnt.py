@@ -35,6 +35,9 @@ def learnt(
         ender = next((id for id in ids if id in enders), "")
         if fact.valid_to is not None and ender:
             closed[ender].append(fact)
+    for id in ids:  # what a message ends is no news of it, and was not: "I no longer like tea"
+        over = {fact.id for fact in closed[id]}
+        new[id] = [fact for fact in new[id] if fact.id not in over]
     seen = set(before)
     found = []
     for read in reads:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-import sys
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable
 
 from agents.memory.types import Fact, Hit, Recall
+
+Chosen = tuple[str, Fact | Hit, float]  # a line, what it is of, its score
+Count = Callable[[str], Awaitable[int]]  # tokens of a text
 
 OPEN = "<memory>"
 CLOSE = "</memory>"
@@ -40,39 +42,51 @@ def plain(text: str, most: int = 80) -> str:
     return quoted(text, most)[1:-1]
 
 
-def tokens(text: str) -> int:
-    """An upper estimate of a text's tokens: models' vocabularies average 3 to 4 bytes a token."""
-    return len(text.encode()) // 3 + 1
-
-
 async def block(
     recall: Recall,
     budget: int,
-    count: Callable[[str], Awaitable[int]],
+    count: Count,
     known: Collection[str] = (),
 ) -> str:
     """The fenced list for a prompt, of at most `budget` tokens; "" if nothing fits.
 
+    `count`, `known`: see `fitting`.
+    """
+    found = await fitting(recall, budget, count, known, after=AFTER)
+    return fenced(line for line, _, _ in found) if found else ""
+
+
+async def fitting(
+    recall: Recall,
+    budget: int,
+    count: Count,
+    known: Collection[str] = (),
+    facts: int | None = None,
+    hits: int | None = None,
+    after: str = "",
+) -> list[Chosen]:
+    """What is worth its tokens, so much of it that `fenced` of it has at most `budget` tokens.
+
     `count`: tokens of a text, by the tokenizer of the model that will read it; what it raises is
     passed on. `known`: ids of messages that the agent has before it anyway; what only they say is
-    left out.
+    left out. `facts` and `hits`: how many of each at most. `after`: what follows the block.
     """
-    worth = [line for line, _, _ in chosen(recall, sys.maxsize, known)]
+    worth = chosen(recall, known, facts, hits)
     if not worth:
-        return ""
+        return []
     # Where lines meet, tokens may merge or not: the sum only guides, the whole block is counted.
     frame, *costs = await asyncio.gather(
-        count(fenced(()) + AFTER), *(count(f"{line}\n") for line in worth)
+        count(fenced(()) + after), *(count(f"{line}\n") for line, _, _ in worth)
     )
     left = budget - frame
-    lines: list[str] = []
-    for line, cost in zip(worth, costs, strict=True):
+    found: list[Chosen] = []
+    for item, cost in zip(worth, costs, strict=True):
         if cost <= left:
-            lines.append(line)
+            found.append(item)
             left -= cost
-    while lines and await count(fenced(lines) + AFTER) > budget:
-        lines.pop()
-    return fenced(lines) if lines else ""
+    while found and await count(fenced(line for line, _, _ in found) + after) > budget:
+        found.pop()
+    return found
 
 
 def fenced(lines: Iterable[str]) -> str:
@@ -82,45 +96,35 @@ def fenced(lines: Iterable[str]) -> str:
 
 def chosen(
     recall: Recall,
-    budget: int,
     known: Collection[str] = (),
     facts: int | None = None,
     hits: int | None = None,
-) -> list[tuple[str, Fact | Hit, float]]:
-    """What is worth its tokens: its line, what it is of, and its score.
-
-    `budget`: tokens as `tokens` estimates them. `known`: see `block`. `facts` and `hits`: how many of each at most.
-    """
-    found: list[tuple[str, Fact | Hit, float]] = []
-    left = budget - tokens(f"{OPEN}\n{RULE}\n{CLOSE}\n\n")
-
-    def add(line: str, what: Fact | Hit, score: float) -> None:
-        nonlocal left
-        if (cost := tokens(line + "\n")) <= left:
-            found.append((line, what, score))
-            left -= cost
-
+) -> list[Chosen]:
+    """What is worth telling: its line, what it is of, and its score. See `fitting`."""
+    found: list[Chosen] = []
     for fact, score in recall.facts[:facts]:
         if score < SURE:
             continue
         where = [s for s in fact.sources if s.message not in known]
         if where and fact.status != "rejected":
-            add(_fact(fact), fact, score)
+            found.append((_fact(fact), fact, score))
     top = recall.hits[0].score if recall.hits else 0.0
     for hit in recall.hits[:hits]:
         again = hit.source.text.strip() == recall.question.strip()  # asked before, no answer
         if again or hit.source.message in known:
             continue
         if hit.score >= LEAST * top and hit.near >= NEAR:
-            add(_hit(hit), hit, hit.score)
+            found.append((_hit(hit), hit, hit.score))
     return found
 
 
 def _fact(fact: Fact) -> str:
-    since = f" since {_day(fact.valid_from)}" if fact.valid_to is None else ""
-    until = f" until {_day(fact.valid_to)}" if fact.valid_to is not None else ""
-    who = f", said by {plain(fact.sources[-1].speaker)}" if fact.sources else ""
-    return f"- {plain(fact.words, 160)} ({(since or until).strip()}{who})"
+    # When it was said, not since when it holds: "I moved in May" may be said in November.
+    when = f"said {_day(fact.valid_from)}"
+    if fact.valid_to is not None:
+        when += f", until {_day(fact.valid_to)}"
+    who = f" by {plain(fact.sources[-1].speaker)}" if fact.sources else ""
+    return f"- {plain(fact.words, 160)} ({when}{who})"
 
 
 def _hit(hit: Hit) -> str:

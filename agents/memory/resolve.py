@@ -35,7 +35,7 @@ _INTRODUCTION = re.compile(
 # Somebody who has given a name says it again: "Jonas here", "it's Jonas".
 _AGAIN = (
     r"\b(?:it['’]s|it is|this is|my name is|i am|i['’]m|call me)\s+{0}(?=\s*(?:[.,!?;\n]|again\b|$))",
-    r"(?:^|[.,!?]\s*){0} (?:here|speaking)\b",
+    r"(?:^|[.,!?]\s*){0} (?:here|speaking|again)\b",
 )
 
 # Finds an entity whose name means the same, by vectors: (name, kind) -> id or None.
@@ -294,6 +294,9 @@ class Resolver:
                 ]
             if len(short) == 1:
                 return Resolved(short[0].id, "abbreviation", 0.9)
+            same = self._exact(_other_name(name), kind) if type == "topic" else None
+            if same is not None:
+                return Resolved(same.id, "abbreviation", 0.9)
         spelt = self.registry.fuzzy(name, kind)
         if spelt is not None and self._allowed(spelt, name):
             return Resolved(spelt.id, "spelling", 0.9)
@@ -331,6 +334,11 @@ class Resolver:
         elif names.key(name) not in entity.keys:
             entity.aliases.append(name)
             self.registry.add(entity)
+
+
+def _other_name(name: str) -> str:
+    """The other name of a kind of music: "fado music" for fado, and fado for it."""
+    return re.sub(r"\s+music$", "", name) if name.endswith(" music") else f"{name} music"
 
 
 def _day(mention: Entity, note: Note) -> str:

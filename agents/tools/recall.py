@@ -47,8 +47,9 @@ async def run(context: Context, arguments: Recall) -> Result:
     when = _end_of(arguments.as_of) if arguments.as_of else None
     found = await memory.recall(arguments.question, agent.id, arguments.k, when)
     asked = next((turn.id for turn in reversed(agent.turns) if turn.role == "user"), "")
-    chosen = prompt.chosen(
-        found, context.config.tools.result_tokens, {asked}, facts=arguments.k, hits=arguments.k
+    budget = context.config.tools.result_tokens
+    chosen = await prompt.fitting(
+        found, budget, context.count, {asked}, facts=arguments.k, hits=arguments.k
     )
     if not chosen:
         return Result("Nothing is known about that.", "nothing found")

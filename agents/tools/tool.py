@@ -39,10 +39,12 @@ class Asked(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """For whom a tool is called, and what it may use."""
+    """For whom a tool is called, and what it may use. `count`: tokens of a text, by the tokenizer of
+    the model that reads the result; raises EngineError when the engine is gone."""
 
     agent: Agent
     config: Config
+    count: Callable[[str], Awaitable[int]]
     memory: Asked | None = None
     now: Callable[[], float] = time.time
 

@@ -61,7 +61,7 @@ async def test_what_ada_heard_grace_knows_as_data(tmp_path: Path) -> None:
         assert prompts == ["Alice works at Initech."], "nothing was known"
         grace = await ask("grace", QUESTION)
         assert prompts[-1].startswith(prompt.OPEN) and prompts[-1].endswith(QUESTION)
-        assert "- Alice works at Initech (since" in prompts[-1]
+        assert "- Alice works at Initech (said" in prompts[-1]
         assert grace.turns[-1].recalled == prompts[-1].removesuffix(f"\n\n{QUESTION}")
         assert grace.turns[-2].text == QUESTION, "the person's words stay as they are"
         await ask("grace", "Thanks")

@@ -102,7 +102,7 @@ async def test_what_was_found_reaches_the_model(tmp_path: Path) -> None:
         result = second[-1]
         assert result.role == "tool" and result.content == call.result
         assert result.content.startswith(prompt.OPEN) and result.content.endswith(prompt.CLOSE)
-        assert "- Alice works at Initech (since 2024-03-01, said by You)" in result.content
+        assert "- Alice works at Initech (said 2024-03-01 by You)" in result.content
         # The core read just these tokens, and of them the first prompt's a second time for free.
         with_result = await client.tokenize(second)
         assert answer.prompt_tokens == with_result

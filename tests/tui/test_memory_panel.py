@@ -87,7 +87,7 @@ async def test_people_and_facts_with_sources_at_every_size(
         await opened(app, pilot)
         assert isinstance(app.screen, MemoryScreen) == (size[0] == 80), "beside the chat if it fits"
         text = screen_text(app)
-        for words in ("8 entities", "Priya Nair", "Geneva", "lives in Lisbon", "since", "93%",
+        for words in ("8 entities", "Priya Nair", "Geneva", "lives in Lisbon", "said", "93%",
                       "Priya has moved to Lisbon.", "also Priya, P. Nair", "now"):  # fmt: skip
             assert words in text, words
         assert "lives in Geneva" not in text, "it ended"
@@ -314,7 +314,7 @@ async def test_a_question_is_answered_and_can_be_worded(tmp_path: Path) -> None:
         await pilot.press("w")
         ada = app.workspace.get("ada")
         await until(lambda: len(ada.turns) == 2 and not ada.busy)
-        assert "- Priya Nair lives in Lisbon (since 9 Nov 2023)" in ada.turns[0].text
+        assert "- Priya Nair lives in Lisbon (said 9 Nov 2023)" in ada.turns[0].text
         assert "data, not instructions" in ada.turns[0].text
         view.ask("What about zebras?")
         await until(lambda: "knows nothing about that" in screen_text(app))

@@ -33,8 +33,8 @@ ASKED = Call(
     "abcdefgh1", "recall", '{"question": "Where does Ada work?", "k": 6}', status="done",
     result="<memory>…</memory>", summary="2 facts", seconds=0.012,
     found=[
-        Found("Ada works at Halo Labs (since 2026-01-02, said by you)", 0.93, "you", 1.0, "t0", "a"),
-        Found("Ada lives in Geneva (since 2026-01-02, said by grace)", 0.61, "grace", 1.0, "t1", "a"),
+        Found("Ada works at Halo Labs (said 2026-01-02 by you)", 0.93, "you", 1.0, "t0", "a"),
+        Found("Ada lives in Geneva (said 2026-01-02 by grace)", 0.61, "grace", 1.0, "t1", "a"),
     ],
 )  # fmt: skip
 FAILED = Call(
@@ -75,7 +75,7 @@ async def test_a_call_is_one_line_until_it_is_opened(tmp_path: Path, size: tuple
         shown = room.screen()
         assert "▸ ⚙ recall “Where does Ada work?” → 2 facts, 12 ms" in shown
         assert "▸ ⚙ now “x” → The arguments of now are wrong, 1.5 s" in shown
-        assert "Halo Labs (since" not in shown and "At Halo Labs." in shown
+        assert "Halo Labs (said" not in shown and "At Halo Labs." in shown
         room.conversation.focus_messages()
         await room.pilot.press("t")
         await room.drawn()
@@ -130,7 +130,7 @@ async def test_a_click_opens_it_and_a_source_is_asked_for(tmp_path: Path) -> Non
         await room.pilot.click(offset=(rows[row].index("recall"), row))
         await room.drawn()
         rows = room.screen().splitlines()
-        row = next(i for i, line in enumerate(rows) if "said by grace" in line)
+        row = next(i for i, line in enumerate(rows) if "by grace)" in line)
         column = rows[row].rindex("show")
         room.conversation.post_message = (  # type: ignore[method-assign]
             lambda message, post=room.conversation.post_message: (

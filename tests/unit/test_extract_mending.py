@@ -47,6 +47,12 @@ def names(text: str, found: list[Span]) -> list[tuple[str, str]]:
         ),
         ("Raspberry, Pi", [("Raspberry", "hardware", 0.9), ("Pi", "product", 0.5)], None),
         ("in Python code", [("Python", "product", 0.9), ("code", "topic", 0.5)], None),
+        (
+            "at Tasca do Rio again",
+            [("Tasca do", "product", 0.9), ("Rio", "location", 0.5)],
+            [("Tasca do Rio", "product")],
+        ),
+        ("in Lisbon Portugal", [("Lisbon", "location", 0.9), ("Portugal", "location", 0.5)], None),
         ("Ada Python", [("Ada", "person", 0.9), ("Python", "product", 0.5)], None),
     ],
 )

@@ -30,6 +30,7 @@ def told(text: str, head: str, tail: str, type: str) -> tuple[str, int] | None:
         ("She will start at Bosch in March.", "She", "Bosch", "WORKS_AT", None),
         ("Ravi is leaving Bosch in June.", "Ravi", "Bosch", "WORKS_AT", ("WORKS_AT", 0)),
         ("I would like to work at Google.", "I", "Google", "WORKS_AT", None),
+        ("We might move to Madrid.", "We", "Madrid", "PLANS", None),
         ("I might buy a Fairphone.", "I", "Fairphone", "OWNS", None),
         ("If I lived in Rome I'd be fat.", "I", "Rome", "LIVES_IN", None),
         ("I hope Eva doesn't move to Paris.", "Eva", "Paris", "LIVES_IN", ("LIVES_IN", 2)),

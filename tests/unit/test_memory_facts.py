@@ -66,7 +66,8 @@ def test_only_the_clause_that_says_so_ends_a_fact(
         at = text.index(word)
         return Entity(word, "topic", at, at + len(word), 1.0)
 
-    assert {w: ended(text, mention("I"), mention(w)) for w in over + goes_on} == {
+    type = "WORKS_AT" if "job" in text else ""
+    assert {w: ended(text, mention("I"), mention(w), type) for w in over + goes_on} == {
         **dict.fromkeys(over, True),
         **dict.fromkeys(goes_on, False),
     }

@@ -156,10 +156,10 @@ def recall(
     from tui.cli.output import style, wrapped
 
     for fact, score in found.facts:
-        when = f"since {_day(fact.valid_from)}"
+        when = f"said {_day(fact.valid_from)}"
         if fact.valid_to is not None:
             when = f"{_day(fact.valid_from)} to {_day(fact.valid_to)}"
-        who = f", said by {fact.sources[-1].speaker}" if fact.sources else ""
+        who = f" by {fact.sources[-1].speaker}" if fact.sources else ""
         click.echo(f"{score:5.2f}  {style(fact.words, bold=True)}  ({when}{who})")
     for hit in found.hits:
         head = f"{hit.score:5.2f}  {_day(hit.source.time)}  {hit.source.speaker}: "

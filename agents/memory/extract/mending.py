@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from agents.memory.extract.bio import Span
@@ -42,23 +42,33 @@ _FIRM_AFTER = re.compile(
     r"^\s+(?:Inc\b|Ltd\b|LLC\b|GmbH\b|AG\b|Corp\b|PLC\b|plc\b"
     r"|(?:shares|stock|employees|engineers|customers|(?:has |have )?(?:acquired|bought up|laid off|went public|filed for bankruptcy))\b)"
 )
+_LINKS = frozenset("of the do da de di del der den des du la le van von y e".split())
 _MISTAKEN = ("person", "location")  # what a firm is taken for
 
 
-def joined(text: str, words: Words, spans: Sequence[Span], things: Collection[str]) -> list[Span]:
-    """Mentions of things that touch with only a space between, as one: "Raspberry" "Pi". Each of
-    their words has a capital or a digit. The type is that of the surer one."""
+def joined(text: str, words: Words, spans: Sequence[Span], things: frozenset[str]) -> list[Span]:
+    """Mentions that touch with only a space between, as one: things whose words all have a capital
+    or a digit ("Raspberry" "Pi"), and what goes on after a small word ("Tasca do" "Rio"). The type
+    is that of the surer one."""
     found: list[Span] = []
     for span in spans:
         last = found[-1] if found else None
         if (
             last is not None
             and last.last == span.first
-            and last.type in things
-            and span.type in things
             and text[words.ends[last.last - 1] : words.starts[span.first]] == " "
-            and _named(text, words, last)
-            and _named(text, words, span)
+            and (
+                (
+                    {last.type, span.type} <= things
+                    and _named(text, words, last)
+                    and _named(text, words, span)
+                )
+                or (
+                    last.last - last.first > 1
+                    and text[words.starts[last.last - 1] : words.ends[last.last - 1]] in _LINKS
+                    and text[words.starts[span.first]].isupper()
+                )
+            )
         ):
             kind = last.type if last.confidence >= span.confidence else span.type
             found[-1] = Span(

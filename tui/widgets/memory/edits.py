@@ -268,5 +268,6 @@ def entity_text(node: Node) -> Text:
 def change_text(change: Change) -> Text:
     """A change as a choice."""
     text = Text(f"{when(change.time):>12}  ", "dim")
-    text.append(plain(change.text), "dim strike" if change.undone else "")
-    return text.append("  undone", "dim") if change.undone else text
+    if change.undone:
+        text.append("undone: ", "dim")
+    return text.append(plain(change.text), "dim strike" if change.undone else "")

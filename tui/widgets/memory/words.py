@@ -89,9 +89,10 @@ def day(moment: float) -> str:
 
 
 def held(fact: Fact) -> str:
-    """Since when a fact holds, or from when to when it did."""
+    """When a fact was said, or from when to when it held. (Since when it holds nobody said: "I moved
+    in May" may be said in November.)"""
     if fact.valid_to is None:
-        return f"since {day(fact.valid_from)}" if fact.valid_from else ""
+        return f"said {day(fact.valid_from)}" if fact.valid_from else ""
     return f"{day(fact.valid_from)} – {day(fact.valid_to)}"
 
 
