@@ -335,7 +335,8 @@ def mistake(text: str) -> tuple[str, str]:
             start = re.search(r"\w*$", near[1][: int(near[2])])
             after = near[1][start.start() if start else 0 :].split()
             where += f', at "{after[0]}"' if after else ""
-        wanted = "" if near and re.search(r"\w$", near[1][: int(near[2])]) else found["wanted"]
+        inside = got != "at end of input" and near and re.search(r"\w$", near[1][: int(near[2])])
+        wanted = "" if inside else found["wanted"]
         wanted = {"'": "a closing '", '"': 'a closing "'}.get(wanted, wanted)
         more = f": {wanted} would fit there" if 0 < len(wanted) <= 48 else ""
         return f"The query cannot be read {where}{more}.", f"Correct it there. {_TRY}"
