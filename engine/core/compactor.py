@@ -9,16 +9,14 @@ study and the solution of the session that is next are prepared ahead.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from engine import seam
-from engine.compaction import policy, solve, span
+from engine.compaction import policy, solve
 from engine.compaction.kernels import CompactionCancelled
 from engine.compaction.profile import HeadWeights
 from engine.config import CompactionConfig
@@ -26,11 +24,15 @@ from engine.core import ahead
 from engine.core.choice import Choice
 from engine.core.job import Job
 from engine.core.keeper import QueryKeeper
+from engine.core.landing import land
 from engine.core.language import Language
+from engine.core.limits import Limits
 from engine.core.lowering import lower
+from engine.core.progress import Progress
 from engine.core.runner import Context
 from engine.core.scheduler import UNLIMITED, Scheduler
-from engine.core.sequence import Fold, Phase, Sequence
+from engine.core.sequence import Phase, Sequence
+from engine.core.settings import changed
 from engine.core.solving import READ_SECONDS, Solving, located
 from engine.core.studies import Studies
 from engine.core.study import Study
@@ -59,7 +61,7 @@ class Compactor:
     ) -> None:
         """Raises ConfigError when the profile named in `config` cannot be used."""
         self.config = config
-        self._context, self._scheduler, self._tell = context, scheduler, tell
+        self._context, self._scheduler = context, scheduler
         self.impossible = context.cannot_compact()
         self._layers = [] if self.impossible else context.layers()
         self.job: Job | None = None
@@ -67,12 +69,14 @@ class Compactor:
         self._keeper = QueryKeeper(context, scheduler, self._layers)
         self._studies = Studies(context, scheduler, language, self._keeper, self._layers, ends)
         self._choice = Choice(config, scheduler)
+        self._limits = Limits(config, scheduler)
+        self._progress = Progress(tell, self._layers[0].group if self._layers else 1)
         self._solving = Solving(
             context,
             self._layers,
             HeadWeights.load(config.profile, self._layers),
             config.threads or max(1, threads // 2),
-            chosen=lambda job: self._report(job, "solve"),
+            chosen=lambda job: self._progress.report(job, "solve"),
         )
         self._next_look = 0.0
         self._holes = False
@@ -152,14 +156,9 @@ class Compactor:
                 f"compaction.{key} cannot be changed while the engine runs.", "Restart it.",
                 "bad_request",
             )  # fmt: skip
-        if isinstance(value, int) and not isinstance(value, bool) and key != "session_cells":
-            value = float(value)
-        changed = {**msgspec.to_builtins(self.config), key: value}
-        try:
-            self.config = msgspec.convert(changed, CompactionConfig)
-        except msgspec.ValidationError as error:
-            raise EngineError(f"compaction.{key}: {error}.", "", "bad_request") from None
+        self.config = changed(self.config, "compaction", key, value)
         self._choice.configure(self.config)
+        self._limits.configure(self.config)
         self._keeper.forget_shape()
 
     def relief(self) -> bool:
@@ -191,8 +190,8 @@ class Compactor:
             if self.on:
                 self._watch()
             return
-        if job.trigger == "solve" and self.on:
-            self._watch_over(job)
+        if job.trigger == "solve" and self.on and (trigger := self._limits.passed(job.sequence)):
+            self._hurry(job, trigger)
             if self.job is not job:
                 return
         begun = time.monotonic()
@@ -257,51 +256,26 @@ class Compactor:
     # --- choosing -------------------------------------------------------------------------------
 
     def _watch(self) -> None:
-        """Start a compaction when a limit is passed."""
-        if self.config.session_cells:
-            for sequence in self._scheduler.pools.alive():
-                if self._too_long(sequence):
-                    self._consider("session", sequence)
-                    if self.job is not None:
-                        return
-        if self._full():
+        """Start a compaction when a limit is passed, or prepare one when a limit is near."""
+        for sequence in self._limits.all_too_long():
+            self._consider("session", sequence)
+            if self.job is not None:
+                return
+        if self._limits.full():
             self._consider("threshold")
         else:
             self._look_ahead()
 
-    def _watch_over(self, job: Job) -> None:
-        """A solution is being prepared: have it land as soon as it can once its limit is passed."""
-        if self._too_long(job.sequence):
-            self._hurry(job, "session")
-        elif self._full():
-            self._hurry(job, "threshold")
-
-    def _too_long(self, sequence: Sequence) -> bool:
-        limit = self.config.session_cells
-        return bool(limit) and self._scheduler.cells.held(sequence.slot) >= limit
-
-    def _full(self) -> bool:
-        """Whether the threshold is passed, without the prefixes of closed sessions: those go before
-        anybody's memory is thinned."""
-        cells, limit = self._scheduler.cells, self.config.threshold * self._scheduler.cells.total
-        while cells.used >= limit and self._scheduler.cache.evict_kept():
-            pass
-        return cells.used >= limit
-
     def _look_ahead(self) -> None:
-        """Prepare for the session that will be compacted next, when a limit is near."""
-        config, cells, now = self.config, self._scheduler.cells, time.monotonic()
+        """Prepare for the session that will be compacted next."""
+        config, now = self.config, time.monotonic()
         if config.study == "off" or config.study_ahead >= 1.0:
             return
         if self._scheduler.busy and now < self._next_look:
             return
         self._next_look = now + LOOK_SECONDS
-        if cells.used >= config.study_ahead * config.threshold * cells.total:
-            near = list(self._scheduler.pools.alive())
-        else:
-            limit = config.study_ahead * config.session_cells or math.inf
-            near = [s for s in self._scheduler.pools.alive() if cells.held(s.slot) >= limit]
-        found = self._choice.to_prepare(near, self._terms(config.method, config.ratio))
+        near, terms = self._limits.near(), self._terms(config.method, config.ratio)
+        found = self._choice.to_prepare(near, terms)
         if found is None:
             return
         sequence, part, prepared = found
@@ -365,7 +339,7 @@ class Compactor:
         ):
             self._studies.begin(job, self.config)
             if job.branches:
-                self._report(job, "study", total=self._study_total(job))
+                self._progress.report(job, "study", total=self._study_total(job))
         if not job.branches:
             self._begin_gathering(job)
         return part.cells
@@ -376,7 +350,7 @@ class Compactor:
         job.number = self._count
         job.sequence.guard, job.sequence.private = job.part.end, job.part.start
         self._scheduler.cache.keep_to_itself(job.sequence, job.part.start)
-        self._report(job, "started")
+        self._progress.report(job, "started")
 
     def _hurry(self, job: Job, trigger: str) -> None:
         """What was being solved for later is wanted now: go on from the layers that are done, on
@@ -416,7 +390,7 @@ class Compactor:
         if results is not None:
             self._finish(job, results)
         else:
-            self._report_layers(job)
+            self._progress.layers(job)
 
     def _finish(self, job: Job, results: list[solve.LayerResult]) -> None:
         """All layers are solved: land, or keep them until they are wanted."""
@@ -433,42 +407,19 @@ class Compactor:
             job.source,
             job.queries,
         )
-        self._tell(
-            Studied(sequence.name, job.part.end, 0, time.monotonic() - job.started, solved=True)
-        )
+        self._progress.solved(job, time.monotonic() - job.started)
 
     def _land(self, job: Job, results: list[solve.LayerResult]) -> None:
-        sequence, part = job.sequence, job.part
         begun = time.monotonic()
-        first, last = job.positions
-        m = results[0].cells.keys.shape[0]
-        span.replace(self._context.pointer, sequence.slot, first, last, [r.cells for r in results])
-        old = sequence.fold
-        before = old.cells if old is not None and not part.whole else 0
-        fold = Fold(
-            old.start if old is not None else part.start,
-            part.end,
-            before + m,
-            (old.rounds if old is not None else 0) + 1,
-            old.shift if old is not None else 0,
-        )
-        self._scheduler.cache.fold(sequence, fold)
+        m = land(self._context, self._scheduler, job, results)
         self._holes = True
         job.stall = max(job.stall, time.monotonic() - begun)
-        self.job, sequence.hold = None, False
-        if m >= part.cells:
-            self._choice.give_up(sequence)
-        self._report(
-            job,
-            "done",
-            cells_after=m,
-            error=self._solving.mean(r.errors for r in results),
-            error_evict=self._solving.mean(r.evicted for r in results),
-            by_layer=tuple(float(np.mean(r.errors)) for r in results),
-            beta_min=min(r.beta_min for r in results),
-            beta_max=max(r.beta_max for r in results),
-            norm_ratio=max(r.norm_ratio for r in results),
-        )
+        self.job, job.sequence.hold = None, False
+        if m >= job.part.cells:
+            self._choice.give_up(job.sequence)
+        mean = self._solving.mean
+        error, evicted = mean(r.errors for r in results), mean(r.evicted for r in results)
+        self._progress.landed(job, m, results, error, evicted)
 
     def _fail(self, job: Job, what: str, remedy: str) -> None:
         if not job.ahead:
@@ -488,7 +439,7 @@ class Compactor:
         if job.ahead:
             self._choice.cannot_study(job.sequence)
         else:
-            self._report(job, phase, what=what, remedy=remedy)
+            self._progress.report(job, phase, what=what, remedy=remedy)
 
     # --- study ----------------------------------------------------------------------------------
 
@@ -498,7 +449,7 @@ class Compactor:
         assert job is not None
         spoke = self._studies.choose(job, self.config, branch, logits)
         if spoke and job.studied % 32 == 0 and not job.ahead:
-            self._report(job, "study", done=job.studied, total=self._study_total(job))
+            self._progress.report(job, "study", done=job.studied, total=self._study_total(job))
 
     def _study_total(self, job: Job) -> int:
         return len(job.branches) * self.config.study_tokens
@@ -528,30 +479,7 @@ class Compactor:
             job.part.start, sequence.tokens[: job.upto], sequence.fold, job.asked, seconds
         )
         sequence.studied = kept
-        count = kept.queries * self._layers[0].group
-        self._tell(Studied(sequence.name, job.upto, count, seconds))
-
-    # --- telling --------------------------------------------------------------------------------
-
-    def _report_layers(self, job: Job) -> None:
-        """Tell how many layers are solved at the ratio in hand, whenever that has changed."""
-        if job.ahead or job.worker is None:
-            return
-        now = (job.ratio, len(job.worker.results))
-        if now != job.told:
-            job.told = now
-            self._report(job, "solve", done=now[1], total=len(job.layers))
-
-    def _report(self, job: Job, phase: str, **more: object) -> None:
-        if job.ahead:
-            return
-        fields = {**job.described(self._layers[0].group), **more}
-        if phase in ("study", "solve"):
-            done, total = fields.get("done", 0), fields.get("total", 0)
-            fields["progress"] = job.advance(phase, done, total)
-        if fields["cells_after"]:
-            fields["ratio"] = (job.part.end - job.part.start) / fields["cells_after"]
-        self._tell(Compaction(job.sequence.name, job.number, phase, **fields))
+        self._progress.studied(job, kept.queries, seconds)
 
     def marked(self) -> tuple[list[int], int, int] | None:
         """The slots that refer to the span being compacted, and its positions [first, last)."""

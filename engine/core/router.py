@@ -11,13 +11,13 @@ import statistics
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from engine import routing
 from engine.config import ExpertsConfig
 from engine.core.runner import Context
+from engine.core.settings import changed
 from engine.core.step import Step
 from engine.errors import EngineError
 from engine.experts import choice, make_policy
@@ -71,6 +71,7 @@ class Router:
         self._tuning: Tuning = Tuning(0.0, 1)
         self._policy: Policy | None = None
         self._seen = 0
+        self._sampled = False  # the newest step was computed twice
         if self.experts is None:
             return
         shape = (self.experts.n_layers, self.experts.n_expert)
@@ -80,7 +81,6 @@ class Router:
         self._ranges = np.zeros(shape[0], np.float32)
         self._zero = np.zeros(shape, np.float32)
         self._since_sample = 0
-        self._sampled = False
 
     # --- settings -------------------------------------------------------------------------------
 
@@ -97,14 +97,7 @@ class Router:
             return
         if self.experts is None and key == "policy" and value != "off":
             raise EngineError(*self._why_not(), "unsupported")
-        if isinstance(value, int) and not isinstance(value, bool) and key in FLOATS:
-            value = float(value)
-        try:
-            self.config = msgspec.convert(
-                {**msgspec.to_builtins(self.config), key: value}, ExpertsConfig
-            )
-        except msgspec.ValidationError as error:
-            raise EngineError(f"experts.{key}: {error}.", "", "bad_request") from None
+        self.config = changed(self.config, "experts", key, value)
         if key in ("bonus", "keep_top") and self.experts is not None:  # what was learnt stays
             self._tuning = tuning(self.config, self.experts, *self._names)
             self._guard.restart()
@@ -256,7 +249,7 @@ class Router:
 
     def timed(self, step: Step, seconds: float) -> None:
         """How long a step took, sampling aside."""
-        trial, sampled = self._ab, getattr(self, "_sampled", False)
+        trial, sampled = self._ab, self._sampled
         self._sampled = False
         if trial is None or step.prefill or sampled:
             return
@@ -326,9 +319,6 @@ class Router:
             recording=str(self._recorder.path) if self._recorder is not None else "",
             **self._meter.take(),
         )
-
-
-FLOATS = ("bonus", "recency", "max_mass", "max_kl")
 
 
 class _Trial:

@@ -1,0 +1,53 @@
+"""The limits at which sessions are compacted unasked: which is passed, and who is near one."""
+
+from __future__ import annotations
+
+import math
+
+from engine.config import CompactionConfig
+from engine.core.scheduler import Scheduler
+from engine.core.sequence import Sequence
+
+
+class Limits:
+    """Looks at the ledger; starts nothing."""
+
+    def __init__(self, config: CompactionConfig, scheduler: Scheduler) -> None:
+        self._config, self._scheduler = config, scheduler
+
+    def configure(self, config: CompactionConfig) -> None:
+        """Other limits."""
+        self._config = config
+
+    def too_long(self, sequence: Sequence) -> bool:
+        """Whether a session has more cells than one may."""
+        limit = self._config.session_cells
+        return bool(limit) and self._scheduler.cells.held(sequence.slot) >= limit
+
+    def all_too_long(self) -> list[Sequence]:
+        """The sessions that have."""
+        if not self._config.session_cells:
+            return []
+        return [s for s in self._scheduler.pools.alive() if self.too_long(s)]
+
+    def full(self) -> bool:
+        """Whether the threshold is passed, without the prefixes of closed sessions: those go before
+        anybody's memory is thinned."""
+        cells, limit = self._scheduler.cells, self._config.threshold * self._scheduler.cells.total
+        while cells.used >= limit and self._scheduler.cache.evict_kept():
+            pass
+        return cells.used >= limit
+
+    def passed(self, sequence: Sequence) -> str:
+        """Which limit makes the compaction of a session due: session | threshold, "" when none."""
+        if self.too_long(sequence):
+            return "session"
+        return "threshold" if self.full() else ""
+
+    def near(self) -> list[Sequence]:
+        """Sessions that one of them will be chosen from before long."""
+        config, cells = self._config, self._scheduler.cells
+        if cells.used >= config.study_ahead * config.threshold * cells.total:
+            return list(self._scheduler.pools.alive())
+        limit = config.study_ahead * config.session_cells or math.inf
+        return [s for s in self._scheduler.pools.alive() if cells.held(s.slot) >= limit]
