@@ -102,8 +102,6 @@ class Note:
 
 # --- what comes out ------------------------------------------------------------------------------
 
-Validity = Literal["current", "past", "rejected"]
-
 
 @dataclass(frozen=True, slots=True)
 class Source:

@@ -448,8 +448,8 @@ class Compactor:
         job = self.job
         assert job is not None
         spoke = self._studies.choose(job, self.config, branch, logits)
-        if spoke and job.studied % 32 == 0 and not job.ahead:
-            self._progress.report(job, "study", done=job.studied, total=self._study_total(job))
+        if spoke and job.said % 32 == 0 and not job.ahead:
+            self._progress.report(job, "study", done=job.said, total=self._study_total(job))
 
     def _study_total(self, job: Job) -> int:
         return len(job.branches) * self.config.study_tokens

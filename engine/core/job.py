@@ -30,7 +30,8 @@ class Job:
     branches: list[Sequence] = field(default_factory=list)
     upto: int = 0  # tokens the branches share with the session
     prepared: Prepared | None = None  # a study made before
-    studied: int = 0  # tokens said in study, then layers handed to the worker
+    said: int = 0  # tokens of the branches, in study
+    handed: int = 0  # layers, to the worker
     source: str = ""
     sources: list[int] = field(default_factory=list)  # slots that asked
     tokens: int = 0  # that asked, of all of these

@@ -14,8 +14,6 @@ from engine.config import EngineConfig
 from engine.core import llama, preflight, remote
 from engine.errors import ModelError
 
-_ATTR_CONTROL, _ATTR_USER_DEFINED = 1 << 3, 1 << 4
-
 
 class Model:
     """A loaded model. `close` frees it; the context has to be freed before."""

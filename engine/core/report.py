@@ -26,8 +26,9 @@ def cache_map(
 ) -> CacheMap:
     """Run-length code who owns which cell.
 
-    `compactor` knows what is being compacted, `sessions` are the open ones. `real` lists llama.cpp's cells; without it (memories that have none to list) the scheduler's
-    ledger stands in, whose cells are as many but numbered by itself.
+    `compactor` knows what is being compacted, `sessions` are the open ones. `real` lists
+    llama.cpp's cells; without it (memories that have none to list) the scheduler's ledger stands
+    in, whose cells are as many but numbered by itself.
     """
     sessions = list(sessions)
     sequences = _with_slots(scheduler)
@@ -41,7 +42,7 @@ def cache_map(
     names = {s.slot: "~" if s.name.startswith("~") else s.name for s in sequences}
     label = {FREE: "", SHARED: "*", KEPT: "~", **names}
     codes = code[starts] - KEPT
-    runs = CellRuns(
+    coded = CellRuns(
         tuple(label.get(c + KEPT, "~") for c in range(int(codes.max(initial=0)) + 1)),
         codes.astype(np.uint16).tobytes(),
         lengths.astype(np.uint32).tobytes(),
@@ -59,7 +60,7 @@ def cache_map(
             for s in sequences
             if s not in scheduler.pools.kept and not s.name.startswith("~")
         },
-        runs=runs,
+        runs=coded,
         solving=solving,
         compacted=compacted,
         folded=folded,

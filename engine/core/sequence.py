@@ -41,16 +41,15 @@ class Sequence:
     grows by whatever was sampled.
 
     `tokens[:held]` are represented under llama's sequence `slot`, one cell each but for those of
-    the `fold`; `tokens[held:]` are still to be computed. While a generation runs, `tokens` is the prompt and after it whatever was generated,
-    so a preempted sequence is simply one that holds nothing any more.
+    the `fold`; `tokens[held:]` are still to be computed. While a generation runs, `tokens` is the
+    prompt and after it whatever was generated, so a preempted sequence is simply one that holds
+    nothing any more.
     """
 
     __slots__ = (
         "admitted", "arrival", "away", "cached", "fold", "guard", "held", "hold", "last_used",
-        "loading", "messages",
-        "n_prompt", "name", "past", "payload", "phase", "pinned", "preempted", "private", "reason",
-        "sampling", "slot", "studied", "tokens",
-        "waits_for",
+        "loading", "messages", "n_prompt", "name", "past", "payload", "phase", "pinned",
+        "preempted", "private", "reason", "sampling", "slot", "studied", "tokens", "waits_for",
     )  # fmt: skip
 
     def __init__(self, name: str) -> None:
@@ -71,9 +70,8 @@ class Sequence:
         self.fold: Fold | None = None  # what was compacted
         self.guard = 0  # tokens a compaction under way relies on; 0 as soon as they change
         self.private = 0  # from where on cells are not shared while `guard` is set
-        self.studied: object = (
-            None  # queries kept for its next compaction; not the scheduler's business
-        )
+        # Queries kept for its next compaction; not the scheduler's business.
+        self.studied: object = None
         self.hold = False  # waits at the last position for a compaction to make room
         self.away: Frozen | None = None  # its cells, out of the cache, to come back on demand
         self.loading = False  # `away` is being read from a file; it waits for that

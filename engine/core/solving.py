@@ -60,20 +60,20 @@ class Solving:
         worker = job.worker
         assert worker is not None
         deadline = time.monotonic() + READ_SECONDS
-        while worker.hungry and job.studied < len(job.layers):
-            index = job.layers[job.studied]
+        while worker.hungry and job.handed < len(job.layers):
+            index = job.layers[job.handed]
             cells = located(self._context, job)
             worker.inbox.put(
                 span.read_layer(
                     self._context.pointer, index, self._layers[index], cells, job.asked[index]
                 )
             )
-            job.studied += 1
-            if job.studied < len(job.layers) and time.monotonic() >= deadline:
+            job.handed += 1
+            if job.handed < len(job.layers) and time.monotonic() >= deadline:
                 return None
-        if job.studied == len(job.layers) and worker.hungry:
+        if job.handed == len(job.layers) and worker.hungry:
             worker.inbox.put(None)
-            job.studied += 1
+            job.handed += 1
         return self._results(job, worker, config) if worker.finished.is_set() else None
 
     def hurry(self, job: Job) -> None:
@@ -82,7 +82,7 @@ class Solving:
         if worker is not None:
             worker.stop()
             done = list(worker.results)
-            job.studied = len(done)
+            job.handed = len(done)
             self._employ(job, worker.work, done)
 
     def mean(self, errors: Iterable[Iterable[float]]) -> float:
@@ -129,7 +129,7 @@ class Solving:
         self._chosen(job)
 
     def _work(self, job: Job, config: CompactionConfig, stage: str, layers: list[int]) -> None:
-        job.stage, job.studied, job.layers = stage, 0, layers
+        job.stage, job.handed, job.layers = stage, 0, layers
         job.cells_after = after = policy.cells_after(job.part.cells, job.ratio)
         settings = solve.Settings.of(config, job.method, self.threads)
         weights = self._weights

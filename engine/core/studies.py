@@ -73,7 +73,7 @@ class Studies:
             self._scheduler.stop(branch)
             return False
         branch.tokens.append(token)
-        job.studied += 1
+        job.said += 1
         return True
 
     def settle(self, job: Job) -> bool:

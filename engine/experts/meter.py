@@ -17,10 +17,8 @@ class Meter:
     """Figures of a window that `take` closes; the heat map fades slowly by itself."""
 
     def __init__(self, experts: Experts) -> None:
-        self._experts = experts
         self._layers = experts.layers
         self._sizes = experts.bytes[self._layers].astype(np.float64)
-        self._uses = np.maximum(1, experts.used[self._layers]).astype(np.float64)
         self.heat = np.zeros((experts.n_layers, experts.n_expert), np.float32)
         self._last: Flags | None = None
         self._begin()

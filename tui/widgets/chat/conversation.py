@@ -216,7 +216,6 @@ class Conversation(Widget):
         self._timer: Timer | None = None
         self._seen = 0  # messages when the reader left the end
         self._grown = False  # text arrived below since then
-        self._query = ""
         self._found: list[Match] = []  # in the order of the conversation
         self._current: Match | None = None
         self._search: Worker[None] | None = None
@@ -552,7 +551,6 @@ class Conversation(Widget):
         if self._search is not None:
             self._search.cancel()
             self._search = None
-        self._query = query
         self._found = []
         self._current = None
         self._show_matches()

@@ -354,10 +354,6 @@ class MessageView:
 
     # --- logical text ----------------------------------------------------------------------------
 
-    def body_text(self) -> list[str]:
-        """Logical lines of the message itself."""
-        return next((text for start, text in self.parts if start == BODY), [])
-
     def code_at(self, y: int) -> str | None:
         """Source of the code block whose title stands on line `y`."""
         return next(("\n".join(leaf.code) for start, leaf in self.codes if BODY + start == y), None)

@@ -59,9 +59,6 @@ class PromptArea(TextArea):
             super().__init__()
             self.key = key
 
-    class Pasted(Message):
-        """Text was pasted that is too long to show."""
-
     def __init__(self, owner: Prompt) -> None:
         super().__init__(compact=True, highlight_cursor_line=False, tab_behavior="focus")
         self.owner = owner
