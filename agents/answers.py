@@ -95,7 +95,7 @@ class Answers:
         self.running[agent.id] = run
         agent.state = AgentState(
             "queued",
-            self.workspace.waiting_reason(),
+            self.workspace.engine.waiting_reason,
             cells=agent.state.cells,
             waiting_prompts=len(agent.queue),
         )
@@ -343,7 +343,7 @@ class Answers:
                 return
             self.workspace.note("info", "tool", calling.words(call), agent)
             self._call_changed(agent, run, call)
-        agent.state.kind, agent.state.reason = "queued", self.workspace.waiting_reason()
+        agent.state.kind, agent.state.reason = "queued", self.workspace.engine.waiting_reason
         self.workspace.changed(agent)
         await self._request(agent, run)
 

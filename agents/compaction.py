@@ -49,7 +49,7 @@ async def start(workspace: Workspace, agent: Agent, ratio: float, method: str) -
     check(ratio, method)
     if agent.compaction is not None:
         raise HaloError(f"{agent.name} is being compacted already.", "/compact stop gives it up.")
-    _need_engine(workspace)
+    workspace.engine.need("Nothing can be compacted")
     await workspace.answers.open(agent)
     try:
         cells: int = await workspace.client.compact(agent.id, ratio, method)
@@ -84,15 +84,6 @@ async def set_auto(workspace: Workspace, on: bool, threshold: float | None) -> N
     settings.auto = on
     if threshold is not None:
         settings.threshold = threshold
-
-
-def _need_engine(workspace: Workspace) -> None:
-    if workspace.engine_state == "dead":
-        raise workspace.engine_error
-    if workspace.engine_state != "ready":
-        raise HaloError(
-            f"Nothing can be compacted yet: {workspace.waiting_reason()}.", "Try again in a moment."
-        )
 
 
 # --- what the engine tells -----------------------------------------------------------------------

@@ -66,11 +66,11 @@ def route(workspace: Workspace, event: Event) -> None:
         case Holdings():
             workspace.holdings = event
         case Loading(fraction, what):
-            workspace.engine_loading(fraction, what)
+            workspace.engine.loading(fraction, what)
         case Ready():
-            workspace.engine_ready(event)
+            workspace.engine.is_ready(event)
         case CoreDied(what, remedy, restarting):
-            workspace.engine_died(EngineError(what, remedy, "dead"), restarting)
+            workspace.engine.died(EngineError(what, remedy, "dead"), restarting)
         case Note(level, kind, text, session):
             known = cast(Level, level) if level in ("info", "warning", "error") else "info"
             for one in workspace.agents:  # the core knows agents by their ids

@@ -28,7 +28,7 @@ async def change(workspace: Workspace, policy: str = "", bonus: float | None = N
             f"{bonus:g} is no bonus.",
             f"Give a share of the scores' range from 0 to {HIGHEST_BONUS:g}, for example 0.2.",
         )
-    _need_engine(workspace)
+    workspace.engine.need("Nothing can be routed")
     settings = workspace.config.experts
     if bonus is not None:
         await workspace.client.configure("experts.bonus", float(bonus))
@@ -58,13 +58,13 @@ async def watch(workspace: Workspace, on: bool) -> None:
 
 async def compare(workspace: Workspace) -> None:
     """Measure the policy against off, in short windows in turns, while agents answer."""
-    _need_engine(workspace)
+    workspace.engine.need("Nothing can be routed")
     await workspace.client.configure("experts.ab", True)
 
 
 async def record(workspace: Workspace, path: str) -> None:
     """Write what is chosen to a file from now on; "" ends it."""
-    _need_engine(workspace)
+    workspace.engine.need("Nothing can be routed")
     await workspace.client.configure("experts.record", str(Path(path).expanduser()) if path else "")
 
 
@@ -72,12 +72,3 @@ def apply(workspace: Workspace, event: Experts) -> None:
     """The core tells what was routed lately."""
     workspace.experts = event
     workspace.emit(ExpertsChanged(event))
-
-
-def _need_engine(workspace: Workspace) -> None:
-    if workspace.engine_state == "dead":
-        raise workspace.engine_error
-    if workspace.engine_state != "ready":
-        raise HaloError(
-            f"Nothing can be routed yet: {workspace.waiting_reason()}.", "Try again in a moment."
-        )

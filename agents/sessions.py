@@ -427,12 +427,7 @@ class Sessions:
     async def swap(self, name: str, out: bool) -> int:
         """Take an idle agent's cells out of the cache, or bring them back; how many."""
         workspace, agent = self.workspace, self.workspace.get(name)
-        if workspace.engine_state == "dead":
-            raise workspace.engine_error
-        if workspace.engine_state != "ready":
-            raise HaloError(
-                f"There are no cells yet: {workspace.waiting_reason()}.", "Wait for it."
-            )
+        workspace.engine.need("There are no cells")
         await self.restored(agent)
         await workspace.answers.open(agent)
         return await self._ask(agent, workspace.client.swap(agent.id, out))

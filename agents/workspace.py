@@ -14,17 +14,17 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from agents import addressing, calling, compaction
+from agents import addressing, compaction, spec_check
 from agents.agent import YOU, Agent, AgentSpec, Chain, QueuedPrompt, new_id
 from agents.answers import Answers
 from agents.client import Client as Client
 from agents.client import new_client as new_client
+from agents.engine_life import EngineLife, EngineState
 from agents.events import (
     AgentChanged,
     CacheChanged,
-    EngineChanged,
     LogEntry,
     Logged,
     PastCompaction,
@@ -35,18 +35,17 @@ from agents.events import (
     WorkspaceEvent,
 )
 from agents.keeper import Keeper
-from agents.router import named, route
+from agents.router import named
 from agents.sessions import Sessions
-from agents.tools import TOOLS, Asked
-from engine.config import COLOUR_PATTERN, Colour, Config
-from engine.config_check import expected
-from engine.errors import EngineError, HaloError
-from engine.protocol import CacheMap, Event, Experts, Holdings, Ready, Stats
+from agents.tools import Asked
+from engine.config import Config
+from engine.errors import HaloError
+from engine.listeners import Listeners
+from engine.protocol import CacheMap, Experts, Holdings, Ready, Stats
 
 if TYPE_CHECKING:
     from agents.memory.service import MemoryService
 
-EngineState = Literal["starting", "ready", "restarting", "dead"]
 Handler = Callable[[WorkspaceEvent], None]
 LOG_LINES = 1000
 _log = logging.getLogger("halo.agents")
@@ -64,15 +63,10 @@ class Workspace:
     ) -> None:
         """`make_client` makes the clients of restarts; by default real ones."""
         self.config = config
-        self.client = client
-        self.make_client = make_client or new_client
         self.data_dir = Path(data_dir)
         self.agents: list[Agent] = []
         self.focused = ""  # name of the agent the person looks at
         self.layout: dict[str, bool] = {}  # of the screen, as it is kept; see `arrange`
-        self.engine_state: EngineState = "starting"
-        self.engine_error: HaloError = EngineError("The engine is not running.", "", "dead")
-        self.ready: Ready | None = None
         self.cache: CacheMap | None = None  # owners are names
         self.core_cache: CacheMap | None = None  # owners are ids, as the core sent it
         self.stats: Stats | None = None
@@ -81,13 +75,11 @@ class Workspace:
         self.log: deque[LogEntry] = deque(maxlen=LOG_LINES)
         self.memory: MemoryService | None = None  # None: [memory] is off
         self.reader: Asked | None = None  # what tools ask instead of it: see MemoryReader
+        self.engine = EngineLife(self, client, make_client or new_client)
         self.answers = Answers(self)
         self._keeper = Keeper(self, self.data_dir)
         self.sessions = Sessions(self)
-        self._handlers: list[Handler] = []
-        self._unsubscribe: Callable[[], None] = lambda: None
-        self._engine_task: asyncio.Task[None] | None = None
-        self._engine_changed = asyncio.Event()
+        self._listeners = Listeners[WorkspaceEvent](_log)
         self.auto_changed = False  # [compaction] was changed and the core does not know yet
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -101,7 +93,7 @@ class Workspace:
         """
         self._keeper.open()
         self.emit(RosterChanged())
-        self._begin_engine()
+        self.engine.begin()
         if self.memory is not None:
             await self.memory.start()
 
@@ -112,68 +104,40 @@ class Workspace:
         await self.sessions.empty_trash()
         if self.memory is not None:
             await self.memory.stop()
-        self._unsubscribe()
-        self._unsubscribe = lambda: None  # stopping twice is harmless
-        await self._stop_engine()
+        await self.engine.stop()
         await self._keeper.close()
-
-    def _begin_engine(self) -> None:
-        self._unsubscribe = self.client.subscribe(self._on_engine)
-        self._set_engine("starting")
-        self._engine_task = asyncio.get_running_loop().create_task(self._start_engine())
-
-    async def _start_engine(self) -> None:
-        try:
-            ready = await self.client.start()
-        except HaloError as error:
-            self.engine_died(error, False)
-        except Exception as error:  # a fault of ours must not leave prompts waiting for ever
-            _log.exception("the engine client failed")
-            self.engine_died(EngineError(f"The engine could not be started: {error}."), False)
-        else:
-            if self.engine_state != "ready":
-                self.engine_ready(ready)
-
-    async def _stop_engine(self) -> None:
-        if self._engine_task is not None and not self._engine_task.done():
-            self._engine_task.cancel()
-            await asyncio.gather(self._engine_task, return_exceptions=True)
-        await self.client.stop()
 
     async def restart_engine(self, client: Client | None = None) -> None:
         """Start a new core with the settings as they are now, by `client` if one is given."""
-        await self.answers.stop_all()
-        await self.sessions.stop()
-        self._unsubscribe()
-        await self._stop_engine()
-        self.client = client or self.make_client(self.config)
-        self.answers.forget_sessions()
-        compaction.engine_gone(self)
-        self.experts = None
-        self.ready = self.cache = self.core_cache = self.stats = self.holdings = None
-        for agent in self.agents:
-            agent.state.cells = 0
-        self._begin_engine()
+        await self.engine.restart(client)
 
     async def wait_ready(self) -> Ready:
         """Wait for the model. Raises ModelError or EngineError if the engine cannot start."""
-        while True:
-            if self.engine_state == "ready" and self.ready is not None:
-                return self.ready
-            if self.engine_state == "dead":
-                raise self.engine_error
-            self._engine_changed.clear()
-            await self._engine_changed.wait()
+        return await self.engine.wait_ready()
+
+    @property
+    def client(self) -> Client:
+        """The way to the core that runs now."""
+        return self.engine.client
+
+    @property
+    def engine_state(self) -> EngineState:
+        """What the engine is doing."""
+        return self.engine.state
+
+    @property
+    def engine_error(self) -> HaloError:
+        """What happened to a dead engine, and the remedy."""
+        return self.engine.error
+
+    @property
+    def ready(self) -> Ready | None:
+        """What the core told of itself when it was ready last; None before."""
+        return self.engine.ready
 
     def subscribe(self, handler: Handler) -> Callable[[], None]:
         """Call `handler` for every change from now on. Returns how to stop that."""
-        self._handlers.append(handler)
-
-        def unsubscribe() -> None:
-            if handler in self._handlers:
-                self._handlers.remove(handler)
-
-        return unsubscribe
+        return self._listeners.add(handler)
 
     # --- agents ----------------------------------------------------------------------------------
 
@@ -181,11 +145,6 @@ class Workspace:
     def names(self) -> list[str]:
         """Names in the order of the list."""
         return [agent.name for agent in self.agents]
-
-    @property
-    def engine_fault(self) -> tuple[str, str]:
-        """What happened to a dead engine, and the remedy."""
-        return self.engine_error.what, self.engine_error.remedy
 
     @property
     def closed(self) -> list[str]:
@@ -216,7 +175,7 @@ class Workspace:
     ) -> Agent:
         """A new agent at the end of the list."""
         spec = AgentSpec(system, colour, dict(sampling or {}), list(tools), memory)
-        self._check_spec(spec)
+        spec_check.check(self.config, spec)
         agent = Agent(new_id("a"), self.free_name(name), spec)
         self.add(agent, len(self.agents))
         return agent
@@ -230,7 +189,7 @@ class Workspace:
                 for key in ("system", "colour", "sampling", "tools", "memory")
             }
         )
-        self._check_spec(changed)
+        spec_check.check(self.config, changed)
         agent.spec = changed
         self._keeper.header(agent)
         self.changed(agent)
@@ -460,11 +419,7 @@ class Workspace:
 
     def emit(self, event: WorkspaceEvent) -> None:
         """Tell the watchers. One that fails does not keep the others from hearing it."""
-        for handler in tuple(self._handlers):
-            try:
-                handler(event)
-            except Exception:
-                _log.exception("a watcher failed on %s", type(event).__name__)
+        self._listeners.tell(event)
 
     def changed(self, agent: Agent) -> None:
         self.emit(AgentChanged(agent.name))
@@ -495,42 +450,11 @@ class Workspace:
         """Something that workspace.json keeps has changed."""
         self._keeper.list_dirty()
 
-    def waiting_reason(self) -> str:
-        """Why a prompt cannot go to the core yet, in a few words."""
-        return {"starting": "the model is loading", "restarting": "the engine is restarting"}.get(
-            self.engine_state, ""
-        )
-
-    def engine_loading(self, fraction: float, what: str) -> None:
-        self._set_engine(self.engine_state, what=what, fraction=fraction)
-
-    def engine_ready(self, ready: Ready) -> None:
-        again = self.engine_state == "restarting"
-        self.ready = ready
-        self._set_engine("ready")
-        text = (
-            "The engine is back."
-            if again
-            else (
-                f"{ready.model} is ready: {ready.n_ctx} cells, {ready.backend}, "
-                f"loaded in {ready.load_seconds:.1f} s."
-            )
-        )
-        self.note("info", "engine", text)
-        if not again:
-            if changed := [f"{c.key} = {c.value} ({c.why})" for c in ready.chosen if c.changed]:
-                self.note("info", "engine", f"Chosen for this machine: {'; '.join(changed)}.")
-            for hint in ready.hints:
-                self.note("warning", "engine", f"{hint.what} {hint.remedy}")
-            self.sessions.engine_ready()
-            told = any(calling.offered(self, agent) for agent in self.agents)
-            if told and not ready.knows_tools:
-                text = f"{ready.model}'s chat template knows no tools: they are told in words."
-                self.note("info", "model", text)
-        self.answers.send_waiting()
-        compaction.engine_ready(self)
-        if self.focused:
-            self.keep_task(self.focus(self.focused))
+    def forget_figures(self) -> None:
+        """The core that told them has ended."""
+        self.cache = self.core_cache = self.stats = self.experts = self.holdings = None
+        for agent in self.agents:
+            agent.state.cells = 0
 
     def keep_task(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something soon; what fails in it was told where it failed."""
@@ -538,30 +462,7 @@ class Workspace:
         self._tasks.add(task)  # the loop itself would let it be collected
         task.add_done_callback(self._tasks.discard)
 
-    def engine_died(self, error: HaloError, restarting: bool) -> None:
-        self.engine_error = error
-        self.note("warning" if restarting else "error", "engine", str(error))
-        self._set_engine("restarting" if restarting else "dead", error.what, error.remedy)
-        compaction.engine_gone(self)
-        self.sessions.engine_gone()
-        for agent in self.agents:
-            if agent.id in self.answers.running:
-                agent.state.kind, agent.state.reason = "queued", self.waiting_reason()
-                self.changed(agent)
-        if not restarting:
-            self.answers.fail_all(error)
-
     # --- inside ----------------------------------------------------------------------------------
-
-    def _on_engine(self, event: Event) -> None:
-        route(self, event)
-
-    def _set_engine(
-        self, state: EngineState, what: str = "", remedy: str = "", fraction: float = 0.0
-    ) -> None:
-        self.engine_state = state
-        self._engine_changed.set()
-        self.emit(EngineChanged(state, what, remedy, fraction, self.ready))
 
     def add(self, agent: Agent, index: int | None = None) -> None:
         """Put a new agent on the list and its conversation on disk."""
@@ -580,19 +481,6 @@ class Workspace:
         """Until the agent does nothing; while one answer stops, another may be asked for."""
         while await self.answers.stop(agent, then_next=False):
             pass
-
-    def _check_spec(self, spec: AgentSpec) -> None:
-        self.config.sampling_for(spec.sampling)
-        if strange := calling.unknown(spec.tools):
-            raise HaloError(
-                f"There is no tool called '{strange[0]}'.", f"There are: {', '.join(TOOLS)}."
-            )
-        if spec.memory not in ("shared", "own", "sealed", "off"):
-            raise HaloError(
-                f"'{spec.memory}' is no kind of memory.", "Give shared, own, sealed or off."
-            )
-        if not re.fullmatch(COLOUR_PATTERN, spec.colour):
-            raise HaloError(f"'{spec.colour}' is no colour.", f"Give {expected(Colour)}.")
 
     def check_restored(self, agent: Agent) -> None:
         """Take out of an agent from a file what could not be set here either."""

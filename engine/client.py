@@ -22,6 +22,7 @@ from engine import reconnect
 from engine.config import Config
 from engine.errors import EngineError, ModelError
 from engine.journal import Answer, Journal
+from engine.listeners import Listeners
 from engine.pending import Pending, Value
 from engine.process import CoreProcess
 from engine.protocol import (
@@ -90,7 +91,7 @@ class EngineClient:
         self.ready: Ready | None = None
         self.pid: int | None = None
         self._look_seconds = LOOK_SECONDS
-        self._handlers: list[Handler] = []
+        self._listeners = Listeners[Event](log)
         self._process: CoreProcess | None = None
         self._journal = Journal()
         self._pending = Pending()
@@ -181,7 +182,7 @@ class EngineClient:
         process = CoreProcess(self._log_path)
         without_log = await process.start(self._config, model_path(self._config), self._swap_folder)
         if without_log:
-            self._publish(Note("warning", "engine", without_log))
+            self._listeners.tell(Note("warning", "engine", without_log))
         self._process, self.pid = process, process.pid
         if self._leaving.is_set():  # told to end while it was started: it has nothing to lose
             process.kill()
@@ -238,7 +239,7 @@ class EngineClient:
             told = reconnect.obituary(gone, waits=True)
         else:
             told = EngineError(f"The engine {how}.", "It is started again and answers go on.")
-        self._publish(CoreDied(told.what, told.remedy, True))
+        self._listeners.tell(CoreDied(told.what, told.remedy, True))
         return True
 
     def _die(self, error: EngineError | ModelError) -> None:
@@ -246,7 +247,7 @@ class EngineClient:
         self.ready = None
         self._obituary = EngineError(error.what, error.remedy, "dead")
         if not self._resolve_start(error):
-            self._publish(CoreDied(error.what, error.remedy, False))
+            self._listeners.tell(CoreDied(error.what, error.remedy, False))
         self._pending.fail(self._obituary)
         for answer in self._journal.answers:
             self._on_event(answer.ended("error", error.what, error.remedy))
@@ -262,20 +263,7 @@ class EngineClient:
 
     def subscribe(self, handler: Handler) -> Callable[[], None]:
         """Call `handler` with every event, in order, on the loop's thread. Returns the undo."""
-        self._handlers.append(handler)
-
-        def unsubscribe() -> None:
-            with contextlib.suppress(ValueError):
-                self._handlers.remove(handler)
-
-        return unsubscribe
-
-    def _publish(self, event: Event) -> None:
-        for handler in tuple(self._handlers):
-            try:
-                handler(event)
-            except Exception:
-                log.exception("a handler failed on %s", type(event).__name__)
+        return self._listeners.add(handler)
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, Deltas):
@@ -290,7 +278,7 @@ class EngineClient:
             return
         elif isinstance(event, Ready):
             self._on_ready(event)
-        self._publish(event)
+        self._listeners.tell(event)
 
     def _on_reply(self, reply: Reply) -> None:
         request = self._pending.replied(reply)

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from agents.memory import spaces
 from agents.memory.errors import MemoryDown, MemoryInUse
@@ -24,6 +24,7 @@ from agents.memory.outbox import Entry, Outbox
 from agents.memory.types import Change, Fact, Neighbourhood, Node, Note, Recall, Stats, Table
 from engine.config import Config
 from engine.errors import HaloError
+from engine.listeners import Listeners
 
 Handler = Callable[[MemoryEvent], None]
 BATCH = 8  # messages taken in at once; small, so that the panel follows the chat
@@ -53,7 +54,7 @@ class MemoryService:
         self._models: Models | None = None
         self._memory: Memory | None = None
         self._outbox = Outbox(self._data_dir / FOLDER / "queue.jsonl")
-        self._handlers: list[Handler] = []
+        self._listeners = Listeners[MemoryEvent](_log)
         # One thread changes the graph, two read it: a question need not wait for a document.
         self._writer = ThreadPoolExecutor(1, "memory")
         self._reader = ThreadPoolExecutor(2, "recall")
@@ -94,13 +95,7 @@ class MemoryService:
 
     def subscribe(self, handler: Handler) -> Callable[[], None]:
         """Call `handler` for every event from now on. Returns how to stop that."""
-        self._handlers.append(handler)
-
-        def unsubscribe() -> None:
-            if handler in self._handlers:
-                self._handlers.remove(handler)
-
-        return unsubscribe
+        return self._listeners.add(handler)
 
     async def ready(self) -> bool:
         """Wait until the memory has started, or has failed to. Whether it is there."""
@@ -140,14 +135,14 @@ class MemoryService:
         loop = asyncio.get_running_loop()
 
         def progress(done: int, total: int) -> None:
-            loop.call_soon_threadsafe(self._emit, Ingested(str(path), done, total))
+            loop.call_soon_threadsafe(self._listeners.tell, Ingested(str(path), done, total))
 
         chunks, learnt = await self._write(
             lambda memory: memory.ingest(path, space, progress, lambda: self._stopping)
         )
         for event in learnt:
-            self._emit(event)
-        self._emit(GraphChanged(f"{path.name} was taken in: {chunks} chunks."))
+            self._listeners.tell(event)
+        self._listeners.tell(GraphChanged(f"{path.name} was taken in: {chunks} chunks."))
         return chunks
 
     # --- asking ----------------------------------------------------------------------------------
@@ -212,7 +207,7 @@ class MemoryService:
         if read_only:
             return await self._read(run)
         table = await self._write(run)
-        self._emit(GraphChanged("A Cypher query was allowed to change the graph."))
+        self._listeners.tell(GraphChanged("A Cypher query was allowed to change the graph."))
         return table
 
     async def stats(self) -> Stats:
@@ -286,7 +281,7 @@ class MemoryService:
             return result
 
         result = await self._write(edit)
-        self._emit(GraphChanged(what))
+        self._listeners.tell(GraphChanged(what))
         return result
 
     async def _do(self, where: ThreadPoolExecutor, work: Callable[[Memory], T]) -> T:
@@ -383,8 +378,8 @@ class MemoryService:
                 learnt = []
         self._outbox.taken(len(entries))
         for event in learnt:
-            self._emit(event)
-        self._emit(StateChanged(self.state, self.queued))
+            self._listeners.tell(event)
+        self._listeners.tell(StateChanged(self.state, self.queued))
         _log.debug("%d entries in %.3f s", len(entries), time.monotonic() - began)
         self._changed.set()
 
@@ -439,17 +434,10 @@ class MemoryService:
         except OSError as error:
             _log.warning("the memory's queue cannot be written: %s", error)
         self._wake.set()
-        self._emit(StateChanged(self.state, self.queued))
+        self._listeners.tell(StateChanged(self.state, self.queued))
 
     def _set(self, state: State, fault: HaloError | None = None) -> None:
         self.state, self.fault = state, fault
         what, remedy = (fault.what, fault.remedy) if fault else ("", "")
         self._changed.set()
-        self._emit(StateChanged(state, self.queued, what, remedy))
-
-    def _emit(self, event: Any) -> None:
-        for handler in tuple(self._handlers):
-            try:
-                handler(event)
-            except Exception:
-                _log.exception("a watcher failed on %s", type(event).__name__)
+        self._listeners.tell(StateChanged(state, self.queued, what, remedy))

@@ -224,7 +224,7 @@ async def test_what_was_chosen_for_the_machine_is_shown_and_logged(tmp_path: Pat
             ),
             hints=(Hint("The Radeon is not used.", "make run BACKEND=vulkan"),),
         )
-        app.workspace.engine_ready(ready)
+        app.workspace.engine.is_ready(ready)
         screen = await opened(app, pilot)
         assert "Engine n_ubatch 1024 (chosen for this machine" in screen.text
         assert "mmap" not in screen.text and "make run BACKEND=vulkan" in screen.text

@@ -409,7 +409,7 @@ async def test_an_engine_that_cannot_start_is_told_and_nothing_hangs(tmp_path: P
     assert room.agent("ada").turns[-1].detail == "The model file is broken. Take another one."
     # another model
     other = ScriptedClient(lambda messages: "fine")
-    workspace.make_client = lambda config: other
+    workspace.engine.make_client = lambda config: other
     await workspace.restart_engine()
     await workspace.wait_ready()
     await workspace.send("now", "ada")

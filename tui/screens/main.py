@@ -520,7 +520,8 @@ class MainScreen(Screen[None]):
     def _show_engine(self, event: EngineChanged | None = None) -> None:
         state = self.workspace.engine_state
         banner = self.query_one("#banner", Static)
-        what, remedy = self.workspace.engine_fault
+        fault = self.workspace.engine_error
+        what, remedy = fault.what, fault.remedy
         if state == "starting":
             share = f" {event.fraction:.0%}" if event and event.fraction else ""
             step = f": {event.what}" if event and event.what else ""
