@@ -293,7 +293,9 @@ async def test_a_session_is_solved_before_its_limit(tmp_path: Path) -> None:
         *_, solution = talk.all(Studied)
         assert solution.solved and not talk.all(Compaction)
         before = await talk.cache()
-        await talk.client.configure("compaction.threshold", 0.25)  # now it is due, and not again after it
+        await talk.client.configure(
+            "compaction.threshold", 0.25
+        )  # now it is due, and not again after it
         await until(lambda: bool(talk.compactions()), what="for the landing")
         (event,) = talk.compactions()
         assert event.phase == "done" and event.trigger == "threshold" and "recap" in event.source
