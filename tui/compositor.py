@@ -51,7 +51,7 @@ class SparingCompositor(Compositor):
             )
             for y in rows:
                 inside = [cut for cut in cuts[y] if left <= cut <= right]
-                pieces = strips[y - top].divide([cut - left for cut in inside[1:]])
+                pieces = _pieces(strips[y - top], [cut - left for cut in inside[1:]])
                 for start, piece in zip(inside, pieces, strict=False):
                     if start in missing[y]:
                         missing[y].remove(start)
@@ -61,3 +61,9 @@ class SparingCompositor(Compositor):
             if not missing:
                 break
         return ChopsUpdate(chops, spans, [line[1:] for line in cuts])
+
+
+def _pieces(strip: Strip, cuts: list[int]) -> list[Strip]:
+    """A line in pieces. A piece that is the whole line would be remembered by the line itself: no
+    line that was drawn would ever go without a pass of the garbage collector."""
+    return [strip] if cuts == [strip.cell_length] else strip.divide(cuts)

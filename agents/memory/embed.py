@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from agents.memory.onnx_model import (
     OnnxModel,
     batches,
+    chosen_folder,
     find_model,
     padded,
     read_config,
@@ -90,12 +91,7 @@ class OnnxEmbedder:
 
 def load(config: MemoryConfig) -> OnnxEmbedder:
     """The embedder of `[memory] embedder`, else the one that ships. Raises HaloError."""
-    folder = Path(config.embedder).expanduser() if config.embedder else SHIPPED
-    if not folder.is_dir():
-        raise HaloError(
-            f"The folder of the sentence embedder, {folder}, does not exist.",
-            "Correct `[memory] embedder`, or leave it empty for the one that ships.",
-        )
+    folder = chosen_folder(config.embedder, SHIPPED, "the sentence embedder", "embedder")
     return OnnxEmbedder(folder, config.threads)
 
 

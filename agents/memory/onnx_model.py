@@ -162,3 +162,15 @@ def first_line(error: Exception) -> str:
 
 def _list(names: Iterable[str]) -> str:
     return ", ".join(sorted(names)) or "nothing"
+
+
+def chosen_folder(wanted: str, shipped: Path, what: str, key: str) -> Path:
+    """The folder that `[memory] key` names, or the one that ships. Raises HaloError when it is not
+    there."""
+    folder = Path(wanted).expanduser() if wanted else shipped
+    if not folder.is_dir():
+        raise HaloError(
+            f"The folder of {what}, {folder}, does not exist.",
+            f"Correct `[memory] {key}`, or leave it empty for the one that ships.",
+        )
+    return folder

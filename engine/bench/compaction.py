@@ -308,31 +308,37 @@ def _decode_rate(lab: Lab, agents: int, steps: int) -> float:
     return agents * steps / (time.monotonic() - started)
 
 
+def studied(
+    lab: Lab, plan: Plan, dialogue: recall.Dialogue
+) -> tuple[int, list[list[span.Asked]], list[span.LayerData]]:
+    """A recall dialogue heard in slot 0 and asked for recaps: its tokens, who asked by layer, and
+    the layers of its span."""
+    base = recall.base_tokens(lab, dialogue.messages)
+    lab.context.track(0, KEEP_RECENT)
+    lab.feed(0, base)
+    last = len(base) - KEEP_RECENT
+    question = recall.recap_suffix(lab, dialogue.messages, base)
+    samples = policy.recaps(plan.samples, last - KEEP_FIRST)
+    slots = lab.study(0, question, samples, plan.study_tokens, plan.seed)
+    asked = lab.asked([0, *slots], KEEP_FIRST, last)
+    lab.forget(slots)
+    return len(base), asked, lab.read(0, KEEP_FIRST, last, asked)
+
+
 def dump_heads(plan: Plan, path: Path, say: Say) -> int:
     """Write real heads of a recall dialogue: k, v [L, H, n, d], q [L, H, t * group, d] (see
     engine/bench/heads.py); how many heads."""
     dialogue = recall.load(plan.context)[plan.seed % 8]
     lab = Lab(plan.model, 8192 + 2048, threads=plan.threads, **plan.engine)
     try:
-        base = recall.base_tokens(lab, dialogue.messages)
-        lab.context.track(0, KEEP_RECENT)
-        lab.feed(0, base)
-        last = len(base) - KEEP_RECENT
-        question = recall.recap_suffix(lab, dialogue.messages, base)
-        samples = policy.recaps(plan.samples, last - KEEP_FIRST)
-        slots = lab.study(0, question, samples, plan.study_tokens, plan.seed)
-        asked = lab.asked([0, *slots], KEEP_FIRST, last)
-        lab.forget(slots)
-        heads = [
-            [layer.head(h) for h in range(layer.info.n_head_kv)]
-            for layer in lab.read(0, KEEP_FIRST, last, asked)
-        ]
+        tokens, _, data = studied(lab, plan, dialogue)
+        heads = [[layer.head(h) for h in range(layer.info.n_head_kv)] for layer in data]
     finally:
         lab.close()
     k, v, q, _, rest = (
         np.stack([[head[part] for head in layer] for layer in heads]) for part in range(5)
     )
-    meta = {"model": plan.model.name, "text": f"recall, {len(base)} tokens"}
+    meta = {"model": plan.model.name, "text": f"recall, {tokens} tokens"}
     try:
         with path.open("wb") as file:  # the name as it was given: savez would append .npz
             np.savez_compressed(file, k=k, v=v, q=q, log_rest=rest, meta=np.array(json.dumps(meta)))

@@ -17,15 +17,14 @@ them at most.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 
-from engine.bench.make_model import TEMPLATE
+from engine.bench.random_gguf import Shape, cached, norms, writing
 
-LAYERS, WIDTH, HEADS, KV_HEADS, HEAD, VOCAB = 4, 2048, 16, 4, 64, 4096
-EXPERTS, USED, FF = 128, 8, 512
+SHAPE = Shape(4, 2048, 16, 4, 64, 512, 4096)
+EXPERTS, USED = 128, 8
 POPULARITY, CHOICE = 1.0, 1.5  # standard deviations of the two parts of a router's logits
 COMMON = 0.6  # share of an embedding's power along the direction all of them share
 
@@ -44,85 +43,50 @@ def write(path: Path) -> None:
     import gguf
 
     rng = np.random.default_rng(11)
-    part = path.with_suffix(".part")
-    w = gguf.GGUFWriter(part, "qwen3moe")
-    w.add_name("moe 3g random")
-    w.add_file_type(gguf.LlamaFileType.MOSTLY_BF16)
-    w.add_context_length(32_768)
-    w.add_embedding_length(WIDTH)
-    w.add_block_count(LAYERS)
-    w.add_feed_forward_length(FF)
-    w.add_head_count(HEADS)
-    w.add_head_count_kv(KV_HEADS)
-    w.add_key_length(HEAD)
-    w.add_value_length(HEAD)
-    w.add_layer_norm_rms_eps(1e-6)
-    w.add_rope_freq_base(1e6)
-    w.add_vocab_size(VOCAB)
-    w.add_expert_count(EXPERTS)
-    w.add_expert_used_count(USED)
-    w.add_expert_feed_forward_length(FF)
-    tokens = [b"<unk>", b"<s>", b"</s>", *(f"<0x{i:02X}>".encode() for i in range(256))]
-    control = [b"<|im_start|>", b"<|im_end|>"]
-    fill = [f"▁w{i}".encode() for i in range(VOCAB - len(tokens) - len(control))]
-    w.add_tokenizer_model("llama")
-    w.add_token_list([*tokens, *control, *fill])
-    w.add_token_types([2, 3, 3] + [6] * 256 + [3] * len(control) + [1] * len(fill))
-    w.add_token_scores([0.0] * VOCAB)
-    w.add_bos_token_id(1)
-    w.add_eos_token_id(2)
-    w.add_unk_token_id(0)
-    w.add_chat_template(TEMPLATE)
-
-    common = rng.standard_normal(WIDTH).astype(np.float32)
+    width, head, ff = SHAPE.width, SHAPE.head, SHAPE.ff
+    common = rng.standard_normal(width).astype(np.float32)
     common /= np.linalg.norm(common)
     made: dict[tuple[int, ...], np.ndarray] = {}
+    with writing(path, "qwen3moe", "moe 3g random", "MOSTLY_BF16", SHAPE) as w:
+        w.add_expert_count(EXPERTS)
+        w.add_expert_used_count(USED)
+        w.add_expert_feed_forward_length(ff)
 
-    def matrix(name: str, *shape: int, small: float = 1.0) -> None:
-        key = (*shape, int(1000 * small))
-        if key not in made:
-            made[key] = _bf16(rng, shape, small * shape[-1] ** -0.5)
-        w.add_tensor(name, made[key], raw_dtype=gguf.GGMLQuantizationType.BF16)
+        def matrix(name: str, *shape: int, small: float = 1.0) -> None:
+            key = (*shape, int(1000 * small))
+            if key not in made:
+                made[key] = _bf16(rng, shape, small * shape[-1] ** -0.5)
+            w.add_tensor(name, made[key], raw_dtype=gguf.GGMLQuantizationType.BF16)
 
-    def ones(name: str, n: int) -> None:
-        w.add_tensor(name, np.ones(n, np.float32))
+        embedding = rng.standard_normal((SHAPE.vocab, width)).astype(np.float32)
+        embedding *= np.float32((1 - COMMON) ** 0.5)
+        embedding += common * np.float32((COMMON * width) ** 0.5)
+        w.add_tensor("token_embd.weight", embedding.astype(np.float16))
+        matrix("output.weight", SHAPE.vocab, width)
+        norms(w, SHAPE)
+        for i in range(SHAPE.layers):
+            block = f"blk.{i}."
+            matrix(block + "attn_q.weight", SHAPE.heads * head, width)
+            matrix(block + "attn_k.weight", SHAPE.kv_heads * head, width)
+            matrix(block + "attn_v.weight", SHAPE.kv_heads * head, width)
+            matrix(block + "attn_output.weight", width, SHAPE.heads * head, small=0.2)
+            w.add_tensor(block + "ffn_gate_inp.weight", _router(rng, common))
+            matrix(block + "ffn_gate_exps.weight", EXPERTS, ff, width)
+            matrix(block + "ffn_up_exps.weight", EXPERTS, ff, width)
+            matrix(block + "ffn_down_exps.weight", EXPERTS, width, ff, small=0.2)
 
-    embedding = rng.standard_normal((VOCAB, WIDTH)).astype(np.float32) * (1 - COMMON) ** 0.5
-    embedding += common * np.float32((COMMON * WIDTH) ** 0.5)
-    w.add_tensor("token_embd.weight", embedding.astype(np.float16))
-    matrix("output.weight", VOCAB, WIDTH)
-    ones("output_norm.weight", WIDTH)
-    for i in range(LAYERS):
-        block = f"blk.{i}."
-        ones(block + "attn_norm.weight", WIDTH)
-        ones(block + "ffn_norm.weight", WIDTH)
-        ones(block + "attn_q_norm.weight", HEAD)
-        ones(block + "attn_k_norm.weight", HEAD)
-        matrix(block + "attn_q.weight", HEADS * HEAD, WIDTH)
-        matrix(block + "attn_k.weight", KV_HEADS * HEAD, WIDTH)
-        matrix(block + "attn_v.weight", KV_HEADS * HEAD, WIDTH)
-        matrix(block + "attn_output.weight", WIDTH, HEADS * HEAD, small=0.2)
-        # After the norm an input has power 1 a dimension: COMMON of it along the common direction.
-        router = rng.standard_normal((EXPERTS, WIDTH)).astype(np.float32)
-        router -= np.outer(router @ common, common)
-        router *= np.float32(CHOICE / ((1 - COMMON) * WIDTH) ** 0.5)
-        popularity = rng.standard_normal(EXPERTS).astype(np.float32) * np.float32(POPULARITY)
-        router += np.outer(popularity, common) / np.float32((COMMON * WIDTH) ** 0.5)
-        w.add_tensor(block + "ffn_gate_inp.weight", router)
-        matrix(block + "ffn_gate_exps.weight", EXPERTS, FF, WIDTH)
-        matrix(block + "ffn_up_exps.weight", EXPERTS, FF, WIDTH)
-        matrix(block + "ffn_down_exps.weight", EXPERTS, WIDTH, FF, small=0.2)
-    w.write_header_to_file()
-    w.write_kv_data_to_file()
-    w.write_tensors_to_file()
-    w.close()
-    os.replace(part, path)
+
+def _router(rng: np.random.Generator, common: np.ndarray) -> np.ndarray:
+    """A layer's router, float32 [experts, width]: popularity along the common direction."""
+    width = SHAPE.width
+    router = rng.standard_normal((EXPERTS, width)).astype(np.float32)
+    router -= np.outer(router @ common, common)
+    # After the norm an input has power 1 a dimension: COMMON of it along the common direction.
+    router *= np.float32(CHOICE / ((1 - COMMON) * width) ** 0.5)
+    popularity = rng.standard_normal(EXPERTS).astype(np.float32) * np.float32(POPULARITY)
+    return router + np.outer(popularity, common) / np.float32((COMMON * width) ** 0.5)
 
 
 def moe(cache: Path) -> Path:
     """The model's file in the cache folder, written on first use."""
-    path = cache / "bench" / "moe-3g-bf16-v1.gguf"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(path)
-    return path
+    return cached(cache, "moe-3g-bf16-v1.gguf", write)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from engine.bench import recall
-from engine.bench.compaction import KEEP_FIRST, KEEP_RECENT, Plan, Say
+from engine.bench.compaction import Plan, Say, studied
 from engine.bench.lab import Lab
 from engine.compaction import policy, solve
 from engine.compaction.profile import ProfileFile
@@ -29,16 +29,7 @@ def measure(plan: Plan, say: Say) -> ProfileFile:
         for number, dialogue in enumerate(dialogues):
             say(f"profile: dialogue {number + 1} of {len(dialogues)}")
             lab.clear()
-            base = recall.base_tokens(lab, dialogue.messages)
-            lab.context.track(0, KEEP_RECENT)
-            lab.feed(0, base)
-            last = len(base) - KEEP_RECENT
-            question = recall.recap_suffix(lab, dialogue.messages, base)
-            samples = policy.recaps(plan.samples, last - KEEP_FIRST)
-            slots = lab.study(0, question, samples, plan.study_tokens, plan.seed)
-            asked = lab.asked([0, *slots], KEEP_FIRST, last)
-            lab.forget(slots)
-            data = lab.read(0, KEEP_FIRST, last, asked)
+            _, asked, data = studied(lab, plan, dialogue)
             sizes = [policy.cells_after(len(d.keys), r) for d in data[:1] for r in ratios]
             settings = solve.Settings(plan.methods[0], threads=plan.threads or 1)
             curves.append([solve.error_curve(d, sizes, settings) for d in data])

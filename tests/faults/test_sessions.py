@@ -10,8 +10,6 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -21,16 +19,15 @@ from agents.history import parse
 from agents.workspace import Workspace
 from engine import snapshot
 from engine.client import EngineClient
-from engine.config import AgentConfig, CompactionConfig, Config
+from engine.config import CompactionConfig, Config
 from tests.support.engine import CHATML, settings
 from tests.support.mkgguf import tiny
 from tests.support.waiting import until
+from tests.support.workspaces import NAMES, started, with_agents
 
 pytestmark = pytest.mark.timeout(240)
 REPOSITORY = Path(__file__).parents[2]
-NAMES = ["ada", "grace", "alan", "kurt"]
 LONG = "the quick brown fox jumps over the lazy dog again and again " * 8
-ENDLESS = "root ::= [a-z ] root"
 
 
 @pytest.fixture(autouse=True)
@@ -45,23 +42,7 @@ def config(arch: str = "llama", max_tokens: int = 24, **engine: object) -> Confi
     made = settings(
         tiny(arch, chat_template=CHATML), compaction=compaction, **{"n_ctx": 4096, **engine}
     )
-    sampling = {"max_tokens": max_tokens, "seed": 1, "grammar": ENDLESS}
-    made.agents = [AgentConfig(name, f"You are {name}.", sampling=sampling) for name in NAMES]
-    return made
-
-
-@asynccontextmanager
-async def started(made: Config, folder: Path) -> AsyncIterator[Workspace]:
-    def make(config: Config) -> EngineClient:
-        return EngineClient(config, log_path=folder / "core.log", swap_folder=folder / "swap")
-
-    workspace = Workspace(made, make(made), folder / "data", make)
-    await workspace.start()
-    try:
-        await workspace.wait_ready()
-        yield workspace
-    finally:
-        await workspace.stop()
+    return with_agents(made, max_tokens)
 
 
 def checkpoint(workspace: Workspace, name: str) -> Path:

@@ -4,44 +4,24 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from agents import events
 from agents.workspace import Workspace
-from engine.client import EngineClient
-from engine.config import AgentConfig, Config
+from engine.config import Config
 from tests.support.engine import CHATML, settings
 from tests.support.mkgguf import tiny
 from tests.support.waiting import until
+from tests.support.workspaces import ENDLESS, NAMES, started, with_agents
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(240)]
-NAMES = ["ada", "grace", "alan", "kurt"]
-ENDLESS = "root ::= [a-z ] root"  # never complete, so an answer goes on to its limit
 
 
 def config(max_tokens: int = 24, seed: int = 1, **engine: int) -> Config:
     made = settings(tiny("llama", chat_template=CHATML), **{"n_ctx": 4096, **engine})
-    sampling = {"max_tokens": max_tokens, "seed": seed, "grammar": ENDLESS}
-    made.agents = [AgentConfig(name, f"You are {name}.", sampling=sampling) for name in NAMES]
-    return made
-
-
-@asynccontextmanager
-async def started(config: Config, folder: Path) -> AsyncIterator[Workspace]:
-    def make(config: Config) -> EngineClient:
-        return EngineClient(config, log_path=folder / "core.log")
-
-    workspace = Workspace(config, make(config), folder / "data", make)
-    await workspace.start()
-    try:
-        await workspace.wait_ready()
-        yield workspace
-    finally:
-        await workspace.stop()
+    return with_agents(made, max_tokens, seed)
 
 
 async def quiet(workspace: Workspace) -> None:

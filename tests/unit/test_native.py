@@ -7,8 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -17,35 +16,25 @@ import pytest
 
 from engine import native, routing
 from tests.support import mkgguf
+from tests.support.contexts import attached
 
 CPP_TESTS = Path(__file__).parents[2] / "native" / "tests"
 CELLS = 512
 
 
-@contextmanager
 def context(
     arch: str, *, cells: int = CELLS, unified: bool = True, n_seq: int = 4
-) -> Iterator[tuple[Any, Any]]:
+) -> AbstractContextManager[tuple[Any, Any]]:
     """llama_cpp and an attached context of a tiny model."""
-    llama = native.load()
-    model = llama.llama_model_load_from_file(
-        str(mkgguf.tiny(arch)).encode(), llama.llama_model_default_params()
+    return attached(
+        arch,
+        n_ctx=cells,
+        n_seq_max=n_seq,
+        n_threads=2,
+        n_threads_batch=2,
+        kv_unified=unified,
+        swa_full=False,
     )
-    params = llama.llama_context_default_params()
-    params.n_ctx, params.n_seq_max = cells, n_seq
-    params.n_batch = params.n_ubatch = max(
-        128, n_seq
-    )  # llama.cpp aborts when it is below n_seq_max
-    params.n_threads = params.n_threads_batch = 2
-    params.kv_unified, params.swa_full = unified, False
-    ctx = llama.llama_init_from_model(model, params)
-    try:
-        native.attach(ctx)
-        yield llama, ctx
-    finally:
-        native.detach(ctx)
-        llama.llama_free(ctx)
-        llama.llama_model_free(model)
 
 
 def decode(llama: Any, ctx: Any, rows: list[tuple[int, int, list[int]]]) -> None:

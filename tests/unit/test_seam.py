@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -12,36 +11,28 @@ import pytest
 
 from engine import native, seam
 from tests.support import mkgguf
+from tests.support.contexts import attached
 
 TYPES = {"f32": 0, "f16": 1, "bf16": 30, "q8_0": 8}
 N = 120  # prompt tokens
 EVICT = np.array([17, 20, 21, 22, 50, 77, 90, 101], np.int32)
 
 
-@contextmanager
 def context(
     arch: str, *, flash: bool = True, cache: str = "f16", n_seq: int = 2, cells: int = 512
-) -> Iterator[tuple[Any, Any]]:
-    llama = native.load()
-    model = llama.llama_model_load_from_file(
-        str(mkgguf.tiny(arch)).encode(), llama.llama_model_default_params()
+) -> AbstractContextManager[tuple[Any, Any]]:
+    return attached(
+        arch,
+        n_ctx=cells,
+        n_seq_max=n_seq,
+        n_threads=1,
+        n_threads_batch=1,
+        kv_unified=True,
+        swa_full=True,
+        flash_attn_type=int(flash),
+        type_k=TYPES[cache],
+        type_v=TYPES[cache],
     )
-    params = llama.llama_context_default_params()
-    params.n_ctx, params.n_seq_max = cells, n_seq
-    params.n_batch = params.n_ubatch = 128
-    params.n_threads = params.n_threads_batch = 1
-    params.kv_unified, params.swa_full = True, True
-    params.flash_attn_type = int(flash)
-    params.type_k = params.type_v = TYPES[cache]
-    ctx = llama.llama_init_from_model(model, params)
-    assert ctx
-    try:
-        native.attach(ctx)
-        yield llama, ctx
-    finally:
-        native.detach(ctx)
-        llama.llama_free(ctx)
-        llama.llama_model_free(model)
 
 
 def prompt() -> list[int]:

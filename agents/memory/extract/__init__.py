@@ -14,7 +14,7 @@ from pathlib import Path
 from agents.memory.extract.gliner import GlinerExtractor
 from agents.memory.extract.halo import FORMAT, HaloExtractor
 from agents.memory.extract.tagger import TagExtractor
-from agents.memory.onnx_model import read_config
+from agents.memory.onnx_model import chosen_folder, read_config
 from engine.config import ENTITY_TYPES, MemoryConfig
 from engine.errors import HaloError
 
@@ -25,12 +25,7 @@ AnyExtractor = HaloExtractor | GlinerExtractor | TagExtractor
 
 def load(config: MemoryConfig) -> AnyExtractor:
     """The extractor of `[memory] extractor`, else the one that ships. Raises HaloError."""
-    folder = Path(config.extractor).expanduser() if config.extractor else SHIPPED
-    if not folder.is_dir():
-        raise HaloError(
-            f"The folder of the extractor, {folder}, does not exist.",
-            "Correct `[memory] extractor`, or leave it empty for the one that ships.",
-        )
+    folder = chosen_folder(config.extractor, SHIPPED, "the extractor", "extractor")
     return open_folder(folder, config.threads, config.entity_types)
 
 
