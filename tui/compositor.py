@@ -8,6 +8,7 @@ nothing in front covers it. What the terminal shows is the same.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 from textual._compositor import ChopsUpdate, Compositor
@@ -63,7 +64,7 @@ class SparingCompositor(Compositor):
         return ChopsUpdate(chops, spans, [line[1:] for line in cuts])
 
 
-def _pieces(strip: Strip, cuts: list[int]) -> list[Strip]:
+def _pieces(strip: Strip, cuts: list[int]) -> Sequence[Strip]:
     """A line in pieces. A piece that is the whole line would be remembered by the line itself: no
     line that was drawn would ever go without a pass of the garbage collector."""
     return [strip] if cuts == [strip.cell_length] else strip.divide(cuts)

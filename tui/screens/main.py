@@ -7,7 +7,6 @@ frame; messages of the widgets become calls of the controller.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -16,7 +15,6 @@ from textual.actions import SkipAction
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import ContentSwitcher, Static
 
@@ -33,7 +31,6 @@ from agents.events import (
     RosterChanged,
     SavedChanged,
     StatsChanged,
-    Turn,
     TurnAdded,
     TurnDelta,
     TurnFinished,
@@ -49,8 +46,11 @@ from tui.compositor import SparingCompositor
 from tui.controller import Controller
 from tui.frames import Frames
 from tui.machine_watch import MachineWatch
+from tui.screens.answer_news import AnswerNews
+from tui.screens.banner import engine_banner
 from tui.screens.compaction_news import CompactionNews
 from tui.screens.compactions import CompactionsScreen
+from tui.screens.drawing import Drawing
 from tui.screens.experts import ExpertsScreen
 from tui.screens.log import LogScreen
 from tui.screens.memory_side import MemorySide
@@ -67,9 +67,7 @@ from tui.widgets.session_words import when
 from tui.widgets.status_line import StatusLine
 
 SMALLEST = (60, 16)
-GATHER = 0.8  # seconds in which news are gathered into one toast
 LOOK_AGAIN = 10.0  # seconds until the disk is looked at again for models
-METERS = 0.25  # seconds between two drawings of the list and the tabs: nobody reads faster
 
 
 class MainScreen(Screen[None]):
@@ -89,25 +87,22 @@ class MainScreen(Screen[None]):
         self.remember = remember
         self.controller = Controller(self)
         self.frames = Frames(workspace.config.ui.markdown_fps)
-        self._meters_due = self._cells_due = self._sample_due = 0.0
         self.current = ""  # name of the agent shown
         self._shown: Agent | None = None
         self.grid_shown = False
         self.chats: dict[str, Conversation] = {}  # by agent id
-        self._dirty: set[str] = set()
         self._kinds: dict[str, str] = {}  # of agents' states, as they were told last
-        self._toasts = False  # whether there are any
-        self._blinks = True  # the cursor of the prompt
         self._away: dict[str, Away] = {}  # as the list shows it
         self._rebuilding = asyncio.Lock()
         self._mounted = 0
+        self.drawing = Drawing(self)
+        self.answer_news = AnswerNews(self)
         self.compaction_news = CompactionNews(self)
         self.memory = MemorySide(self)
         self.machine = MachineWatch(self)
         self._titles: list[tuple[str, str]] = []  # of saved sessions, and what they are
         self._models: list[tuple[str, str]] = []  # on this machine, and where
         self._models_due = 0.0
-        self._news: dict[str, Turn] = {}  # answers finished out of sight, not told yet
 
     # --- parts -----------------------------------------------------------------------------------
 
@@ -139,8 +134,7 @@ class MainScreen(Screen[None]):
         yield KeyHints(keys, self._hint_words)
 
     async def on_mount(self) -> None:
-        self.frames.driven = True
-        self._tick()
+        self.drawing.begin()
         wanted = self.workspace.config.chat.default_agent or self.workspace.focused
         names = self.workspace.names
         layout = dict(self.workspace.layout)
@@ -152,7 +146,7 @@ class MainScreen(Screen[None]):
             await self.toggle_grid()
         self.app.let_keys_in()  # type: ignore[attr-defined]
         self._show_engine()
-        self._dirty |= {"roster", "cells", "stats"}
+        self.drawing.behind |= {"roster", "cells", "stats"}
         self._read_saved()
         self.call_after_refresh(self.memory.begin, self.remember)
 
@@ -185,8 +179,8 @@ class MainScreen(Screen[None]):
         prompt.set_draft(agent.draft)
         prompt.set_agent(agent)
         await self.workspace.focus(agent.name)
-        self._dirty.add("agents")
-        self._flush()
+        self.drawing.behind.add("agents")
+        self.drawing.flush()
         prompt.focus_input()
 
     def focus_prompt(self) -> None:
@@ -225,7 +219,7 @@ class MainScreen(Screen[None]):
         switcher.current = grid.id
         for agent in self.workspace.agents:
             self.workspace.mark_read(agent.name)
-        self._dirty.add("agents")
+        self.drawing.behind.add("agents")
 
     def _drop_grid(self) -> None:
         for grid in self.query(ChatGrid):
@@ -245,8 +239,8 @@ class MainScreen(Screen[None]):
         else:
             side.toggle_class("-hidden")
             self.workspace.arrange("side", not side.has_class("-hidden"))
-        self._dirty.add("cells")
-        self.call_after_refresh(self._draw_cells)
+        self.drawing.behind.add("cells")
+        self.call_after_refresh(self.drawing.cells)
 
     @property
     def cells_shown(self) -> bool:
@@ -259,7 +253,7 @@ class MainScreen(Screen[None]):
         if prompt.close_popup():
             return True
         if self.app.close_toasts():  # type: ignore[attr-defined]
-            self._dirty.add("agents")
+            self.drawing.behind.add("agents")
             return True
         if self.memory.focused and (view := self.memory.view) is not None:
             view.action_leave()
@@ -410,32 +404,32 @@ class MainScreen(Screen[None]):
                 self._to_chats(event)
             case TurnFinished():
                 self._to_chats(event)
-                self._tell_finished(event)
-                self._dirty.add("agents")
+                self.answer_news.finished(event)
+                self.drawing.behind.add("agents")
             case AgentChanged(name):
                 self._to_chats(event)
-                self._dirty.add("agents")
+                self.drawing.behind.add("agents")
                 kind = self.workspace.get(name).state.kind
                 if self._kinds.get(name) != kind:  # what one waits for is shown with the next frame
                     self._kinds[name] = kind
-                    self._meters_due = 0.0
+                    self.drawing.meters_now()
             case PromptReturned(name, text, why):
                 self.give_back(name, text)
                 if name == self.current:  # of others the log's line tells
                     self.notify(why, severity="error", markup=False)
             case RosterChanged():
                 self._to_chats(event)
-                self._dirty.add("roster")
+                self.drawing.behind.add("roster")
             case CacheChanged(cache):
-                self._dirty.add("cells")
+                self.drawing.behind.add("cells")
                 if cache.away != self._away:  # the list says who is aside
                     self._away = cache.away
-                    self._dirty.add("agents")
+                    self.drawing.behind.add("agents")
             case CompactionChanged():
-                self._dirty |= {"cells", "agents"}
+                self.drawing.behind |= {"cells", "agents"}
                 self.compaction_news.apply(event)
             case StatsChanged():
-                self._dirty.add("stats")
+                self.drawing.behind.add("stats")
             case EngineChanged():
                 self._show_engine(event)
             case SavedChanged():
@@ -474,39 +468,6 @@ class MainScreen(Screen[None]):
             if name is None or chat.agent.name == name:
                 chat.apply(event)
 
-    def _tell_finished(self, event: TurnFinished) -> None:
-        """Note an answer that was finished out of sight; the bell, when the app is."""
-        turn, notify = event.turn, self.workspace.config.ui.notify
-        if turn.role != "assistant" or turn.status == "cancelled":
-            return
-        if self.grid_shown:
-            self.workspace.mark_read(event.agent)
-        elif event.agent != self.current and notify:
-            if not self._news:
-                self.set_timer(GATHER, self._tell_news)
-            self._news[event.agent] = turn
-        if notify and not self.app.app_focus:
-            self.app.bell()
-
-    def _tell_news(self) -> None:
-        """One toast for all answers of the last moment that were not read since."""
-        news, self._news = self._news, {}
-        news = {n: t for n, t in news.items() if n != self.current and not self.grid_shown}
-        names = list(news)
-        if len(names) > 1:
-            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            who = ", ".join(names[:3]) + more
-            self.notify(f"{who} have answered.", markup=False, timeout=4)
-        for name, turn in news.items() if len(names) == 1 else ():
-            words = " ".join(turn.text.split()) or turn.detail
-            self.notify(
-                words[:60] + ("…" if len(words) > 60 else ""),
-                title=name,
-                markup=False,
-                timeout=4,
-                severity="error" if turn.status == "error" else "information",
-            )
-
     def _logged(self, event: Logged) -> None:
         entry = event.entry
         self.query_one(EventLog).add(entry)
@@ -520,100 +481,16 @@ class MainScreen(Screen[None]):
     def _show_engine(self, event: EngineChanged | None = None) -> None:
         state = self.workspace.engine_state
         banner = self.query_one("#banner", Static)
-        fault = self.workspace.engine_error
-        what, remedy = fault.what, fault.remedy
-        if state == "starting":
-            share = f" {event.fraction:.0%}" if event and event.fraction else ""
-            step = f": {event.what}" if event and event.what else ""
-            banner.update(Content(f"◔ The model is loading{share}{step}. You can write already."))
-        elif state == "restarting":
-            said = event.what if event and event.what else "The engine core died."
-            if event and event.remedy and self.workspace.config.engine.rpc:
-                text = f"◔ {said} {event.remedy}\n"
-                banner.update(Content.assemble(text, _button("workers_off")))
-            else:
-                banner.update(Content(f"◔ {said} It starts again; answers go on where they were."))
-        elif state == "dead":
-            actions = ["restart", "models"]
-            if self.workspace.config.engine.rpc:
-                actions.append("workers_off")
-            text = f"✗ {what} {remedy} Your chats are safe."
-            gap = "\n" if len(actions) > 2 else "  "
-            buttons = [part for action in actions for part in ("  ", _button(action))][1:]
-            banner.update(Content.assemble(" ".join(text.split()), gap, *buttons))
+        if (told := engine_banner(self.workspace, event)) is not None:
+            banner.update(told)
         banner.set_class(state != "ready", "-shown")
         banner.set_class(state == "dead", "-error")
-        self._dirty |= {"agents", "stats", "cells"}
+        self.drawing.behind |= {"agents", "stats", "cells"}
 
-    # --- drawing ---------------------------------------------------------------------------------
+    # --- parts that come and go ------------------------------------------------------------------
 
-    def _tick(self) -> None:
-        """One frame: all that is behind is drawn together."""
-        frames, now = self.frames, time.monotonic()
-        toasts: bool = self.app.toasts_shown  # type: ignore[attr-defined]
-        if toasts != self._toasts:  # Esc closes them
-            self._toasts = toasts
-            self._dirty.add("agents")
-        slack = frames.interval / 2
-        with self.app.batch_update():
-            if self.grid_shown:
-                for grid in self.query(ChatGrid):
-                    grid.look()
-            elif self.current in self.workspace.names:
-                self.conversation.draw()
-            if now >= self._meters_due - slack:
-                self._meters_due = now + max(METERS * frames.stretch, 2 * frames.interval)
-                self._flush()
-            elif now >= self._cells_due - slack:
-                every = frames.stretch / self.workspace.config.ui.cell_map_hz
-                self._cells_due = now + max(every, 2 * frames.interval)
-                self._draw_cells()
-            if now >= self._sample_due - slack:
-                self._sample_due = max(self._sample_due + 1.0, now)  # once a second on average
-                self.query_one(CachePane).sample()
-        self._adapt()
-        # A timer of Textual's is a task, and asks the callback for its signature, for each frame.
-        asyncio.get_running_loop().call_later(frames.wait(), self._next_frame)
-
-    def _next_frame(self) -> None:
-        if self.is_running:
-            self.call_next(self._tick)
-
-    def _adapt(self) -> None:
-        """Leave the processor to a model that computes there."""
-        frames, ready = self.frames, self.workspace.ready
-        busy = any(agent.busy for agent in self.workspace.agents)
-        frames.sparing = ready is not None and ready.backend == "cpu"
-        frames.look(busy)
-        self.workspace.client.pace(frames.interval)
-        if self._blinks == (busy and frames.sparing):
-            self._blinks = not self._blinks
-            self.query_one(Prompt).blink(self._blinks)
-
-    def _flush(self) -> None:
-        """Draw what changed since the last frame."""
-        if not self._dirty or not self.is_mounted:
-            return
-        dirty, self._dirty = self._dirty, self._dirty & {"cells"}
-        if "roster" in dirty:
-            self.run_worker(self._rebuild(), group="roster")
-        elif "agents" in dirty:
-            self.query_one(AgentList).refresh_rows()
-        if dirty & {"agents", "roster"}:
-            self.query_one(AgentTabs).refresh()
-            self.query_one(KeyHints).look()
-            self._show_queue()
-            self._show_title()
-        self.query_one(StatusLine).look()
-
-    def _draw_cells(self) -> None:
-        """The cell map, if it can be seen; what cannot waits until it is shown."""
-        pane = self.query_one(CachePane)
-        if "cells" in self._dirty and pane.is_on_screen:
-            self._dirty.discard("cells")
-            pane.draw()
-
-    async def _rebuild(self) -> None:
+    async def rebuild(self) -> None:
+        """The list of agents has changed: their conversations and rows follow it."""
         # One after the other and never cancelled: a removal that is cut off leaves widgets that
         # cannot be closed.
         async with self._rebuilding:
@@ -626,20 +503,7 @@ class MainScreen(Screen[None]):
         if self.current not in self.workspace.names and self.workspace.names:
             await self.show_agent(self.workspace.focused or self.workspace.names[0])
         await self.query_one(AgentList).sync()
-        self._dirty.add("cells")
-
-    def _show_queue(self) -> None:
-        if self.current in self.workspace.names:
-            agent = self.workspace.get(self.current)
-            self.query_one(Prompt).set_agent(agent)
-
-    def _show_title(self) -> None:
-        """The terminal's title: who is busy, what is new."""
-        agents = self.workspace.agents
-        busy = sum(agent.busy for agent in agents)
-        news = sum(agent.state.unread for agent in agents)
-        mark = f"● {busy} busy · " if busy else f"✉ {news} new · " if news else ""
-        self.app.title = f"{mark}halo-tui"
+        self.drawing.behind.add("cells")
 
     def on_resize(self, event: events.Resize) -> None:
         small = event.size.width < SMALLEST[0] or event.size.height < SMALLEST[1]
@@ -649,15 +513,10 @@ class MainScreen(Screen[None]):
                 f"{event.size.width}×{event.size.height} is too small: halo-tui needs "
                 f"{SMALLEST[0]}×{SMALLEST[1]}. Make the window larger; nothing is lost."
             )
-        self._dirty |= {"cells", "agents"}
+        self.drawing.behind |= {"cells", "agents"}
         self.set_timer(0.1, self.memory.resized)  # when what has no room is hidden
 
 
 def _id[W: Static | AgentTabs | AgentList](widget: W, name: str) -> W:
     widget.id = name
     return widget
-
-
-def _button(action: str) -> tuple[str, str]:
-    """An action as a button of the banner."""
-    return f"[ /{action.replace('_', ' ')} ]", f"reverse @click=screen.run('{action}')"
