@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import ClassVar
 
-from textual import events, on, work
+from textual import events, on
 from textual.actions import SkipAction
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -54,6 +54,7 @@ from tui.screens.drawing import Drawing
 from tui.screens.experts import ExpertsScreen
 from tui.screens.log import LogScreen
 from tui.screens.memory_side import MemorySide
+from tui.screens.names import Names
 from tui.screens.sessions import SessionsScreen
 from tui.widgets.agent_list import AgentList, AgentSelected, AgentTabs
 from tui.widgets.cache_pane import CachePane
@@ -63,11 +64,9 @@ from tui.widgets.chat.prompt import Prompt
 from tui.widgets.event_log import EventLog
 from tui.widgets.key_hints import KeyHints
 from tui.widgets.memory.messages import MemoryLeft, MemoryZoomed, SourceRequested, WordRequested
-from tui.widgets.session_words import when
 from tui.widgets.status_line import StatusLine
 
 SMALLEST = (60, 16)
-LOOK_AGAIN = 10.0  # seconds until the disk is looked at again for models
 
 
 class MainScreen(Screen[None]):
@@ -100,9 +99,7 @@ class MainScreen(Screen[None]):
         self.compaction_news = CompactionNews(self)
         self.memory = MemorySide(self)
         self.machine = MachineWatch(self)
-        self._titles: list[tuple[str, str]] = []  # of saved sessions, and what they are
-        self._models: list[tuple[str, str]] = []  # on this machine, and where
-        self._models_due = 0.0
+        self.names = Names(self)
 
     # --- parts -----------------------------------------------------------------------------------
 
@@ -118,8 +115,8 @@ class MainScreen(Screen[None]):
                     lambda: self.workspace.names,
                     slash_choices(),
                     {
-                        "restore": lambda: self._titles,
-                        "model": self._model_names,
+                        "restore": lambda: self.names.sessions,
+                        "model": self.names.models,
                         "memory": lambda: self.memory.names,
                         "forget": lambda: self.memory.names,
                     },
@@ -147,7 +144,7 @@ class MainScreen(Screen[None]):
         self.app.let_keys_in()  # type: ignore[attr-defined]
         self._show_engine()
         self.drawing.behind |= {"roster", "cells", "stats"}
-        self._read_saved()
+        self.names.read_sessions()
         self.call_after_refresh(self.memory.begin, self.remember)
 
     @property
@@ -433,33 +430,12 @@ class MainScreen(Screen[None]):
             case EngineChanged():
                 self._show_engine(event)
             case SavedChanged():
-                self._read_saved()
+                self.names.read_sessions()
             case Logged():
                 self._logged(event)
 
         if isinstance(self.app.screen, CompactionsScreen | ExpertsScreen | SessionsScreen):
             self.app.screen.apply(event)
-
-    @work(exclusive=True, group="saved")
-    async def _read_saved(self) -> None:
-        """For the completion of titles, which must not wait for the disk."""
-        saved = await asyncio.to_thread(self.workspace.sessions.saved)
-        self._titles = [(s.title, f"{s.agent} · {when(s.saved_at)} · {s.last}") for s in saved]
-
-    def _model_names(self) -> list[tuple[str, str]]:
-        """For the completion of /model, which must not wait for the disk either."""
-        if time.monotonic() >= self._models_due:
-            self._models_due = time.monotonic() + LOOK_AGAIN
-            self._read_models()
-        return self._models
-
-    @work(exclusive=True, group="models")
-    async def _read_models(self) -> None:
-        from engine import models
-
-        found = await asyncio.to_thread(models.list_models, self.workspace.config)
-        self._models = [(f.name, f.source) for f in found if not f.problem]
-        self.query_one(Prompt).suggest_again()
 
     def _to_chats(self, event: WorkspaceEvent) -> None:
         """Conversations pick out what concerns their agent."""
