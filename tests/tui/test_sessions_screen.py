@@ -310,7 +310,7 @@ async def test_save_and_restore_by_command(tmp_path: Path) -> None:
 async def test_titles_are_completed(tmp_path: Path) -> None:
     async with running(tmp_path, client=answering()) as (app, _, pilot):
         await three(app)
-        await until(lambda: len(app.main._titles) == 3)
+        await until(lambda: len(app.main.names.sessions) == 3)
         popup = app.main.query_one(Popup)
         app.main.query_one(Prompt).focus_input()
         await pilot.press(*"/restore gen")
