@@ -8,7 +8,7 @@ nothing in front covers it. What the terminal shows is the same.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 from textual._compositor import ChopsUpdate, Compositor
@@ -63,8 +63,20 @@ class SparingCompositor(Compositor):
                 break
         return ChopsUpdate(chops, spans, [line[1:] for line in cuts])
 
+    def _render_chops(
+        self, crop: Region, is_rendered_line: Callable[[int], bool]
+    ) -> Sequence[Mapping[int, Strip]]:
+        """Whole updates are Textual's; their lines forget themselves."""
+        chops = super()._render_chops(crop, is_rendered_line)
+        for line in chops:
+            for strip in line.values():
+                if strip is not None and strip in strip._divide_cache.get((strip.cell_length,), ()):
+                    strip._divide_cache.clear()
+        return chops
+
 
 def _pieces(strip: Strip, cuts: list[int]) -> Sequence[Strip]:
-    """A line in pieces. A piece that is the whole line would be remembered by the line itself: no
-    line that was drawn would ever go without a pass of the garbage collector."""
+    """A line in pieces. One that is a single piece would be remembered by itself: no line that was
+    drawn would ever go without a pass of the garbage collector."""
+    cuts = [cut for cut in cuts if cut <= strip.cell_length]
     return [strip] if cuts == [strip.cell_length] else strip.divide(cuts)
