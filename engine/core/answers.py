@@ -12,7 +12,7 @@ from engine.core.generation import Generation
 from engine.core.language import Language
 from engine.core.model import Model
 from engine.core.runner import Context
-from engine.core.sampling import Sampler, draw_seed, logprobs
+from engine.core.sampling import Sampler, are_numbers, draw_seed, logprobs
 from engine.core.scheduler import Scheduler
 from engine.core.sequence import Phase, Sequence
 from engine.core.step import Step
@@ -23,6 +23,12 @@ from engine.core.toolprompt import offered
 from engine.errors import EngineError
 from engine.protocol import Generate
 
+# llama.cpp's flash attention on a CPU adds values up in F16: a thousand equal cells can be too much.
+NAN = (
+    "The model's numbers overflowed (NaN).",
+    'Set engine.flash_attention = "off" (on a CPU it adds up in half precision), or start a new '
+    "conversation.",
+)
 MIN_ANSWER = 8  # cells a prompt must leave for its answer
 
 
@@ -102,6 +108,11 @@ class Answers:
         if not generation.first_token_at:
             generation.first_token_at = time.monotonic()
             self._teller.hurry()
+        if not are_numbers(context.logits(row)):
+            # Such cells would make all that follows NaN as well: they are not kept.
+            self.finish(sequence, "error", *NAN)
+            self._scheduler.cache.drop(sequence)
+            return
         try:
             token = generation.sampler.sample(context, row, position)
         except EngineError as error:

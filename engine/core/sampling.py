@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import math
 import secrets
 from collections.abc import Iterable
 from typing import Any
@@ -24,6 +25,12 @@ _TOKEN_DATA = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float3
 def draw_seed() -> int:
     """A seed for an answer that asks for none."""
     return secrets.randbelow(2**32 - 1)  # the last value means "random" to llama.cpp
+
+
+def are_numbers(logits: npt.NDArray[np.float32]) -> bool:
+    """Whether a row of logits means anything. One value says it for all: what overflows on the way
+    makes the whole of a hidden state NaN, and with it each logit."""
+    return not math.isnan(logits[0])
 
 
 class Sampler:

@@ -17,6 +17,7 @@ from engine.core.job import Job
 from engine.core.keeper import QueryKeeper
 from engine.core.language import Language
 from engine.core.runner import Context
+from engine.core.sampling import are_numbers
 from engine.core.scheduler import Scheduler
 from engine.core.sequence import Sequence
 from engine.core.study import BRANCH, Study, recap_prompt
@@ -67,6 +68,9 @@ class Studies:
         """Choose a branch's next token; False when it has said enough."""
         study = branch.payload
         assert isinstance(study, Study)
+        if not are_numbers(logits):  # what it asked then was no number either
+            self.drop(job, branch)
+            return False
         token = study.choose(logits)
         said = branch.tokens[branch.n_prompt :]
         if self._ends(token) or len(said) >= config.study_tokens or study.repeats(said, token):

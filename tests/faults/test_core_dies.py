@@ -13,6 +13,8 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import psutil
 import pytest
 
@@ -340,6 +342,34 @@ def test_a_decode_that_always_fails_ends_with_a_sentence(monkeypatch: pytest.Mon
     assert isinstance(done, Done)
     assert done.reason == "error"
     assert done.what and done.remedy
+    core.stop()
+
+
+def test_numbers_that_overflow_end_an_answer_and_not_the_core(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its cells are not trusted any more: the next answer is that of a new session."""
+    rows = iter([False, False, True])  # whether a row of logits is NaN
+    real = Context.logits
+
+    def logits(self: Context, row: int) -> npt.NDArray[np.float32]:
+        found = real(self, row)
+        return np.full_like(found, np.nan) if next(rows, False) else found
+
+    monkeypatch.setattr(Context, "logits", logits)
+    core = InProcessCore(model())
+    core.start()
+    wire = Wire(core.socket)
+    wire.send(Open(1, "ada"))
+    wire.send(Generate(2, "ada", chat("Tell me something."), GREEDY))
+    done = wire.until(Done)
+    assert isinstance(done, Done) and done.reason == "error", done
+    assert "NaN" in done.what and "flash_attention" in done.remedy
+    wire.events.clear()
+    wire.send(Generate(3, "ada", chat("Tell me something."), GREEDY))
+    done = wire.until(Done)
+    assert isinstance(done, Done) and done.reason in ("stop", "length")
+    assert (done.cached_tokens, done.tokens) == (0, GREEDY.max_tokens)
     core.stop()
 
 
