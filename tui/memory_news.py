@@ -70,6 +70,9 @@ class MemoryNews:
             said = fact.sources[0] if fact.sources else None
             who, message = (said.speaker, said.message) if said else ("", "")
             moment = said.time if said else fact.valid_from
+            if fact.valid_to == fact.valid_from:  # "I no longer like tea" told of both
+                found.append(Lesson(fact, who, message, moment, closed=True, earlier=True))
+                continue
             found.append(Lesson(fact, who, message, moment, earlier=True))
             if fact.valid_to is not None:
                 found.append(Lesson(fact, "", "", fact.valid_to, closed=True, earlier=True))

@@ -59,6 +59,14 @@ class Near(dict[str, float]):
         self.cosines = cosines or {}
 
 
+# "What do you know about Eva?" asks for everything of Eva, and not whom she knows.
+_ASKING = re.compile(
+    r"\b(?:(?:do|did|does|can|could)\s+(?:you|i|we)\s+(?:\w+\s+)?(?:know|remember|tell|recall)"
+    r"|(?:is|was)\s+known|know\s+(?:about|of))\b",
+    re.IGNORECASE,
+)
+
+
 class Recaller:
     """Answers questions from one graph. Safe to use from several threads."""
 
@@ -343,7 +351,7 @@ class Recaller:
         strongest = sorted(seeds, key=lambda id: -seeds[id])[:8]
         best = sorted(hybrid, key=lambda id: -hybrid[id])[:10]
         also = [id for id in self.store.entities_in(best) if id not in seeds][:20] if best else []
-        asked = set(text.terms(question))
+        asked = set(text.terms(_ASKING.sub(" ", question)))
         asked -= {stem for id in strongest for stem in self.registry.stems(id)}
         top = max(hybrid.values(), default=1.0) or 1.0
         heaviest = max(seeds.values(), default=1.0) or 1.0

@@ -164,6 +164,16 @@ def test_recall_has_scores_and_sources_and_looks_back(talk: Memory) -> None:
     assert "Bob works at Globex Corp" in [f.words for f, _ in mine.facts]
 
 
+def test_what_is_known_about_somebody_is_not_whom_others_know(talk: Memory) -> None:
+    talk.remember([note("k1", "I know Carol. Carol lives in Rome.", 60)])
+    talk.remember([note("k2", "I know Dave.", 61, conversation="c2")])
+    found = talk.recall("What do you know about Carol?")
+    about = [fact.words for fact, _ in found.facts]
+    assert {"Bob knows Carol", "Carol lives in Rome"} == set(about[:2])
+    scores = {fact.words: score for fact, score in found.facts}
+    assert scores.get("Bob knows Dave", 0.0) < 0.5 * scores["Bob knows Carol"]
+
+
 def test_a_full_name_is_not_the_speaker_with_its_first_word(talk: Memory) -> None:
     talk.remember([note("l1", "Ada Lovelace wrote a program for a machine.", 60)])
     talk.remember([note("l2", "All right.", 61, "grace", "You")])

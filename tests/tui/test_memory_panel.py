@@ -177,6 +177,9 @@ async def test_after_a_restart_what_was_learnt_before_is_there_to_be_ruled(tmp_p
         feed = view.query_one(Feed)
         await until(lambda: {x.fact.id for x in feed.lessons} == {"f6", "f2"})
         assert "Nothing was learnt since the start; before it:" in screen_text(app)
+        over = replace(kept.known["f3"], valid_to=kept.known["f3"].valid_from)
+        view.news.earlier([over])  # "I no longer like tea", and nothing before
+        assert [x.closed for x in view.news.lessons if x.fact.id == "f3"] == [True]
         memory.learn(memory.known["f0"])
         await until(lambda: feed.lessons[0].fact.id == "f0", what="for the new above the old")
         assert "1 fact learnt since the start" in screen_text(app)
