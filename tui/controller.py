@@ -208,7 +208,12 @@ class Controller(SessionActions, MemoryActions, WorkerActions):
     async def edit_turn(self, name: str, turn_id: str, text: str) -> None:
         """Edit a prompt and answer again from there."""
         new = await self.ask(
-            AskText("Edit and send again; what came after it is replaced.", text, multiline=True)
+            AskText(
+                "Edit and send again; what came after it is replaced.",
+                text,
+                multiline=True,
+                yes="Send",
+            )
         )
         if new and new.strip():
             await self.space.edit_and_resend(name, turn_id, new.strip())
@@ -330,6 +335,7 @@ class Controller(SessionActions, MemoryActions, WorkerActions):
     async def undo_close(self, name: str) -> None:
         agent = await self.space.reopen(name.lstrip("@") or None)
         await self.screen.show_agent(agent.name)
+        self.tell(f"{agent.name} is back, with all that was said.")
 
     async def system(self, text: str) -> None:
         agent = self.agent

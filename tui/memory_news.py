@@ -103,8 +103,14 @@ class MemoryNews:
         if stats is None:
             return "● The memory is ready." + (f" {wait} being read." if queued else "")
         past = f" (+{stats.past_facts:,} past)" if stats.past_facts else ""
-        sizes = f"● {stats.entities:,} entities · {stats.facts:,} facts{past}"
-        sizes += f" · {stats.messages:,} messages"
+        sizes = f"● {_count(stats.entities, 'entity', 'entities')} · "
+        sizes += f"{_count(stats.facts, 'fact', 'facts')}{past}"
+        sizes += f" · {_count(stats.messages, 'message', 'messages')}"
         sizes += f" · {wait} being read" if queued else ""
         without = self.service.fault if self.service is not None else None
         return f"{sizes}\n◑ {without}" if without is not None else sizes
+
+
+def _count(number: int, one: str, many: str) -> str:
+    """1 fact, 1,200 facts."""
+    return f"{number:,} {one if number == 1 else many}"

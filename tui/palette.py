@@ -12,6 +12,7 @@ from textual.command import DiscoveryHit, Hit, Hits, Provider
 
 from tui.actions import ACTIONS, key_table
 from tui.keymap import brief
+from tui.themes import THEMES
 from tui.widgets.marks import doing
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ def commands(app: HaloApp) -> Iterator[SystemCommand]:
         yield SystemCommand(
             f"Go to {agent.name}", f"{doing(agent)}.", partial(run, "go_agent", agent.name)
         )
-    for theme in sorted(app.available_themes):
+    own = [theme.name for theme in THEMES]
+    for theme in [*own, *sorted(set(app.available_themes) - set(own))]:
         yield SystemCommand(f"Theme: {theme}", "Use this theme.", partial(run, "theme", theme))
 
 

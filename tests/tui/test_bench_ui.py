@@ -37,10 +37,16 @@ class FakeApp:
             if not data:
                 return
             self.typed.append(data)
-            os.write(self.slave, self._answer(data))
+            try:
+                os.write(self.slave, self._answer(data))
+            except OSError:  # closed meanwhile
+                return
 
     def close(self) -> None:
         os.close(self.master)
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+        os.close(self.slave)
 
 
 def test_it_times_the_echo_and_counts_frames() -> None:

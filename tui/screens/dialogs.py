@@ -87,9 +87,11 @@ class AskText(ModalScreen[str | None]):
         Binding("ctrl+s", "save", "Save"),
     ]
 
-    def __init__(self, title: str, text: str = "", multiline: bool = False) -> None:
+    def __init__(
+        self, title: str, text: str = "", multiline: bool = False, yes: str = "OK"
+    ) -> None:
         super().__init__()
-        self.heading, self.text, self.multiline = title, text, multiline
+        self.heading, self.text, self.multiline, self.yes = title, text, multiline, yes
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
@@ -97,7 +99,7 @@ class AskText(ModalScreen[str | None]):
             yield TextArea(self.text) if self.multiline else Input(self.text)
             with Horizontal(classes="buttons"):
                 yield Button("Cancel (Esc)", id="cancel")
-                yield Button("OK (^S)", id="ok", variant="primary")
+                yield Button(f"{self.yes} (^S)", id="ok", variant="primary")
 
     def on_mount(self) -> None:
         field = self.query_one(TextArea if self.multiline else Input)

@@ -38,6 +38,7 @@ class ModelsScreen(ModalScreen[str | None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Cancel")]
     DEFAULT_CSS = """
+    ModelsScreen OptionList:focus { border: none; }
     ModelsScreen OptionList { height: auto; max-height: 16; margin-top: 1; border: none;
                               text-wrap: nowrap; text-overflow: ellipsis; }
     ModelsScreen .dialog { width: 88; }

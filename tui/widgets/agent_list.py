@@ -191,6 +191,10 @@ class AgentTabs(Widget):
             self._spans.append((start, line.cell_len, agent.name))
         if last + 1 < len(tabs):
             line.append(" ›", "dim")
+        hint = f"Alt+1…{min(9, len(agents))} goes there "
+        room = self.size.width - line.cell_len - len(hint)
+        if len(agents) > 1 and room > 1 and last - first + 1 == len(agents):
+            line.append(" " * room + hint, "dim")
         return line
 
     def on_click(self, event: events.Click) -> None:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 SUGGESTIONS = (
     "Hi, I'm Mira and I work at Halo Labs.",
     "Where do I work?",
-    "@all Introduce yourselves in one sentence.",
+    "@all Who are you?",
 )
 
 
