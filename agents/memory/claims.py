@@ -14,7 +14,9 @@ from typing import Literal
 
 from agents.memory.types import Entity
 
-Ends = Literal[0, 1, 2]  # it holds; it holds no more; it is denied, which ends it if it held
+# It holds; it holds no more; it is denied, which ends it if it held; it holds, and is no news that
+# ends another ("I've lived in Austria since 2009").
+Ends = Literal[0, 1, 2, 3]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,21 @@ _ENDS_OF = {
     }.items()
     for type in types.split()
 }
+_BEGINS = re.compile(
+    r"\b(?:bought|got|purchased|joined|started|began|moved to|now|ha(?:ve|s) a|took up)\b", _I
+)
+# Somebody else's belief, and what is taken back.
+_BELIEVES = re.compile(
+    r"\b(?!I\b)\w+\s+(?:thinks|believes|assumes|guesses|suspects|reckons|imagines|thought|believed)\b"
+)
+_NONSENSE = re.compile(
+    r"\b(?:that|it|this)(?:['’]s| is| was)\s+(?:not true|wrong|untrue|nonsense|a lie|a joke)\b"
+    r"|\b(?:isn['’]t|wasn['’]t|not) true\b|\bjust (?:kidding|joking)\b",
+    _I,
+)
+_SO_FAR = re.compile(
+    r"(?:\bha(?:ve|s)|['’](?:ve|s))\s+(?:\w+\s+)?(?:lived|been living|been based)\b", _I
+)
 # "I no longer like tea" ends that one likes it, and is how one says that one does not.
 _UNLIKED = re.compile(
     r"\b(?:no longer|don['’]?t|doesn['’]?t|didn['’]?t|do not|does not|never|stopped|used to)\s+"
@@ -58,9 +75,9 @@ _SENTENCE = re.compile(r"[.!?]+(?=\s|$)|\n")
 
 _LIVES = r"(?:liv|resid|relocat|settl|stay|dwell|mov)\w*|based|home is"
 _PLACED = re.compile(
-    r"\b(?P<origin>(?:(?:is|are|am|was|were|be)|['’](?:s|m|re))\s+(?:\w+\s+){0,2}?from"
-    r"|c(?:o|a)m(?:e|es|ing)\s+(?:\w+\s+)?from|hails?\s+from|originally\s+from|grew\s+up|grown\s+up"
-    rf"|growing\s+up|raised|brought\s+up|born)\b|(?<![\w’'])(?P<lives>{_LIVES})\b",
+    r"(?P<origin>(?:\b(?:is|are|am|was|were|be)|['’](?:s|m|re))\s+(?:\w+\s+){0,2}?from"
+    r"|\b(?:c(?:o|a)m(?:e|es|ing)\s+(?:\w+\s+)?from|hails?\s+from|originally\s+from|grew\s+up"
+    rf"|grown\s+up|growing\s+up|raised|brought\s+up|born))\b|(?<![\w’'])(?P<lives>{_LIVES})\b",
     _I,
 )
 _LEAVES = re.compile(r"\b(?:move|moved|moving|moves|relocated?|away|back)\b[^,;]*\bfrom\s+$", _I)
@@ -130,6 +147,12 @@ def judge(text: str, head: Entity, tail: Entity, type: str) -> Claim | None:
     start = max((m.end() for m in _SENTENCE.finditer(text, 0, later.start)), default=0)
     before = text[left : later.start]  # of the clause, up to the later mention
     between = text[first.end : later.start]
+    if _NONSENSE.search(text, later.end, _end_of_sentence(text, later.end)):
+        return None
+    if _BELIEVES.search(text, start, later.start):
+        return None
+    if type in _TIMED | _POSTS and first is tail and _CLAUSE.search(text, tail.end, head.end):
+        return None  # who is said to do it comes in another clause, of something else
     if type in ("LIKES", "DISLIKES"):
         return _liking(text, head, tail, type, left)
     if head.text.lower() in _POSSESSIVE and not between.strip().count(" ") and type != "OWNS":
@@ -142,6 +165,8 @@ def judge(text: str, head: Entity, tail: Entity, type: str) -> Claim | None:
             return None  # "I bought it from Ulm"
         if place and place[-1] == "origin":
             return None if _denied(before) else Claim("COMES_FROM")
+        if _SO_FAR.search(before) and not ended(text, head, tail, type):
+            return None if _denied(before) else Claim(type, 3)
     if ended(text, head, tail, type):
         return Claim(type, 1)
     if type in _DENIED and _denied(before):
@@ -164,6 +189,11 @@ def judge(text: str, head: Entity, tail: Entity, type: str) -> Claim | None:
     return Claim(type)
 
 
+def _end_of_sentence(text: str, start: int) -> int:
+    found = _SENTENCE.search(text, start)
+    return found.start() if found else len(text)
+
+
 def ended(text: str, head: Entity, tail: Entity, type: str = "") -> bool:
     """Whether a text says of two mentions' relation that it is over, in the clause of the later
     one: of "I no longer work at Siemens, I started at Bosch" the second half tells of no end."""
@@ -176,7 +206,12 @@ def ended(text: str, head: Entity, tail: Entity, type: str = "") -> bool:
     if _ENDS.search(text, left, stop):
         return True
     own = _ENDS_OF.get(type)
-    return own is not None and bool(own.search(text, left, stop))
+    if own is None or not own.search(text, left, stop):
+        return False
+    # "He sold his car and bought a boat": what stands last before the boat begins something.
+    last = max((m.end() for m in own.finditer(text, left, start)), default=-1)
+    begun = max((m.end() for m in _BEGINS.finditer(text, left, start)), default=-1)
+    return last >= begun
 
 
 def _liking(text: str, head: Entity, tail: Entity, type: str, left: int) -> Claim | None:

@@ -50,7 +50,7 @@ _BEHIND = re.compile(
     r"|bought|sold|born|visited|finished|began|joined|happened|took)\b",
     re.IGNORECASE,
 )
-_PART = re.compile(r"[.!?;\n]|,?\s(?:and|but|because|so)\s")
+_PART = re.compile(r"[.!?;\n]|,?\s(?:and|but|because|so|that)\s")
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ class Evidence:
     ends: bool = False
     weak: bool = False  # an agent says so
     denied: bool = False
+    beside: bool = False  # holds beside others of its group: "I've lived in Austria since 2009"
 
 
 @dataclass(slots=True)
@@ -118,7 +119,7 @@ def episodes(
         if current is None:
             current = opened[value] = Episode(item.type, item.tail, item.time)
             made.append(current)
-            if exclusive and value not in rejected:
+            if exclusive and value not in rejected and not item.beside:
                 for other, episode in list(opened.items()):
                     if other != value and episode.start < item.time and other not in rejected:
                         episode.end, episode.closed_by = item.time, current
@@ -175,7 +176,17 @@ def gather(graph: GraphDB, group: Group) -> tuple[list[Evidence], dict[tuple[str
                 continue
             weak = voice == "agent"
             found.append(
-                Evidence(source, time, type, t, confidence, bool(ends), weak, denied=ends == 2)
+                Evidence(
+                    source,
+                    time,
+                    type,
+                    t,
+                    confidence,
+                    ends in (True, 2),
+                    weak,
+                    denied=ends == 2,
+                    beside=ends == 3,
+                )
             )
     ruled: dict[tuple[str, str], str] = {}
     for type, tail, status, sources, time in graph.read(

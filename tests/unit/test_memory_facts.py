@@ -140,6 +140,13 @@ def test_a_denial_ends_what_held_and_tells_of_no_past() -> None:
     assert (fact.start, fact.end, fact.ended_by) == (1, 5, "b")
 
 
+def test_what_holds_beside_others_ends_none() -> None:
+    found = episodes(
+        [says("a", 1, "graz"), Evidence("b", 5, "LIVES_IN", "austria", 0.8, beside=True)], True
+    )
+    assert [(e.tail, e.end) for e in found] == [("graz", None), ("austria", None)]
+
+
 def test_no_longer_here_but_now_there_ends_the_older_fact_once() -> None:
     found = episodes(
         [

@@ -77,6 +77,7 @@ def test_days_that_people_speak_of(said: str, day: str) -> None:
         ("I'm planning a trip to Japan in April with Sofia.", "2024-04"),
         ("Ravi is leaving Bosch in June.", "2023-06"),
         ("She joined Bosch in June.", "2022-06"),
+        ("Did I tell you that Luka is getting married in June?", "2023-06"),
         ("I have an appointment on 8 May.", "2023-05-08"),
         ("Will was here in June.", "2022-06"),
         ("I was ill in June and will rest.", "2022-06"),
