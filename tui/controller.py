@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from agents import calling, routing
 from agents.agent import Agent
 from agents.tools import TOOLS
-from agents.workspace import Workspace
 from engine import paths
 from engine.errors import HaloError, ModelError
 from tui import arguments
@@ -21,26 +20,11 @@ from tui.session_actions import SessionActions
 from tui.widgets.marks import doing
 from tui.worker_actions import WorkerActions
 
-if TYPE_CHECKING:
-    from tui.screens.main import MainScreen
-
 TUNE_MINUTES = "some minutes with a large model"
 
 
 class Controller(SessionActions, MemoryActions, WorkerActions):
     """Carries out actions for the main screen. Every method takes the slash command's argument."""
-
-    def __init__(self, screen: MainScreen) -> None:
-        self.screen = screen
-
-    @property
-    def space(self) -> Workspace:
-        return self.screen.workspace
-
-    @property
-    def agent(self) -> Agent:
-        """The agent the person looks at."""
-        return self.space.get(self.screen.current)
 
     def start(self, action: str, argument: str = "") -> None:
         """Run an action in a worker, so that it may open dialogs and wait."""
@@ -65,12 +49,6 @@ class Controller(SessionActions, MemoryActions, WorkerActions):
     def slash(self, name: str, argument: str) -> None:
         """Run a slash command."""
         self.start(BY_SLASH[name].id, argument)
-
-    def tell(self, text: str, severity: Any = "information") -> None:
-        self.screen.notify(text, severity=severity, markup=False)
-
-    async def ask(self, screen: Any) -> Any:
-        return await self.screen.app.push_screen_wait(screen)
 
     # --- app ---
 

@@ -5,28 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from agents.memory.types import Recall, Source
-from agents.workspace import Workspace
 from engine.errors import HaloError
+from tui.acting import Acting
 
 if TYPE_CHECKING:
-    from agents.agent import Agent
     from agents.events import Found
-    from tui.screens.main import MainScreen
 
 
-class MemoryActions:
+class MemoryActions(Acting):
     """The part of the controller that is about the memory."""
-
-    screen: MainScreen
-
-    if TYPE_CHECKING:  # of the controller
-
-        @property
-        def space(self) -> Workspace: ...
-        @property
-        def agent(self) -> Agent: ...
-        def tell(self, text: str, severity: Any = ...) -> None: ...
-        async def ask(self, screen: Any) -> Any: ...
 
     async def memory(self, name: str) -> None:
         """Open the panel, go to it, or close it; with a name, show who that is."""

@@ -5,35 +5,19 @@ from __future__ import annotations
 import asyncio
 import difflib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from agents.saved import READING_SUFFIX, SUFFIX, TEXT_SUFFIX, Saved, free_path
-from agents.workspace import Workspace
 from engine.errors import HaloError
 from tui import arguments
+from tui.acting import Acting
 from tui.screens.dialogs import AskText, may_write
 from tui.widgets.session_words import kept, short_path, size
-
-if TYPE_CHECKING:
-    from agents.agent import Agent
-    from tui.screens.main import MainScreen
 
 SLOW = 200 << 20  # bytes of a snapshot from which on one is told to wait
 
 
-class SessionActions:
+class SessionActions(Acting):
     """The part of the controller that is about sessions."""
-
-    screen: MainScreen
-
-    if TYPE_CHECKING:  # of the controller
-
-        @property
-        def space(self) -> Workspace: ...
-        @property
-        def agent(self) -> Agent: ...
-        def tell(self, text: str, severity: Any = ...) -> None: ...
-        async def ask(self, screen: Any) -> Any: ...
 
     async def sessions(self, _: str) -> None:
         """The list of saved sessions; what is chosen there is restored."""

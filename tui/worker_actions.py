@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
 
-from agents.workspace import Workspace
 from engine import workers
 from engine.errors import HaloError
 from tui import arguments
+from tui.acting import Acting
 from tui.screens.dialogs import Confirm
 from tui.widgets.worker_text import worker_lines
-
-if TYPE_CHECKING:
-    from tui.screens.main import MainScreen
 
 NONE = HaloError(
     "There are no workers.",
@@ -21,18 +17,10 @@ NONE = HaloError(
 )
 
 
-class WorkerActions:
+class WorkerActions(Acting):
     """The part of the controller that is about workers."""
 
-    screen: MainScreen
     put_aside: tuple[str, ...] = ()  # the workers that are configured, while we go without
-
-    if TYPE_CHECKING:  # of the controller
-
-        @property
-        def space(self) -> Workspace: ...
-        def tell(self, text: str, severity: Any = ...) -> None: ...
-        async def ask(self, screen: Any) -> Any: ...
 
     async def workers(self, text: str) -> None:
         """How they are; "off" computes here until the next start, "on" uses them again."""
