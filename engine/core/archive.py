@@ -181,6 +181,8 @@ class Archive:
         future = self._pool.submit(self._read, Path(request.path), sequence.name)
 
         def arrived(found: tuple[Frozen, History]) -> int:
+            if not sequence.loading:  # it was closed meanwhile
+                return 0
             frozen, history = found
             sequence.past = list(history.compactions)
             sequence.sampling = history.sampling

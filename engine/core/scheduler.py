@@ -97,6 +97,7 @@ class Scheduler:
         self.stop(sequence)
         sequence.guard = 0
         sequence.away = None
+        sequence.loading = False  # what is being read for it is not wanted any more
         if self.focus is sequence:
             self.focus = None
         if not sequence.held:

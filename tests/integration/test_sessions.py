@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from pathlib import Path
@@ -123,6 +124,21 @@ async def test_a_fork_shares_cells_until_it_changes(tmp_path: Path) -> None:
         await talk.client.open("bob")
         await talk.client.restore("bob", file)
         same(await go_on(talk, "bob", texts), expected)
+
+
+async def test_what_was_closed_while_it_was_restored_holds_no_cells(tmp_path: Path) -> None:
+    async with running(model(), tmp_path, n_ctx=4096, compaction=COMPACT) as talk:
+        await told(talk, "ada", 1)
+        file = tmp_path / "ada.halo"
+        await talk.client.save("ada", file, b"{}")
+        before = await talk.cache()
+        await talk.client.open("bob")
+        restoring = asyncio.create_task(talk.client.restore("bob", file))
+        await asyncio.sleep(0)  # it is asked for, and the file is being read
+        await talk.client.close("bob")
+        await asyncio.gather(restoring, return_exceptions=True)
+        after = await talk.cache()
+        assert after.used == before.used and "bob" not in {*after.cells, *after.away}
 
 
 async def test_saving_while_others_and_oneself_talk(tmp_path: Path) -> None:
