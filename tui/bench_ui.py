@@ -34,6 +34,8 @@ import msgspec
 
 from engine.config import Config
 from engine.errors import HaloError
+from tui.bench_gc import Passes, summary
+from tui.bench_terminal import Terminal
 
 if TYPE_CHECKING:
     from agents.workspace import Workspace
@@ -43,16 +45,10 @@ TURNS = 3  # of headless, chat, headless, grid
 ROUNDS = 2  # of all agents answering once, per run, at least
 STREAMING = 15.0  # seconds of answering of all turns at least, with typing and without each
 PATIENCE = 600.0  # seconds for a whole child
-KEY_PAUSE = 0.05  # seconds between a letter's echo and the next key
-LOST = 2.0  # a letter that did not come back by then counts as that late
-# Letters that no answer of the model has, each used once until the line is cleared.
-LETTERS = [chr(code) for code in range(0x0410, 0x0430)]
 PROMPT = (
     "Tell me a long story about a lighthouse keeper, her brother, the town of Oslo and a machine "
     "that counts the waves. Agent {n} tells it in its own way."
 )
-_QUERY_SYNC, _ANSWER_SYNC = b"\x1b[?2026$p", b"\x1b[?2026;1$y"
-_FRAME_END = b"\x1b[?2026l"
 
 
 def run(
@@ -107,6 +103,8 @@ def run(
         "grid_fps": grid["fps"],
         "grid_tok_s_ratio_to_headless": statistics.median(ratios["grid"]),
         "grid_tok_s_ratios": ratios["grid"],
+        **summary("", chat["gc"]),
+        **summary("grid_", grid["gc"]),
         "keys": len(chat["latencies"]),
         "lost_keys": chat["lost"] + grid["lost"],
         "agents": agents,
@@ -213,81 +211,11 @@ def _result(report: dict[str, Any]) -> dict[str, Any]:
     return report
 
 
-class _Terminal:
-    """The other end of the app's terminal: types, and watches what is drawn."""
-
-    def __init__(self, master: int) -> None:
-        self.master = master
-        self.latencies: list[float] = []
-        self.lost = 0
-        self.frames = 0
-        self.seconds = 0.0  # of streaming
-        self._tail = b""
-        self._waiting = b""  # the letter that was typed
-        self._typed_at = 0.0
-        self._next = 0
-        self._due = 0.0
-        self._typing = False
-        self._since: float | None = None  # nobody types and frames are counted
-
-    def stream(self, on: bool, typing: bool) -> None:
-        """The agents have started or have finished; whether to type meanwhile."""
-        now = time.perf_counter()
-        self._typing = on and typing
-        self._due = now + 0.2
-        self._waiting = b""
-        if self._since is not None:
-            self.seconds += now - self._since
-        self._since = now if on and not typing else None
-
-    def patience(self) -> float:
-        """Seconds until there may be something to type; looking more often would cost the model."""
-        if not self._typing:
-            return 0.5
-        return 0.5 if self._waiting else max(0.0, min(0.5, self._due - time.perf_counter()))
-
-    def tick(self) -> None:
-        """Type a letter if it is time."""
-        now = time.perf_counter()
-        if self._waiting and now - self._typed_at > LOST:
-            self.latencies.append(LOST * 1000)
-            self.lost += 1
-            self._waiting = b""
-        if not self._typing or self._waiting or now < self._due:
-            return
-        if self._next == len(LETTERS):
-            self._next = 0
-            os.write(self.master, b"\x15")  # clears the line
-            self._due = now + 0.3
-            return
-        self._waiting = LETTERS[self._next].encode()
-        self._next += 1
-        self._tail = b""
-        self._typed_at = time.perf_counter()
-        os.write(self.master, self._waiting)
-
-    def read(self) -> None:
-        """Take what the app draws."""
-        chunk = os.read(self.master, 1 << 20)
-        now = time.perf_counter()
-        data = self._tail + chunk
-        if _QUERY_SYNC in data:
-            os.write(self.master, _ANSWER_SYNC)
-            data = data.replace(_QUERY_SYNC, b"")
-        if self._since is not None:
-            self.frames += chunk.count(_FRAME_END)
-        if self._waiting and self._waiting in data:
-            self.latencies.append((now - self._typed_at) * 1000)
-            self._waiting = b""
-            self._due = now + KEY_PAUSE
-        self._tail = data[-16:]
-
-
 def _in_terminal(job: dict[str, Any]) -> dict[str, Any]:
     """Run the app in a pseudo-terminal, type while the agents stream."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", SIZE[1], SIZE[0], 0, 0))
-    terminal = _Terminal(master)
+    terminal = Terminal(master)
     try:
         with _started(job, stdin=slave, stdout=slave, stderr=slave) as (_, reports):
             os.close(slave)
@@ -430,6 +358,8 @@ def _app(job: dict[str, Any], config: Config) -> None:
     from tui.app import HaloApp
     from tui.stderr_guard import guarded_stderr
 
+    passes = Passes()
+
     class BenchApp(HaloApp):
         """The app, given work."""
 
@@ -445,11 +375,12 @@ def _app(job: dict[str, Any], config: Config) -> None:
                     await asyncio.sleep(0.05)
                 if job["view"] == "grid":
                     await self.main.toggle_grid()
+                passes.begin()
                 found = await _work(
                     self.workspace, *_share(job),
                     lambda on, typing: _report(stream=on, typing=typing),
                 )  # fmt: skip
-                _report(**found)
+                _report(**found, gc=passes.milliseconds)
             except Exception as error:  # the parent has to hear of it, whatever it is
                 _report(error=f"{type(error).__name__}: {error}")
             await self.leave()

@@ -13,8 +13,9 @@ import pytest
 
 from engine.config import Config
 from tests.support.waiting import until_sync
-from tui import bench_ui
-from tui.bench_ui import _FRAME_END, _QUERY_SYNC, _Terminal, percentile
+from tui import bench_terminal, bench_ui
+from tui.bench_terminal import FRAME_END, QUERY_SYNC, Terminal
+from tui.bench_ui import percentile
 
 
 class FakeApp:
@@ -50,8 +51,8 @@ class FakeApp:
 
 
 def test_it_times_the_echo_and_counts_frames() -> None:
-    app = FakeApp(lambda data: b"\x1b[1;1H" + data + _FRAME_END)
-    terminal = _Terminal(app.master)
+    app = FakeApp(lambda data: b"\x1b[1;1H" + data + FRAME_END)
+    terminal = Terminal(app.master)
     terminal.stream(True, typing=True)
     until_sync(lambda: bool(terminal.tick() or app.typed))
     terminal.read()
@@ -59,7 +60,7 @@ def test_it_times_the_echo_and_counts_frames() -> None:
     assert (terminal.frames, terminal.lost, terminal.seconds) == (0, 0, 0.0)
     terminal.stream(False, typing=True)
     terminal.stream(True, typing=False)
-    os.write(app.slave, _FRAME_END)
+    os.write(app.slave, FRAME_END)
     terminal.read()
     terminal.stream(False, typing=False)
     assert terminal.frames == 1 and terminal.seconds > 0
@@ -68,7 +69,7 @@ def test_it_times_the_echo_and_counts_frames() -> None:
 
 def test_nothing_is_typed_while_nothing_streams_or_nobody_types() -> None:
     app = FakeApp(lambda data: data)
-    terminal = _Terminal(app.master)
+    terminal = Terminal(app.master)
     for on, typing in ((False, False), (True, False), (False, True)):
         terminal.stream(on, typing)
         terminal._due = 0.0
@@ -78,9 +79,9 @@ def test_nothing_is_typed_while_nothing_streams_or_nobody_types() -> None:
 
 
 def test_a_key_that_never_comes_back_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench_ui, "LOST", 0.0)
+    monkeypatch.setattr(bench_terminal, "LOST", 0.0)
     app = FakeApp(lambda data: b"something else")
-    terminal = _Terminal(app.master)
+    terminal = Terminal(app.master)
     terminal.stream(True, typing=True)
     until_sync(lambda: bool(terminal.tick() or terminal.lost))
     assert terminal.lost == 1 and terminal.latencies == [0.0]
@@ -89,8 +90,8 @@ def test_a_key_that_never_comes_back_is_counted(monkeypatch: pytest.MonkeyPatch)
 
 def test_it_answers_the_question_for_synchronised_output() -> None:
     app = FakeApp(lambda data: b"")
-    terminal = _Terminal(app.master)
-    os.write(app.slave, _QUERY_SYNC)
+    terminal = Terminal(app.master)
+    os.write(app.slave, QUERY_SYNC)
     terminal.read()
     until_sync(lambda: app.typed == [b"\x1b[?2026;1$y"])
     app.close()
