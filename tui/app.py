@@ -286,10 +286,11 @@ async def _run(app: HaloApp) -> int:
 
 def calm_collector() -> None:
     """Keep the garbage collector from walking what is there for good: each walk through Textual and
-    all modules took up to 100 ms, in which no key was answered."""
+    all modules took up to 100 ms, in which no key was answered. What is left is little, and walked
+    often: of cycles that wait for it there are the maps of old layouts, 50 KB each."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(5_000, 20, 20)
+    gc.set_threshold(1_000, 10, 10)
 
 
 def run(config: Config, data_dir: Path) -> int:

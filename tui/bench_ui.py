@@ -396,13 +396,14 @@ async def _memory(job: dict[str, Any], config: Config) -> dict[str, Any]:
     import psutil
 
     from engine import paths
-    from tui.app import HaloApp
+    from tui.app import HaloApp, calm_collector
     from tui.bench_echo import EchoClient
 
     app = HaloApp(config, paths.data_dir(), EchoClient())
     process = psutil.Process()
     async with app.run_test(size=SIZE) as pilot:
         await app.workspace.wait_ready()
+        calm_collector()  # headless it is not: tests share their process
         name = app.workspace.names[0]
         warm = min(500, job["messages"] // 2)
         before = 0
