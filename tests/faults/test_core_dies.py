@@ -59,7 +59,9 @@ async def test_killed_while_four_sessions_talk(temperature: float, tmp_path: Pat
     """Each answer is what it would have been, streamed once."""
     names = ["ada", "grace", "alan", "edsger"]
     samplings = {
-        name: Sampling(temperature=temperature, seed=i, max_tokens=300, grammar=ENDLESS)
+        name: Sampling(
+            temperature=temperature, seed=i, max_tokens=300, grammar=ENDLESS, loop_tokens=0
+        )
         for i, name in enumerate(names)
     }
     async with running(model(), tmp_path) as talk:
@@ -118,7 +120,9 @@ async def test_requests_sent_while_it_restarts_are_answered(tmp_path: Path) -> N
 @pytest.mark.asyncio
 async def test_an_abort_that_would_come_again_is_not_tried_again(tmp_path: Path) -> None:
     async with running(model(), tmp_path) as talk:
-        await talk.say("ada", "Hello.", sampling=Sampling(max_tokens=3000, grammar=ENDLESS))
+        await talk.say(
+            "ada", "Hello.", sampling=Sampling(max_tokens=3000, grammar=ENDLESS, loop_tokens=0)
+        )
         await until(lambda: len(talk.tokens("ada")) > 5)
         with (tmp_path / "core.log").open("a") as log:  # what rocBLAS would have written
             log.write("rocBLAS error: Cannot read x.dat: Illegal seek for GPU arch : gfx1151\n")
@@ -139,7 +143,9 @@ async def test_too_many_deaths_end_it_with_a_sentence(tmp_path: Path) -> None:
     client = EngineClient(config, log_path=tmp_path / "core.log")
     talk = Talk(client)
     await client.start()
-    await talk.say("ada", "Talk.", sampling=Sampling(max_tokens=100000, grammar=ENDLESS))
+    await talk.say(
+        "ada", "Talk.", sampling=Sampling(max_tokens=100000, grammar=ENDLESS, loop_tokens=0)
+    )
     kill(talk)
     await until(lambda: client.state == "ready" and len(talk.all(Ready)) == 2, 30)
     kill(talk)
@@ -380,7 +386,7 @@ def test_an_app_that_does_not_read_loses_nothing() -> None:
     core.start()
     wire = Wire(core.socket)
     wire.until(Ready)
-    sampling = Sampling(temperature=0, max_tokens=1500, grammar=ENDLESS, logprobs=5)
+    sampling = Sampling(temperature=0, max_tokens=1500, grammar=ENDLESS, loop_tokens=0, logprobs=5)
     wire.send(Open(0, "ada"))
     wire.send(Generate(0, "ada", chat("Talk."), sampling))
     sequence = None

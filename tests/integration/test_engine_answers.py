@@ -172,7 +172,7 @@ async def test_a_closed_session_leaves_its_prefix_to_the_next(tmp_path: Path) ->
 
 
 async def test_cancel_takes_effect_within_a_step(tmp_path: Path) -> None:
-    endless = Sampling(temperature=0, max_tokens=100000, grammar=ENDLESS)
+    endless = Sampling(temperature=0, max_tokens=100000, grammar=ENDLESS, loop_tokens=0)
     async with running(model(), tmp_path) as talk:
         await talk.say("ada", "Talk on.", sampling=endless)
         await until(lambda: len(talk.tokens("ada")) > 5)
@@ -329,7 +329,9 @@ async def test_refusals(tmp_path: Path) -> None:
         assert refused.value.code == "too_long"
         assert "512" in str(refused.value)
         assert "n_ctx" in refused.value.remedy
-        await talk.say("ada", "Hi.", sampling=Sampling(max_tokens=100000, grammar=ENDLESS))
+        await talk.say(
+            "ada", "Hi.", sampling=Sampling(max_tokens=100000, grammar=ENDLESS, loop_tokens=0)
+        )
         with pytest.raises(EngineError) as refused:
             await talk.client.generate("ada", chat("Hi."))
         assert refused.value.code == "busy"
@@ -345,7 +347,7 @@ async def test_refusals(tmp_path: Path) -> None:
 
 async def test_a_full_cache_queues_pauses_and_completes(tmp_path: Path) -> None:
     """Six sessions want twice what is there: all finish, who waits is told why."""
-    long = Sampling(temperature=0, max_tokens=150, grammar=ENDLESS)
+    long = Sampling(temperature=0, max_tokens=150, grammar=ENDLESS, loop_tokens=0)
     names = [f"s{i}" for i in range(6)]
     async with running(model(), tmp_path, n_ctx=512) as talk:
         for number, name in enumerate(names):
@@ -374,7 +376,7 @@ async def test_the_map_agrees_with_what_done_says(tmp_path: Path) -> None:
 
 async def test_while_answers_stream_the_core_is_not_watched_all_the_time(tmp_path: Path) -> None:
     """Whoever waits at the socket is woken at each send, often where the core computes."""
-    endless = msgspec.structs.replace(GREEDY, max_tokens=1500, grammar=ENDLESS)
+    endless = msgspec.structs.replace(GREEDY, max_tokens=1500, grammar=ENDLESS, loop_tokens=0)
     async with running(model(), tmp_path) as talk:
         talk.client.pace(0.15)
         looks: list[float] = []

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.timeout(240)
 MINI = Path(models.__file__).parent / "assets" / "halo-mini.gguf"
 ENDLESS = "root ::= [a-z ] root"
 HELLO = "Hi, I'm Ada and I work at Halo Labs."
-LONG = Sampling(temperature=0.0, max_tokens=300, grammar=ENDLESS)
+LONG = Sampling(temperature=0.0, max_tokens=300, grammar=ENDLESS, loop_tokens=0)
 COMPACT = CompactionConfig(auto=False, ratio=5.0, keep_recent=64, min_span=64)
 
 

@@ -16,7 +16,7 @@ ENDLESS = "root ::= [a-z ] root"  # never complete
 
 def with_agents(config: Config, max_tokens: int, seed: int = 1) -> Config:
     """The settings with the four in them."""
-    sampling = {"max_tokens": max_tokens, "seed": seed, "grammar": ENDLESS}
+    sampling = {"max_tokens": max_tokens, "seed": seed, "grammar": ENDLESS, "loop_tokens": 0}
     config.agents = [AgentConfig(name, f"You are {name}.", sampling=sampling) for name in NAMES]
     return config
 

@@ -227,7 +227,7 @@ def test_tables_and_sizes() -> None:
 def test_pull_prints_the_file_and_passes_on_what_was_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from engine import models
+    from engine import hub
 
     asked: list[tuple[str, str | None]] = []
     file = tmp_path / "m.gguf"
@@ -239,7 +239,7 @@ def test_pull_prints_the_file_and_passes_on_what_was_asked(
         progress(5, 5)
         return file
 
-    monkeypatch.setattr(models, "pull", pull)
+    monkeypatch.setattr(hub, "pull", pull)
     code, out, err = ran(capsys, "models", "pull", "owner/repo", "Q4_K_M", "--json")
     assert (code, asked, err) == (0, [("owner/repo", "Q4_K_M")], "")
     assert json.loads(out) == {"path": str(file), "bytes": 5}
