@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import secrets
 import time
 from collections import Counter
@@ -147,7 +148,8 @@ class Editor:
         return self.store.nodes([fresh.id])[0]
 
     def forget(self, entity: str) -> str:
-        """Remove an entity, the messages that mention it, and what only they supported.
+        """Remove an entity, the messages that mention it with what agents answered to them, and
+        what only they supported.
 
         The messages' ids are kept, so that they are not taken in again; their text is not.
         """
@@ -155,7 +157,7 @@ class Editor:
         rows = self.graph.read(
             "MATCH (m:Message)-[:MENTIONS]->(:Entity {id: $id}) RETURN DISTINCT m.id", id=known.id
         )
-        messages = [str(row[0]) for row in rows]
+        messages = self._with_echoes([str(row[0]) for row in rows], known)
         facts = len(self.store.about([known.id], past=True, limit=100_000))
         self.graph.write(
             "UNWIND $ids AS id MERGE (:Forgotten {id: id})",
@@ -174,6 +176,25 @@ class Editor:
             )
         self.graph.rewrite()
         return f"Forgot {known.name}: {_count(len(messages), 'message')}, {_count(facts, 'fact')}."
+
+    def _with_echoes(self, messages: list[str], known: Known) -> list[str]:
+        """Some messages, the agents' answers to them, and whatever else agents said with a name of
+        the entity in it: they repeat what they hear, and not all they say is read."""
+        answers = self.graph.read(
+            "MATCH (m:Message)-[:NEXT]->(a:Message {voice: 'agent'}) WHERE m.id IN $ids RETURN a.id",
+            ids=messages,
+        )
+        found = dict.fromkeys([*messages, *(str(row[0]) for row in answers)])
+        said = {n.lower() for n in (known.name, *known.aliases)} - names.PRONOUNS - {"you"}
+        for name in sorted(n for n in said if len(n) > 1):
+            whole = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)")
+            rows = self.graph.read(
+                "MATCH (m:Message {voice: 'agent'}) WHERE toLower(m.text) CONTAINS $name "
+                "RETURN m.id, m.text",
+                name=name,
+            )
+            found.update((str(id), None) for id, text in rows if whole.search(str(text).lower()))
+        return list(found)
 
     # --- facts -------------------------------------------------------------------------------------
 

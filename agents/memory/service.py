@@ -263,7 +263,7 @@ class MemoryService:
         return await self._edit(lambda m: m.editor.undo(change), "A change was undone.")
 
     async def forget(self, entity: str) -> str:
-        """Remove an entity and the messages that mention it. Says what went."""
+        """Remove an entity, the messages that mention it, and their answers. Says what went."""
         return await self._edit(lambda m: m.editor.forget(entity), "Something was forgotten.")
 
     # --- threads ---------------------------------------------------------------------------------

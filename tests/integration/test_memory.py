@@ -152,6 +152,16 @@ def test_forgetting_leaves_no_trace(talk: Memory) -> None:
     assert talk.verify() == []
 
 
+def test_forgetting_takes_the_agents_echoes_too(talk: Memory) -> None:
+    talk.remember([note("s1", "I met Zelda.", 70)])
+    for id, said, day in (("s2", "Noted: you met zzelda.", 70.1), ("s3", "Zelda again!", 71)):
+        echo = replace(note(id, said, day, "ada", "You"), voice="agent", learn=False)
+        talk.remember([note(f"{id}-before", "Well.", day - 0.01), echo] if id == "s3" else [echo])
+    talk.editor.forget("Zelda")
+    left = [row[0] for row in talk.graph.read("MATCH (m:Message) RETURN m.text")]
+    assert "Well." in left and not [text for text in left if "zelda" in text.lower()]
+
+
 def test_recall_has_scores_and_sources_and_looks_back(talk: Memory) -> None:
     found = talk.recall("Where does Bob live?", 3)
     assert found.entities[0].name == "Bob"

@@ -330,15 +330,16 @@ def import_(settings: Settings, as_json: bool, file: Path) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.argument("entity")
 def forget(settings: Settings, as_json: bool, yes: bool, entity: str) -> None:
-    """Remove somebody or something, and the messages that mention it, from the memory.
+    """Remove somebody or something from the memory, with the messages that mention it.
 
-    Conversations themselves stay as they are.
+    What agents answered to them goes too. Conversations themselves stay as they are.
     """
     with opened(settings, reads=False, models=False) as memory:
         node = memory.entity(entity)
         if not yes:
             click.confirm(
-                f"Forget {node.name} ({node.type}) and {node.mentions} messages that mention it?",
+                f"Forget {node.name} ({node.type}) and {node.mentions} messages that mention it, "
+                "with their answers?",
                 abort=True,
                 err=True,
             )

@@ -165,7 +165,7 @@ class CypherConsole(Vertical):
 
     def on_mount(self) -> None:
         self.area.text = EXAMPLE
-        self.area.move_cursor(self.area.document.end)
+        self.area.select_all()  # what is typed first takes its place
         self.query_one(DataTable).can_focus = True
         self.say(self._rules())
 

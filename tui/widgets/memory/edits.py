@@ -253,7 +253,7 @@ def forget_question(node: Node) -> str:
     facts = f"{node.degree:,} {'fact' if node.degree == 1 else 'facts'}"
     messages = "the message that mentions" if node.mentions == 1 else "all messages that mention"
     return (
-        f"Forget {plain(node.name)}: {facts} and {messages} it leave the memory for good. "
+        f"Forget {plain(node.name)}: {facts} and {messages} it, with what agents answered, leave the memory for good. "
         "The conversations themselves stay."
     )
 
