@@ -102,7 +102,8 @@ _PERHAPS = re.compile(r"\b(?:might|maybe|perhaps|possibly|could)\b", _I)
 _NT = r"(?:n['’]t|\b(?:do|does|did|is|was|wo|ca|could|would|should|have|has|had)nt)\b"
 _NOT = re.compile(rf"(?:{_NT}|\bnot\b|\bnever\b|\bneither\b|\bnor\b|\bwithout\b)", _I)
 _NOT_SO = re.compile(
-    r"\bnot (?:only|just|long|to mention)\b|\b(?:don['’]?t|never) forget\b"
+    r"\b(?:believe it or|whether or|more often than|why) not\b"
+    r"|\bnot (?:only|just|long|sure|to mention)\b|\b(?:don['’]?t|never) forget\b"
     rf"|(?:{_NT}|\bnot|\bnever)\s+(?:\w+\s+)?(?:leav\w*|left|sell\w*|sold|quit\w*|wait|help|stop\w*|forget)\b"
     rf"|(?:{_NT}|\bnot|\bnever)\s+(?:yet\s+)?mov\w*\s+(?:away|out)\b",
     _I,
@@ -149,7 +150,7 @@ def judge(text: str, head: Entity, tail: Entity, type: str) -> Claim | None:
     between = text[first.end : later.start]
     if _NONSENSE.search(text, later.end, _end_of_sentence(text, later.end)):
         return None
-    if _BELIEVES.search(text, start, later.start):
+    if _BELIEVES.search(text, start, first.start):
         return None
     if type in _TIMED | _POSTS and first is tail and _CLAUSE.search(text, tail.end, head.end):
         return None  # who is said to do it comes in another clause, of something else
@@ -232,4 +233,6 @@ def _liking(text: str, head: Entity, tail: Entity, type: str, left: int) -> Clai
 
 
 def _denied(before: str) -> bool:
-    return bool(_NOT.search(_NOT_SO.sub(" ", before)))
+    # "She doesn't like tea but owns a cafe": what has a verb of its own is not denied with the rest.
+    last = re.split(r"\b(?:and|but|then)\b", before, flags=_I)[-1]
+    return bool(_NOT.search(_NOT_SO.sub(" ", last if len(last.split()) > 1 else before)))
