@@ -25,6 +25,7 @@ from engine.protocol import Delta, Done, State, Tool, ToolCall
 if TYPE_CHECKING:
     from agents.workspace import Workspace
 
+COUNT_SECONDS = 2.0  # how long a prompt waits to be counted; then the core refuses it later
 CANCEL_SECONDS = 5.0  # how long a core may take to confirm a stop before we go on without it
 
 
@@ -177,8 +178,9 @@ class Answers:
         if len(text.encode()) <= longest:  # a token has a byte at least
             return
         try:
-            tokens = await self.workspace.client.count(text)
-        except HaloError:
+            async with asyncio.timeout(COUNT_SECONDS):
+                tokens = await self.workspace.client.count(text)
+        except (HaloError, TimeoutError):
             return
         if tokens > longest:
             raised = "" if longest == ready.n_ctx_train else ", or raise engine.n_ctx"

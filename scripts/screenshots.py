@@ -59,7 +59,9 @@ async def compaction(folder: Path, out: Path, screen: Path) -> None:
                 await pilot.pause(0.02)
         for ratio in (4.0, 8.0):
             await app.workspace.compact("ada", ratio)
-            await pilot.pause(4.0)
+            await pilot.pause(0.5)
+            while app.workspace.get("ada").compaction is not None:
+                await pilot.pause(0.1)
         question = recall.load(2000)[0].questions[0][0]
         await app.workspace.send(question, "ada")
         await pilot.pause(3.0)

@@ -27,7 +27,7 @@ class Drawing:
         self.behind: set[str] = set()  # of roster, agents, stats, cells
         self._meters_due = self._cells_due = self._sample_due = 0.0
         self._blinks = True  # the cursor of the prompt
-        self._toasts = False  # whether there are any
+        self._escapes = (False, False)  # whether there are toasts, whether the memory has the keys
 
     def begin(self) -> None:
         """The first frame."""
@@ -41,9 +41,9 @@ class Drawing:
     def _tick(self) -> None:
         """One frame."""
         screen, frames, now = self.screen, self.screen.frames, time.monotonic()
-        toasts: bool = screen.app.toasts_shown  # type: ignore[attr-defined]
-        if toasts != self._toasts:  # Esc closes them
-            self._toasts = toasts
+        escapes = (screen.app.toasts_shown, screen.memory.focused)  # type: ignore[attr-defined]
+        if escapes != self._escapes:  # the hints say what Esc does
+            self._escapes = escapes
             self.behind.add("agents")
         slack = frames.interval / 2
         with screen.app.batch_update():

@@ -288,6 +288,8 @@ class MainScreen(Screen[None]):
         words: dict[str, str] = {}
         if self.app.toasts_shown:  # type: ignore[attr-defined]
             words["stop"] = "Close"
+        elif self.memory.focused:
+            words["stop"] = "Back"
         elif self.current in self.workspace.names and self.workspace.get(self.current).busy:
             words["stop"] = "Stop"
         elif self.grid_shown:

@@ -54,14 +54,12 @@ class KeyHints(Widget):
 
     def look(self) -> None:
         """Draw again if the words are others."""
-        words = dict(self.words())
-        if words != self._drawn:
-            self._drawn = words
+        if dict(self.words()) != self._drawn:
             self.refresh()
 
     def render(self) -> Text:
         width = self.size.width
-        words = self.words()
+        words = self._drawn = dict(self.words())
         gap = 2 if width >= ROOMY else 1
         hints = chosen(self.keys, width, words, gap)
         accent = self.app.theme_variables.get("accent", "yellow")
