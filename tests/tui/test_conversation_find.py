@@ -16,7 +16,7 @@ pytestmark = pytest.mark.asyncio
 
 
 async def searched(room: Chat) -> None:
-    await until(lambda: room.conversation._search is None)
+    await until(lambda: not room.conversation.finding.runs)
     await room.pilot.pause()
 
 

@@ -152,7 +152,7 @@ def compacting(app: HaloApp, *keys: str) -> Callable[[Any], Any]:
         app.clear_notifications()
         app.main.query_one(Prompt).query("TextArea").first().cursor_blink = False  # type: ignore[attr-defined]
         await settled(pilot)
-        app.main._sample_due = math.inf  # the history must not move on
+        app.main.drawing.sample_due = math.inf  # the history must not move on
         pane.history.extend([used / 8192] * len(pane.history))
         pane.marked.extend(index == 165 for index in range(len(pane.marked)))
         pane.sample()
@@ -243,7 +243,7 @@ def test_cells_aside(snap_compare: Any, tmp_path: Path) -> None:
         client.cells({ada: 3500}, away=away, pinned=(ada,))
         app.main.query_one(Prompt).query("TextArea").first().cursor_blink = False  # type: ignore[attr-defined]
         await settled(pilot)
-        app.main._sample_due = math.inf
+        app.main.drawing.sample_due = math.inf
         pane = app.main.query_one(CachePane)
         pane.history.extend([0.4] * len(pane.history))
         pane.sample()

@@ -25,7 +25,8 @@ class Drawing:
     def __init__(self, screen: MainScreen) -> None:
         self.screen = screen
         self.behind: set[str] = set()  # of roster, agents, stats, cells
-        self._meters_due = self._cells_due = self._sample_due = 0.0
+        self._meters_due = self._cells_due = 0.0
+        self.sample_due = 0.0  # when the history of the cells moves on
         self._blinks = True  # the cursor of the prompt
         self._escapes = (False, False)  # whether there are toasts, whether the memory has the keys
 
@@ -59,8 +60,8 @@ class Drawing:
                 every = frames.stretch / screen.workspace.config.ui.cell_map_hz
                 self._cells_due = now + max(every, 2 * frames.interval)
                 self.cells()
-            if now >= self._sample_due - slack:
-                self._sample_due = max(self._sample_due + 1.0, now)  # once a second on average
+            if now >= self.sample_due - slack:
+                self.sample_due = max(self.sample_due + 1.0, now)  # once a second on average
                 screen.query_one(CachePane).sample()
         self._adapt()
         # A timer of Textual's is a task, and asks the callback for its signature, for each frame.

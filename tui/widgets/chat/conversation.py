@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.content import Content
 from textual.message import Message
 from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Static
-from textual.worker import Worker
 
 from agents.events import (
     AgentChanged,
@@ -29,20 +27,15 @@ from agents.events import (
 )
 from tui.frames import Frames
 from tui.widgets.chat.colours import author_style
-from tui.widgets.chat.find import FindBar, search
+from tui.widgets.chat.empty import EmptyState
+from tui.widgets.chat.find import FindBar
+from tui.widgets.chat.finding import Finding
 from tui.widgets.chat.message import count
-from tui.widgets.chat.scroll import Match
 from tui.widgets.chat.transcript import Transcript
 
 if TYPE_CHECKING:
     from agents.agent import Agent
     from agents.workspace import Workspace
-
-SUGGESTIONS = (
-    "Hi, I'm Mira and I work at Halo Labs.",
-    "Where do I work?",
-    "@all Who are you?",
-)
 
 
 @dataclass(slots=True)
@@ -64,34 +57,6 @@ class JumpToEnd(Static):
         self.post_message(self.Pressed())
 
 
-class EmptyState(Static):
-    """What to try, while nothing was said yet."""
-
-    class Chosen(Message):
-        """A suggestion was clicked."""
-
-        def __init__(self, text: str) -> None:
-            super().__init__()
-            self.text = text
-
-    def action_choose(self, index: int) -> None:
-        self.post_message(self.Chosen(SUGGESTIONS[index]))
-
-    def show_for(self, name: str, style: str) -> None:
-        """Greet in the name of an agent."""
-        tell, ask, everyone = SUGGESTIONS
-        parts: list[Content | tuple[str, str]] = [
-            (name, style), (" is listening.\n\n", "$foreground-muted"),
-            ("Tell it something about you\n", "$foreground-muted"),
-            (tell, "underline $text-accent @click=choose(0)"),
-            ("\n\nthen ask for it later\n", "$foreground-muted"),
-            (ask, "underline $text-accent @click=choose(1)"),
-            ("\n\nor speak to all agents at once\n", "$foreground-muted"),
-            (everyone, "underline $text-accent @click=choose(2)"),
-        ]  # fmt: skip
-        self.update(Content.assemble(*parts))
-
-
 class Conversation(Widget):
     """One agent's conversation. Give it the workspace's events through `apply`."""
 
@@ -103,18 +68,6 @@ class Conversation(Widget):
         layout: vertical;
         background: $background;
 
-        & > EmptyState {
-            layer: over;
-            height: 100%;
-            width: 100%;
-            background: $background;
-            content-align: center middle;
-            text-align: center;
-            padding: 0 2;
-            display: none;
-            link-style: underline;
-            link-color: $text-accent;
-        }
         & > JumpToEnd {
             layer: over;
             dock: bottom;
@@ -208,7 +161,7 @@ class Conversation(Widget):
         self._frames = frames or Frames(workspace.config.ui.markdown_fps)
         # Kept as attributes: events come by the hundred each second, too many for queries.
         self.transcript = Transcript(window=max(10, window or workspace.config.ui.history_window))
-        self._bar = FindBar()
+        self.bar = FindBar()
         self._jump_button = JumpToEnd("", markup=False)
         self._places: dict[str, Place] = {}  # by agent id
         self._dirty: set[str] = set()  # turns whose text is ahead of what is shown
@@ -216,12 +169,10 @@ class Conversation(Widget):
         self._timer: Timer | None = None
         self._seen = 0  # messages when the reader left the end
         self._grown = False  # text arrived below since then
-        self._found: list[Match] = []  # in the order of the conversation
-        self._current: Match | None = None
-        self._search: Worker[None] | None = None
+        self.finding = Finding(self)
 
     def compose(self) -> ComposeResult:
-        yield self._bar
+        yield self.bar
         yield self.transcript
         yield EmptyState(markup=False)
         yield self._jump_button
@@ -506,7 +457,7 @@ class Conversation(Widget):
 
     def open_find(self, text: str = "") -> None:
         """Open the find bar, with something to look for or with what was looked for last."""
-        self._bar.open(text or None)
+        self.bar.open(text or None)
 
     def find(self, query: str) -> None:
         """Open the find bar and look for `query`."""
@@ -514,27 +465,23 @@ class Conversation(Widget):
 
     def find_next(self, step: int = 1) -> None:
         """To the next place (-1: the previous one), round the ends."""
-        if not self._found:
-            return
-        index = self._found.index(self._current) if self._current in self._found else -1
-        self._current = self._found[(index + step) % len(self._found)]
-        self._show_matches()
+        self.finding.next(step)
 
     def find_previous(self) -> None:
         """To the place before."""
-        self.find_next(-1)
+        self.finding.next(-1)
 
     def close_find(self) -> bool:
         """Put the find bar away and the highlights out. Returns whether it was open."""
-        bar = self._bar
+        bar = self.bar
         was_open, bar.display = bar.display, False
-        self._start_search("")
+        self.finding.start("")
         return was_open
 
     @on(FindBar.Changed)
     def _query_changed(self, event: FindBar.Changed) -> None:
         event.stop()
-        self._start_search(event.query)
+        self.finding.start(event.query)
 
     @on(FindBar.Go)
     def _find_go(self, event: FindBar.Go) -> None:
@@ -544,37 +491,5 @@ class Conversation(Widget):
     @on(FindBar.Closed)
     def _find_closed(self, event: FindBar.Closed) -> None:
         event.stop()
-        self._start_search("")
+        self.finding.start("")
         self.post_message(self.PromptRequested())
-
-    def _start_search(self, query: str) -> None:
-        if self._search is not None:
-            self._search.cancel()
-            self._search = None
-        self._found = []
-        self._current = None
-        self._show_matches()
-        if query.strip():
-            self._search = self.run_worker(self._run_search(query), group="find", exclusive=True)
-
-    async def _run_search(self, query: str) -> None:
-        transcript = self.transcript
-
-        def found(matches: list[Match]) -> None:
-            # Newest message first; within a message in reading order.
-            self._found[:0] = matches
-            if self._current is None:
-                self._current = matches[-1]
-                self._show_matches(searching=True)
-
-        await search(self.agent.turns, query, transcript.text_width, found)
-        self._search = None
-        self._show_matches()
-
-    def _show_matches(self, searching: bool = False) -> None:
-        by_message: dict[int, list[Match]] = {}
-        for match in self._found:
-            by_message.setdefault(match[0], []).append(match)
-        self.transcript.set_matches(by_message, self._current)
-        number = self._found.index(self._current) + 1 if self._current in self._found else 0
-        self._bar.report(number, len(self._found), searching)
