@@ -127,6 +127,31 @@ async def test_a_name_that_is_none_opens_the_picker_at_the_nearest(tmp_path: Pat
         assert app.config.model.path == OTHER
 
 
+async def test_any_repository_of_the_hub_can_be_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str | None]] = []
+
+    def pull(repo: str, file: str | None, progress: object) -> Path:
+        asked.append((repo, file))
+        if file is None:
+            raise ModelError("maker/tiny has 2 GGUF files: a.gguf, b.gguf.", "Name one of them.")
+        return Path(OTHER)
+
+    monkeypatch.setattr(hub, "pull", pull)
+    async with app_with(tmp_path) as (app, clients, pilot):
+        app.main.controller.start("model", "maker/tiny")
+        await until(lambda: "maker/tiny is not here. Enter downloads it" in said(app))
+        await pilot.press("enter")
+        await until(lambda: "Name one of them" in said(app))
+        await pilot.press("escape")
+        app.main.controller.start("model", "maker/tiny b.gguf")
+        await until(lambda: "maker/tiny b.gguf is not here" in said(app))
+        await pilot.press("enter")
+        await until(lambda: app.config.model.path == OTHER and len(clients) == 2)
+        assert asked == [("maker/tiny", None), ("maker/tiny", "b.gguf")]
+
+
 async def test_models_are_completed(tmp_path: Path) -> None:
     async with app_with(tmp_path) as (app, _, pilot):
         app.main.query_one(Prompt).focus_input()

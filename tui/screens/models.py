@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from typing import ClassVar
 
@@ -27,6 +28,8 @@ WELCOME = (
     "shows how everything works. For real conversations choose one of yours or download one; "
     "/models comes back here."
 )
+
+_REPO = re.compile(r"([\w-][\w.-]*/[\w-][\w.-]*)(?:\s+(\S+))?")  # of the hub, and a file there
 
 
 class _Cancelled(Exception):
@@ -91,6 +94,12 @@ class ModelsScreen(ModalScreen[str | None]):
         memory = available_bytes()
         here = {file.path.name for file in self.files}
         self.offers = [o for o in recommend.recommend(memory) if o.file not in here]
+        repo = _REPO.fullmatch(self.wanted)
+        if repo:
+            any_file = recommend.Recommendation(
+                self.wanted, repo[1], repo[2] or "", 0, 0, "from the Hugging Face hub"
+            )
+            self.offers.insert(0, any_file)
         options = self.query_one(OptionList)
         options.clear_options()
         options.add_option(Option(Text("On this machine", "dim"), disabled=True))
@@ -104,18 +113,23 @@ class ModelsScreen(ModalScreen[str | None]):
         for i, offer in enumerate(self.offers):
             text = Text.assemble(
                 ("↓ ", "bold"), f"{offer.title:22}",
-                (f" {offer.size / 1e9:5.1f} GB  {offer.good_for}", "dim"), no_wrap=True,
+                (f" {f'{offer.size / 1e9:5.1f} GB' if offer.size else ''}  {offer.good_for}", "dim"),
+                no_wrap=True,
             )  # fmt: skip
             options.add_option(Option(text, id=f"offer-{i}"))
         current = next((i for i, f in enumerate(self.files) if self._is_current(f)), 0)
         options.highlighted = current + 1
+        if repo:
+            options.highlighted = options.get_option_index("offer-0")
+            self._say(f"{self.wanted} is not here. Enter downloads it, Esc goes back.")
+            return
         if self.wanted:
             self._miss(options)
             return
         self._say(
             f"Looked into {', '.join(self.config.model.folders) or 'no folders'}"
             f"{' and the Hugging Face cache' if self.config.model.hf_cache else ''}. "
-            "`halo-tui models pull owner/name` downloads any other."
+            "/model owner/name downloads any other."
         )
 
     def _miss(self, options: OptionList) -> None:
@@ -176,7 +190,7 @@ class ModelsScreen(ModalScreen[str | None]):
                 self.app.call_from_thread(self._show, done, total)
 
         try:
-            path = hub.pull(offer.repo, offer.file, progress)
+            path = hub.pull(offer.repo, offer.file or None, progress)
         except Exception as error:  # whatever a download can raise is told, never a crash
             if not worker.is_cancelled:
                 told = error if isinstance(error, HaloError) else f"The download failed: {error}."
