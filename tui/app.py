@@ -259,6 +259,10 @@ class HaloApp(App[int]):
         """A worker's fault becomes a dialog; with a widget's the screen cannot go on."""
         if self.is_headless or _debugging():
             super()._handle_exception(error)
+        elif isinstance(error, WorkerFailed) and self._stopped:
+            logging.getLogger(__name__).warning(
+                "while leaving: %s", error.error
+            )  # what it worked on is taken down
         elif isinstance(error, WorkerFailed) and self.main.is_mounted:
             self.push_screen(FaultScreen(error.error))
         else:

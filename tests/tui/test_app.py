@@ -12,6 +12,7 @@ from textual.command import CommandList, CommandPalette
 from textual.pilot import Pilot
 from textual.widgets import Input, Static, TextArea
 from textual.widgets._toast import Toast
+from textual.worker import WorkerFailed
 
 from engine.config import Config
 from engine.errors import EngineError
@@ -414,6 +415,18 @@ async def test_a_fault_becomes_a_dialog_and_the_app_goes_on(
         await until(lambda: app.screen is app.main)
         await pilot.press("alt+2")
         await until(lambda: app.main.current == "grace")
+
+
+async def test_what_is_cut_off_by_leaving_is_no_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path) as (app, _, _pilot):
+        monkeypatch.setattr(HaloApp, "is_headless", False)  # as in a terminal
+        await app.stop_workspace()
+        app._handle_exception(WorkerFailed(ValueError("no such widget any more")))
+        monkeypatch.undo()
+        assert app.farewell == "" and app.screen is app.main
+        assert app.return_code is None
 
 
 async def test_quit_works_from_a_dialog_too(tmp_path: Path) -> None:

@@ -480,7 +480,8 @@ class MainScreen(Screen[None]):
             await self.chats.pop(agent_id).remove()
         if self.current not in self.workspace.names and self.workspace.names:
             await self.show_agent(self.workspace.focused or self.workspace.names[0])
-        await self.query_one(AgentList).sync()
+        for rows in self.query(AgentList):  # none while the app is being left
+            await rows.sync()
         self.drawing.behind.add("cells")
 
     def on_resize(self, event: events.Resize) -> None:
