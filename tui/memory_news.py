@@ -75,7 +75,9 @@ class MemoryNews:
                 continue
             found.append(Lesson(fact, who, message, moment, earlier=True))
             if fact.valid_to is not None:
-                found.append(Lesson(fact, "", "", fact.valid_to, closed=True, earlier=True))
+                by = fact.ended
+                who, message = (by.speaker, by.message) if by else ("", "")
+                found.append(Lesson(fact, who, message, fact.valid_to, closed=True, earlier=True))
         found.sort(key=lambda lesson: -lesson.time)
         room = KEPT - len(self.lessons)
         self.lessons.extend(found[:room])

@@ -123,6 +123,7 @@ def episodes(
                 for other, episode in list(opened.items()):
                     if other != value and episode.start < item.time and other not in rejected:
                         episode.end, episode.closed_by = item.time, current
+                        episode.ended_by = item.source
                         closed[other] = opened.pop(other)
         if item.source not in current.sources:
             current.sources.append(item.source)

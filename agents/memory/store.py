@@ -16,7 +16,7 @@ SOURCES = 20  # of a fact, at most; the newest
 _NODE = "e.id, e.name, e.type, e.aliases, e.first_seen, e.last_seen, e.mentions"
 _FACT = (
     "f.id, h.id, t.id, h.name, t.name, type(f), f.confidence, f.valid_from, f.valid_to, "
-    "f.superseded_by, f.status, f.space, f.sources"
+    "f.superseded_by, f.status, f.space, f.sources, f.ended_by"
 )
 _HELD = "f.valid_from <= $as_of AND (f.valid_to IS NULL OR f.valid_to > $as_of)"
 
@@ -117,7 +117,7 @@ class Store:
         return found[0]
 
     def ender(self, fact: str) -> str:
-        """The message that said a fact holds no more; "" when a newer fact closed it."""
+        """The message that ended a fact, by saying so or by telling what holds now."""
         rows = self.graph.read(
             "MATCH (:Entity)-[f]->(:Entity) WHERE f.id = $id RETURN f.ended_by", id=fact
         )
@@ -142,7 +142,7 @@ class Store:
         past: bool = False,
         limit: int = 500,
     ) -> list[list[Any]]:
-        """The same without reading the sources: rows of _FACT, the last column their ids."""
+        """The same without reading the sources: rows of _FACT, with the ids of sources."""
         held = _held(as_of, past)
         return self.graph.read(
             "MATCH (x:Entity) WHERE x.id IN $ids MATCH (x)-[f]-(:Entity) "
@@ -188,7 +188,7 @@ class Store:
         return Neighbourhood(centre, tuple(self.nodes(distance)), tuple(between), distance)
 
     def _facts(self, rows: list[list[Any]]) -> list[Fact]:
-        wanted = {id for row in rows for id in (row[12] or ())[-SOURCES:]}
+        wanted = {id for row in rows for id in (*(row[12] or ())[-SOURCES:], row[13]) if id}
         sources = self.sources(wanted)
         facts = []
         for row in rows:
@@ -208,6 +208,7 @@ class Store:
                     row[10] or "learnt",
                     row[11] or "shared",
                     tuple(sorted(found, key=lambda s: -s.time)),
+                    sources.get(row[13] or ""),
                 )
             )
         return facts

@@ -147,6 +147,7 @@ class Fact:
     status: Literal["learnt", "accepted", "rejected"] = "learnt"
     space: str = "shared"
     sources: tuple[Source, ...] = ()
+    ended: Source | None = None  # the message that ended it
 
     @property
     def words(self) -> str:

@@ -54,6 +54,9 @@ def test_the_speaker_is_who_says_i_and_newer_facts_end_older_ones(talk: Memory) 
     assert paris.valid_to == MARCH + 30 * DAY
     assert talk.store.fact(paris.superseded_by).words == "Bob lives in Berlin"
     assert [s.message for s in paris.sources] == ["t1"]
+    assert paris.ended and paris.ended.message == "t4", "told by what holds now"
+    chess = past["Bob likes chess"]
+    assert chess.ended and chess.ended.message == "t6", "told by who says so"
     assert "Bob lives in Paris" in words(talk.facts("Bob", as_of=MARCH + 10 * DAY))
     assert talk.entity("You").name == "Bob", "the person gave a name"
     assert talk.entity("alan").id == talk.entity("Alan Turing").id

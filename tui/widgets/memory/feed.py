@@ -61,7 +61,10 @@ class Feed(Vertical):
         for lesson in self.lessons[:SHOWN]:
             fact = lesson.fact
             source = next((s for s in fact.sources if s.message == lesson.message), None)
-            source = source or (fact.sources[0] if fact.sources else None)
+            if lesson.closed:
+                source = fact.ended or source  # what ended it, not what it came from
+            elif source is None and fact.sources:
+                source = fact.sources[0]
             text = feed_text(fact, lesson.speaker, lesson.time, lesson.closed, width)
             rows.append((Row(fact, source), text))
             if source is not None and source.message != last:
