@@ -19,7 +19,10 @@ from engine.compaction.solve import LayerResult
 from engine.core.sequence import Fold, Sequence
 from engine.seam import LayerInfo
 
-COVERED = 0.75  # share of a span that a study must have seen, or a solution free, to serve for it
+COVERED = (
+    0.75  # share of a span that a study must have seen, or a solution free, to be left as it is
+)
+ENOUGH = 0.25  # the same when a limit is reached: a part that is ready at once, not all in seconds
 
 Terms = tuple[object, ...]  # what was asked for: method, ratio or error bound
 
@@ -104,20 +107,22 @@ def studied(sequence: Sequence) -> Prepared | None:
     return found if same and sequence.tokens[: found.upto] == found.tokens else None
 
 
-def covered(part: Span, found: Prepared | None) -> Span | None:
-    """The span as far as the study saw it, or None when that is too little of it."""
+def covered(part: Span, found: Prepared | None, share: float = COVERED) -> Span | None:
+    """The span as far as the study saw it, or None when that is less than `share` of it."""
     if found is None or found.start != part.start:
         return None
     unseen = max(0, part.end - found.upto)
-    if unseen > (1.0 - COVERED) * (part.end - part.start):
+    if unseen > (1.0 - share) * (part.end - part.start):
         return None
     return Span(part.start, part.end - unseen, part.cells - unseen, part.fresh - unseen)
 
 
-def solved(part: Span, found: Prepared | None, terms: Terms) -> Solution | None:
-    """The solution in hand, if it is what is asked for now and frees enough of the span."""
+def solved(
+    part: Span, found: Prepared | None, terms: Terms, share: float = COVERED
+) -> Solution | None:
+    """The solution in hand, if it is what is asked for now and takes in `share` of the span."""
     solution = found.solution if found is not None else None
     if solution is None or solution.terms != terms or solution.part.start != part.start:
         return None
     whole, enough = part.end - part.start, solution.part.end - solution.part.start
-    return solution if COVERED * whole <= enough <= whole else None
+    return solution if share * whole <= enough <= whole else None

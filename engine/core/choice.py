@@ -79,10 +79,12 @@ class Choice:
                 found.append((sequence, part))
         return found
 
-    def _ready(self, candidates: list[Candidate], best: Candidate) -> Candidate | None:
+    def _ready(
+        self, candidates: list[Candidate], best: Candidate, share: float
+    ) -> Candidate | None:
         """A session that was studied and frees at least half of what the best one would."""
         for sequence, part in candidates:
-            ready = ahead.covered(part, ahead.studied(sequence))
+            ready = ahead.covered(part, ahead.studied(sequence), share)
             if ready is not None and 2 * policy.gain(ready) >= policy.gain(best[1]):
                 return sequence, part
         return None
@@ -91,7 +93,15 @@ class Choice:
         """The session whose compaction frees the most, or one that is prepared and frees enough."""
         candidates = self._candidates(sequences)
         best = policy.most_promising(candidates)
-        return best and (self._ready(candidates, best) or best)
+        return best and (self._ready(candidates, best, ahead.ENOUGH) or best)
+
+    def landable(self, sequences: Iterable[Sequence], terms: Terms) -> Candidate | None:
+        """The session with most to gain of those that have enough of their span solved."""
+        return policy.most_promising(
+            (sequence, part)
+            for sequence, part in self._candidates(sequences)
+            if ahead.solved(part, ahead.studied(sequence), terms, ahead.ENOUGH)
+        )
 
     def to_prepare(
         self, sequences: Iterable[Sequence], terms: Terms
@@ -102,11 +112,16 @@ class Choice:
         best = policy.most_promising(candidates)
         if best is None:
             return None
-        sequence, part = self._ready(candidates, best) or best
+        sequence, part = self._ready(candidates, best, ahead.COVERED) or best
         if not self._grown(sequence, self._unstudied):
             return None
         found = ahead.studied(sequence)
         ready = ahead.covered(part, found)
-        if ready is None:
+        if ready is not None:
+            return None if ahead.solved(ready, found, terms) else (sequence, ready, found)
+        # It has outgrown its study. First there should be something to land, then all of it.
+        some = ahead.covered(part, found, ahead.ENOUGH)
+        if some is None or some.cells < self._config.min_span:
             return sequence, part, None
-        return None if ahead.solved(ready, found, terms) else (sequence, ready, found)
+        landable = ahead.solved(part, found, terms, ahead.ENOUGH)
+        return (sequence, part, None) if landable else (sequence, some, found)

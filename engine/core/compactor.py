@@ -168,6 +168,8 @@ class Compactor:
         job = self.job
         if job is None:
             return False
+        if job.ahead and self.on and self._land_part(job, "pressure"):
+            return True
         if job.stage == "study":  # its branches need cells themselves
             self._begin_gathering(job)
         elif job.trigger == "solve" and self.on:
@@ -190,8 +192,9 @@ class Compactor:
             if self.on:
                 self._watch()
             return
-        if job.trigger == "solve" and self.on and (trigger := self._limits.passed(job.sequence)):
-            self._hurry(job, trigger)
+        if job.ahead and self.on and (trigger := self._limits.passed(job.sequence)):
+            if not self._land_part(job, trigger) and job.trigger == "solve":
+                self._hurry(job, trigger)
             if self.job is not job:
                 return
         begun = time.monotonic()
@@ -266,6 +269,17 @@ class Compactor:
         else:
             self._look_ahead()
 
+    def _land_part(self, job: Job, trigger: str) -> bool:
+        """Land a solution that is in hand, though `job` prepares more."""
+        config = self.config
+        sequences = [job.sequence] if trigger == "session" else self._scheduler.pools.alive()
+        found = self._choice.landable(sequences, self._terms(config.method, config.ratio))
+        if found is None:
+            return False
+        self._leave(job)
+        self._start(*found, trigger, config.method, config.ratio)
+        return True
+
     def _look_ahead(self) -> None:
         """Prepare for the session that will be compacted next."""
         config, now = self.config, time.monotonic()
@@ -317,14 +331,17 @@ class Compactor:
     def _start(
         self, sequence: Sequence, part: policy.Span, trigger: str, method: str, ratio: float
     ) -> int:
-        """Start a compaction; the cells it is about."""
+        """Start a compaction; the cells it is about: by hand of all there is, else of a part if that
+        is ready, so that nobody waits for the rest."""
         prepared = ahead.studied(sequence) if self.config.study != "off" else None
-        ready = ahead.covered(part, prepared)
+        share = ahead.COVERED if trigger == "manual" else ahead.ENOUGH
+        ready = ahead.covered(part, prepared, share)
         solution = None
         if ready is None or ready.cells < self.config.min_span:
             prepared = None
         else:
-            solution = ahead.solved(ready, prepared, self._terms(method, ratio))
+            whole = ready if trigger == "manual" else part
+            solution = ahead.solved(whole, prepared, self._terms(method, ratio), share)
             part = solution.part if solution is not None else ready
         self.job = job = Job(0, sequence, part, trigger, method, ratio, time.monotonic())
         job.prepared = prepared
@@ -429,6 +446,14 @@ class Compactor:
     def _end(self, phase: str, what: str = "", remedy: str = "") -> None:
         job = self.job
         assert job is not None
+        self._leave(job)
+        if job.ahead:
+            self._choice.cannot_study(job.sequence)
+        else:
+            self._progress.report(job, phase, what=what, remedy=remedy)
+
+    def _leave(self, job: Job) -> None:
+        """Stop working on a job."""
         if job.worker is not None:
             job.worker.stop()
         for branch in list(job.branches):
@@ -436,10 +461,6 @@ class Compactor:
         job.sequence.guard = 0
         job.sequence.hold = False
         self.job = None
-        if job.ahead:
-            self._choice.cannot_study(job.sequence)
-        else:
-            self._progress.report(job, phase, what=what, remedy=remedy)
 
     # --- study ----------------------------------------------------------------------------------
 
@@ -478,6 +499,9 @@ class Compactor:
         kept = ahead.Prepared(
             job.part.start, sequence.tokens[: job.upto], sequence.fold, job.asked, seconds
         )
+        # The span has grown since the last one: until all of it is solved, what is solved may land.
+        before = ahead.studied(sequence)
+        kept.solution = before.solution if before is not None else None
         sequence.studied = kept
         self._progress.studied(job, kept.queries, seconds)
 

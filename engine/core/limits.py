@@ -46,8 +46,9 @@ class Limits:
 
     def near(self) -> list[Sequence]:
         """Sessions that one of them will be chosen from before long."""
-        config, cells = self._config, self._scheduler.cells
-        if cells.used >= config.study_ahead * config.threshold * cells.total:
-            return list(self._scheduler.pools.alive())
+        config, cells, pools = self._config, self._scheduler.cells, self._scheduler.pools
+        coming = sum(s.pending for s in (*pools.running, *pools.queue))  # prompts: before long
+        if cells.used + coming >= config.study_ahead * config.threshold * cells.total:
+            return list(pools.alive())
         limit = config.study_ahead * config.session_cells or math.inf
-        return [s for s in self._scheduler.pools.alive() if cells.held(s.slot) >= limit]
+        return [s for s in pools.alive() if cells.held(s.slot) + s.pending >= limit]

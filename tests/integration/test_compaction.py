@@ -306,6 +306,24 @@ async def test_a_session_is_solved_before_its_limit(tmp_path: Path) -> None:
         assert (await talk.answer("ada", "And now?")).tokens > 0
 
 
+async def test_a_session_that_outgrew_its_solution_lands_it_first(tmp_path: Path) -> None:
+    """A long paste: nobody waits until what was pasted is studied and solved too."""
+    async with running(
+        model(), tmp_path, n_ctx=8192, compaction=msgspec.structs.replace(EARLY, ratio=4.0)
+    ) as talk:
+        first = await talk.answer("ada", LONG * 2)
+        await until(lambda: len(talk.all(Studied)) > 1, what="for the solution")
+        *_, solution = talk.all(Studied)
+        await talk.client.configure("compaction.study_ahead", 1.0)
+        await talk.answer("ada", LONG * 2, first.text, LONG * 2)
+        await talk.client.configure("compaction.threshold", 0.1)
+        await until(lambda: bool(talk.compactions()), what="for the landing")
+        event = talk.compactions()[0]
+        assert event.phase == "done" and "recap" in event.source
+        assert event.end == solution.tokens < event.start + 0.6 * first.prompt_tokens * 2
+        assert [e.phase for e in talk.all(Compaction)][:2] == ["started", "done"]
+
+
 async def test_a_limit_passed_while_it_is_solved_ahead(tmp_path: Path) -> None:
     async with running(
         model(), tmp_path, n_ctx=8192, compaction=msgspec.structs.replace(EARLY, ratio=4.0)

@@ -58,6 +58,14 @@ def test_a_solution_serves_for_a_span_that_has_grown_a_little() -> None:
     assert ahead.solved(due(1000), found, TERMS) is None  # would take what must stay
 
 
+def test_at_a_limit_a_part_that_is_solved_serves_too() -> None:
+    found = prepared(tokens=1200, solved_to=1004)
+    assert ahead.solved(due(4004), found, TERMS, ahead.ENOUGH) is found.solution
+    assert ahead.solved(due(4100), found, TERMS, ahead.ENOUGH) is None  # too little to be worth it
+    assert ahead.covered(due(4004), found) is None
+    assert ahead.covered(due(4004), found, ahead.ENOUGH) == due(1200)
+
+
 @pytest.mark.parametrize(
     "terms", [("am-omp", 20.0), ("am-attention", 10.0), ("am-omp", 0.0, 0.1, 50.0)]
 )
