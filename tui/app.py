@@ -294,7 +294,7 @@ def calm_collector() -> None:
     often: of cycles that wait for it there are the maps of old layouts, 50 KB each."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(1_000, 10, 10)
+    gc.set_threshold(1_000, 10, 40)
 
 
 def run(config: Config, data_dir: Path) -> int:
