@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from textual.worker import Worker
@@ -36,7 +37,9 @@ class Finding:
         self._current = None
         self._show()
         if query.strip():
-            self._search = self._chat.run_worker(self._run(query), group="find", exclusive=True)
+            self._search = self._chat.run_worker(
+                partial(self._run, query), group="find", exclusive=True
+            )
 
     def next(self, step: int) -> None:
         """So many places on, round the ends."""
