@@ -10,6 +10,7 @@ import ctypes
 import importlib
 import json
 import os
+import re
 import sys
 from dataclasses import dataclass
 from functools import cache
@@ -27,6 +28,16 @@ SHARED = -2
 
 _REMEDY = "Build the native part again: make clean && make run."
 _BUILDS = ("hip", "cuda", "vulkan")
+
+_MISSING = re.compile(r"(lib[\w.+-]+\.so[\w.]*): cannot open shared object file")
+# Libraries that come with a driver, not with what the build was made with: building again is no help.
+_DRIVERS = {
+    "libcuda.so": ("NVIDIA's driver", "Install it and see what `nvidia-smi` says"),
+    "libvulkan.so": (
+        "Vulkan's loader",
+        "Install libvulkan1 (Debian, Ubuntu) or vulkan-loader (Fedora)",
+    ),
+}
 
 
 class NativeError(HaloError):
@@ -121,10 +132,8 @@ def load() -> ModuleType:
     try:
         llama_cpp = importlib.import_module("llama_cpp.llama_cpp")
     except Exception as error:
-        # A vendor's libraries change names with their versions: built again, it takes the new ones.
         built = next((name for name in _BUILDS if (folder / f"libggml-{name}.so").is_file()), "")
-        remedy = _REMEDY.rstrip(".") + (f" BACKEND={built}." if built else ".")
-        raise NativeError(f"llama-cpp-python could not be loaded: {error}.", remedy) from error
+        raise _not_loaded(str(error), built) from error
     lib = llama_cpp._lib
     if not hasattr(lib, "halo_abi"):
         raise NativeError("llama-cpp-python was loaded with another libllama than ours.", _REMEDY)
@@ -132,6 +141,20 @@ def load() -> ModuleType:
     if (abi := int(lib.halo_abi())) != ABI:
         raise NativeError(f"halo-native has ABI {abi}, this version needs {ABI}.", _REMEDY)
     return llama_cpp
+
+
+def _not_loaded(error: str, built: str) -> NativeError:
+    """What the dynamic loader's words mean to the user of a build for the backend `built`."""
+    missing = _MISSING.search(error)
+    for start, (what, remedy) in _DRIVERS.items():
+        if missing and missing[1].startswith(start):
+            return NativeError(
+                f"{what} is missing ({missing[1]}), which this build for {built or 'a GPU'} needs.",
+                f"{remedy}, or go without: make run BACKEND=cpu.",
+            )
+    # A vendor's libraries change names with their versions: built again, it takes the new ones.
+    remedy = _REMEDY.rstrip(".") + (f" BACKEND={built}." if built else ".")
+    return NativeError(f"llama-cpp-python could not be loaded: {error}.", remedy)
 
 
 def _declare(lib: Any) -> None:

@@ -231,6 +231,28 @@ def test_another_libllama_is_told_apart(tmp_path: Path) -> None:
     assert "another libllama" in done.stdout and "make clean" in done.stdout, done.stderr
 
 
+@pytest.mark.parametrize(
+    ("missing", "built", "what", "remedy"),
+    [
+        (
+            "libcuda.so.1",
+            "cuda",
+            "NVIDIA's driver is missing (libcuda.so.1)",
+            "make run BACKEND=cpu.",
+        ),
+        ("libvulkan.so.1", "vulkan", "Vulkan's loader is missing", "libvulkan1"),
+        ("libcublas.so.13", "cuda", "libcublas.so.13", "make clean && make run BACKEND=cuda."),
+        ("libfoo-2.so", "", "libfoo-2.so", "make clean && make run."),
+    ],
+)
+def test_a_library_that_is_missing_is_named_with_what_helps(
+    missing: str, built: str, what: str, remedy: str
+) -> None:
+    said = f"Failed to load shared library '/x/libllama.so': {missing}: cannot open shared object file: No such file"
+    error = native._not_loaded(said, built)
+    assert what in error.what and remedy in error.remedy
+
+
 @pytest.mark.parametrize("name", ["test_seam", "test_bias", "test_experts"])
 def test_the_cpp_tests_pass(name: str, tmp_path: Path) -> None:
     """The C++ tests, against the installed library and its installed headers."""
