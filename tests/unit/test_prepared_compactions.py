@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,9 +11,12 @@ from hypothesis import strategies as st
 
 from engine.compaction import span
 from engine.compaction.policy import Span
+from engine.config import CompactionConfig
 from engine.core import ahead
 from engine.core.job import Job
 from engine.core.sequence import Sequence
+from engine.core.studies import Studies
+from engine.core.study import Study
 
 TERMS = ("am-omp", 10.0)
 
@@ -89,6 +94,22 @@ def test_what_serves_is_inside_of_what_is_due(upto: int, solved_to: int, end: in
     solution = ahead.solved(ready, found, TERMS)
     if solution is not None:
         assert ahead.COVERED**2 * (end - 4) <= solution.part.cells <= end - 4
+
+
+def test_a_branch_whose_numbers_overflowed_is_dropped() -> None:
+    gone: list[Sequence] = []
+    scheduler = SimpleNamespace(end_branch=gone.append)
+    keeper = SimpleNamespace(drop=lambda branch: None)
+    studies = Studies(None, scheduler, None, keeper, [], lambda token: False)  # type: ignore[arg-type]
+    job = Job(0, Sequence("ada"), due(1004), "study", "", 0.0, 0.0)
+    for number in range(2):
+        branch = Sequence(f"~study{number}")
+        branch.payload, branch.tokens, branch.n_prompt = Study(number), [1, 2], 2
+        job.branches.append(branch)
+    bad, good = job.branches
+    assert not studies.choose(job, CompactionConfig(), bad, np.full(8, np.nan, np.float32))
+    assert studies.choose(job, CompactionConfig(), good, np.zeros(8, np.float32))
+    assert (gone, job.branches, len(good.tokens)) == ([bad], [good], 3)
 
 
 def test_an_edit_ends_what_was_prepared() -> None:
