@@ -162,7 +162,7 @@ class _Rules:
         """Layers the GPU has room for; -1: all; None: nobody says how much there is."""
         facts = self.facts
         free, total = facts.gpu_free, facts.gpu_total
-        if free is None or not facts.layers:
+        if free is None or not facts.layers or not facts.needed:
             return None
         if self._managed():  # HIP's managed memory is the host's, and pages as that does
             free = max(free, facts.available)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from engine.auto.facts import Facts
@@ -51,6 +51,9 @@ def test_what_somebody_set_stays(facts: Facts, mine: dict[str, Any], by_name: bo
 
 
 @given(machines, own)
+@example(  # a file that tells no sizes, on a GPU without room
+    Facts(cores=1, available=0, backends=("vulkan",), devices=1, device_free=0, layers=1), {}
+)
 def test_what_is_chosen_is_a_setting_that_the_checks_accept(
     facts: Facts, mine: dict[str, Any]
 ) -> None:
