@@ -177,6 +177,16 @@ def test_recall_has_scores_and_sources_and_looks_back(talk: Memory) -> None:
     assert "Bob works at Globex Corp" in [f.words for f, _ in mine.facts]
 
 
+def test_what_was_said_to_several_agents_at_once_is_recalled_once(talk: Memory) -> None:
+    said = "My violin teacher is called Wanda."
+    for i in range(4):
+        talk.remember([note(f"w{i}", said, 60 + i / DAY, conversation=f"c{i}")])
+    talk.remember([note("again", said, 70)])
+    hits = talk.recall("Who is my violin teacher?", 3).hits
+    assert len(hits) == 3, "the places go to something else"
+    assert len([h for h in hits if h.source.text == said]) == 2, "said on two days"
+
+
 def test_what_is_known_about_somebody_is_not_whom_others_know(talk: Memory) -> None:
     talk.remember([note("k1", "I know Carol. Carol lives in Rome.", 60)])
     talk.remember([note("k2", "I know Dave.", 61, conversation="c2")])
