@@ -23,13 +23,12 @@ from agents.memory.hops import Hops, cues
 from agents.memory.lexical import Lexical
 from agents.memory.registry import Registry
 from agents.memory.store import Store
-from agents.memory.types import Embedder, Fact, Hit, Recall, Source
+from agents.memory.types import Embedder, Fact, Hit, Recall, said_once
 from agents.memory.walk import Walk
 
 Retriever = Literal["bm25", "vector", "graph", "hybrid"]
 NEAREST = 200  # messages asked of the vector index
 FACTS = 12
-AT_ONCE = 5.0  # seconds: the same words of one speaker within them are one saying
 ECHOES = 4  # times as many messages are looked at, for what was said to several agents at once
 LONGEST_NAME = 6  # words
 BRIEF = 4  # words but stop words, from which on a message says enough
@@ -115,15 +114,19 @@ class Recaller:
         best = sorted(hybrid, key=lambda id: -hybrid[id])[: ECHOES * k]
         ranks = {name: _ranks(found) for name, found in scores.items()}
         sources = self.store.sources(best)
-        best = _said_once([sources[id] for id in best if id in sources])[:k]
+        once = said_once([sources[id] for id in best if id in sources])[:k]
         hits = [
             Hit(
-                sources[id],
-                round(hybrid[id], 4),
-                {name: rank[id] for name, rank in ranks.items() if id in rank},
-                self._cosines(scores).get(id, 0.0) if self.embedder else 1.0,
+                source,
+                round(hybrid[source.message], 4),
+                {
+                    name: rank[source.message]
+                    for name, rank in ranks.items()
+                    if source.message in rank
+                },
+                self._cosines(scores).get(source.message, 0.0) if self.embedder else 1.0,
             )
-            for id in best
+            for source in once
         ]
         facts = self._facts(question, seeds, hybrid, spaces, as_of)
         named = sorted(seeds, key=lambda id: -seeds[id])[:8]
@@ -382,18 +385,6 @@ _ASKS = (
     ),
     (re.compile(r"\bhow (?:many|much|often|old)\b", re.I), frozenset(("quantity",))),
 )
-
-
-def _said_once(sources: Sequence[Source]) -> list[str]:
-    """Ids, best first, of what one speaker said to several agents at once: one for each saying."""
-    kept: dict[tuple[str, str], list[float]] = {}
-    ids = []
-    for source in sources:
-        times = kept.setdefault((source.speaker, source.text), [])
-        if all(abs(source.time - time) > AT_ONCE for time in times):
-            ids.append(source.message)
-        times.append(source.time)
-    return ids
 
 
 def _wanted(question: str) -> frozenset[str]:

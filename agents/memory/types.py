@@ -6,6 +6,7 @@ and `agents.memory.embed` implement them with ONNX Runtime.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -114,6 +115,21 @@ class Source:
     agent: str = ""
     conversation: str = ""
     kind: str = "message"
+
+
+AT_ONCE = 5.0  # seconds: the same words of one speaker within them are one saying
+
+
+def said_once(sources: Iterable[Source]) -> list[Source]:
+    """In their order, but of what one speaker said to several agents at once only the first."""
+    times: dict[tuple[str, str], list[float]] = {}
+    kept = []
+    for source in sources:
+        before = times.setdefault((source.speaker, source.text), [])
+        if all(abs(source.time - moment) > AT_ONCE for moment in before):
+            kept.append(source)
+        before.append(source.time)
+    return kept
 
 
 @dataclass(frozen=True, slots=True)

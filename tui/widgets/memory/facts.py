@@ -12,7 +12,7 @@ from textual.containers import Vertical
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from agents.memory.types import Fact, Node, Source
+from agents.memory.types import Fact, Node, Source, said_once
 from tui.widgets.memory.messages import SourceRequested
 from tui.widgets.memory.words import cut, held, mark, plain, said, sentence, summary
 from tui.widgets.session_words import when
@@ -138,7 +138,8 @@ class FactList(Vertical):
             newest = fact.sources[0] if fact.sources else None
             rows.append((Row(fact, newest), fact_text(fact, said(fact, node.id), width)))
             rows += [
-                (Row(fact, source), source_text(source, width)) for source in fact.sources[:SOURCES]
+                (Row(fact, source), source_text(source, width))
+                for source in said_once(fact.sources)[:SOURCES]
             ]
         if not rows:
             rows = [(Row(None, None), Text("Nothing is known about it yet.", "dim"))]
