@@ -19,7 +19,7 @@ from agents.events import (
     TurnDelta,
     TurnFinished,
 )
-from engine.errors import EngineError, HaloError
+from engine.errors import EngineError, HaloError, too_long
 from engine.protocol import Delta, Done, State, Tool, ToolCall
 
 if TYPE_CHECKING:
@@ -183,13 +183,8 @@ class Answers:
         except (HaloError, TimeoutError):
             return
         if tokens > longest:
-            raised = "" if longest == ready.n_ctx_train else ", or raise engine.n_ctx"
-            limit = "context holds" if raised else "model was trained on"
-            raise EngineError(
-                f"The prompt has {tokens:,} tokens and the {limit} {longest:,}.",
-                f"Shorten it, or send it in parts{raised}.",
-                "too_long",
-            )
+            what = f"The prompt has {tokens:,} tokens"
+            raise too_long(what, "Shorten it, or send it in parts", longest, ready.n_ctx_train)
 
     async def _recall(self, agent: Agent, run: Running) -> None:
         """What the memory knows about the prompt goes before it; the answer's turn keeps it."""

@@ -26,6 +26,17 @@ class EngineError(HaloError):
         self.code = code  # Reply.code where a request was refused
 
 
+def too_long(what: str, remedy: str, longest: int, trained: int) -> EngineError:
+    """Of more tokens than can be read: `what` has them, as in "The prompt has 9,000 tokens".
+
+    `longest`: tokens that can be; `trained`: the model's trained context. `remedy` has no full stop.
+    """
+    limit = "model was trained on"
+    if longest != trained:
+        limit, remedy = "context holds", f"{remedy}, or raise engine.n_ctx"
+    return EngineError(f"{what} and the {limit} {longest:,}.", f"{remedy}.", "too_long")
+
+
 class ConfigError(HaloError):
     """A setting is unknown or has a wrong value; `file` and `line` say where it stands."""
 

@@ -20,7 +20,7 @@ from engine.core.study import Study
 from engine.core.teller import Teller
 from engine.core.text import Piece
 from engine.core.toolprompt import offered
-from engine.errors import EngineError
+from engine.errors import EngineError, too_long
 from engine.protocol import Generate
 
 # llama.cpp's flash attention on a CPU adds values up in F16: a thousand equal cells can be too much.
@@ -229,10 +229,7 @@ class Answers:
         else:
             what = f"The conversation has {total:,} tokens"
             remedy = "Shorten or clear the conversation"
-        limit = "model was trained on"
-        if longest != self._model.n_ctx_train:
-            limit, remedy = "context holds", f"{remedy}, or raise engine.n_ctx"
-        raise EngineError(f"{what} and the {limit} {longest:,}.", f"{remedy}.", "too_long")
+        raise too_long(what, remedy, longest, self._model.n_ctx_train)
 
     def _alone(self, request: Generate) -> int:
         """Tokens of a request without what was said before its last question."""
