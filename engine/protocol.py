@@ -361,6 +361,7 @@ class Done(Event, tag="done", omit_defaults=True, frozen=True):
     remedy: str = ""
     calls: tuple[ToolCall, ...] = ()  # tools that the model wants called before it goes on
     repeated: int = 0  # of a loop: characters at the end of `text` that say the same again
+    ended_at: float = 0.0  # when, on the machine's monotonic clock, s; 0 = the core did not see it
 
 
 class CellRuns(msgspec.Struct, array_like=True, frozen=True):

@@ -100,6 +100,7 @@ class Generation:
             queue_seconds=started - self.queued_at,
             prefill_seconds=first - started if self.prefill_at else 0.0,
             decode_seconds=now - first,
+            ended_at=now,
             cells=cells,
             what=what,
             remedy=remedy,
