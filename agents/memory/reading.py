@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from agents.memory import claims, dates, names, text
+from agents.memory import claims, dates, names, standins, text
 from agents.memory.graph import GraphDB
-from agents.memory.types import Embedder, Entity, Extractor, Note
+from agents.memory.relatives import Phrase
+from agents.memory.standins import Found, Reworded
+from agents.memory.types import Embedder, Entity, Extraction, Extractor, Note
 from engine.config import MemoryConfig
 
 WINDOW = 3  # messages in a window
@@ -22,7 +24,9 @@ class Read:
 
     note: Note
     entities: list[Entity] = field(default_factory=list)
-    relations: list[tuple[int, int, str, float, int]] = field(default_factory=list)
+    relations: list[Found] = field(default_factory=list)
+    named: dict[int, Phrase] = field(default_factory=dict)  # mention -> whose name it is
+    idle: set[int] = field(default_factory=set)  # "my mum", where nothing is said of her
     vector: list[float] | None = None
     window: list[float] | None = None  # of the message with those before it
 
@@ -54,14 +58,14 @@ class Reading:
         reads = [Read(note) for note in notes]
         if self._extractor is not None:
             pieces = [
-                (read, offset, piece)
+                (read, offset, standins.reword(piece, own=read.note.voice == "person"))
                 for read in reads
                 if read.note.learn
                 for offset, piece in text.grouped(read.note.text)
             ]
-            found = self._extractor.extract([piece for _, _, piece in pieces]) if pieces else []
-            for (read, offset, piece), extraction in zip(pieces, found, strict=True):
-                self._keep(read, offset, piece, extraction.entities, extraction.relations)
+            found = self._extracted([reworded for *_, reworded in pieces])
+            for (read, offset, _), (reworded, extraction) in zip(pieces, found, strict=True):
+                self._keep(read, offset, reworded, extraction)
         if self._embedder is not None and reads:
             windows = [self._window(read.note) for read in reads]
             vectors = self._embedder.embed([read.note.text for read in reads] + windows)
@@ -70,32 +74,58 @@ class Reading:
                 read.window = [float(x) for x in vectors[len(reads) + i]]
         return reads
 
-    def _keep(self, read: Read, offset: int, piece: str, entities: Any, relations: Any) -> None:
+    def _extracted(self, texts: Sequence[Reworded]) -> list[tuple[Reworded, Extraction]]:
+        """What a model finds in some texts; again, where it finds no name for whom seemed to have
+        one ("my boss is Italian")."""
+        assert self._extractor is not None
+        found = list(zip(texts, self._read_all(texts), strict=True))
+        again = {
+            i: standins.reword(reworded.said, any(not p.owner for p in reworded.phrases), nameless)
+            for i, (reworded, extraction) in enumerate(found)
+            if (nameless := standins.unconfirmed(reworded, extraction))
+        }
+        for i, extraction in zip(again, self._read_all(list(again.values())), strict=True):
+            found[i] = again[i], extraction
+        return found
+
+    def _read_all(self, texts: Sequence[Reworded]) -> list[Extraction]:
+        assert self._extractor is not None
+        return self._extractor.extract([each.text for each in texts]) if texts else []
+
+    def _keep(self, read: Read, offset: int, reworded: Reworded, found: Extraction) -> None:
         index: dict[int, int] = {}
+        entities: list[Entity] = []
         least = self._least
-        for i, e in enumerate(entities):
+        for i, e in enumerate(found.entities):
             says = any(map(str.isalpha, e.text)) or names.kind(e.type) in ("date", "quantity")
             if e.confidence >= least and e.type in self._entity_types and says:
-                index[i] = len(read.entities)
-                read.entities.append(
-                    Entity(e.text, e.type, e.start + offset, e.end + offset, e.confidence)
-                )
-        for r in relations:
+                index[i] = len(entities)
+                entities.append(e)
+        relations: list[Found] = []
+        for r in found.relations:
             if r.confidence < least or r.type not in self._relation_types:
                 continue
             if r.head in index and r.tail in index:
-                claim = claims.judge(piece, entities[r.head], entities[r.tail], r.type)
+                head, tail = found.entities[r.head], found.entities[r.tail]
+                claim = claims.judge(reworded.text, head, tail, r.type)
                 if claim is None or claim.type not in self._relation_types:
                     continue
-                read.relations.append(
-                    (
-                        index[r.head],
-                        index[r.tail],
-                        claim.type,
-                        round(r.confidence, 4),
-                        claim.ends,
-                    )
+                relations.append(
+                    (index[r.head], index[r.tail], claim.type, round(r.confidence, 4), claim.ends)
                 )
+        said = standins.put_back(reworded, entities, relations)
+        first = len(read.entities)
+        read.entities += [
+            Entity(e.text, e.type, e.start + offset, e.end + offset, e.confidence)
+            for e in said.entities
+        ]
+        read.relations += [
+            (head + first if head >= 0 else head, tail + first, type, sure, ends)
+            for head, tail, type, sure, ends in said.relations
+            if type in self._relation_types
+        ]
+        read.named.update({i + first: phrase for i, phrase in said.named.items()})
+        read.idle |= {i + first for i in said.idle}
 
     def _window(self, note: Note) -> str:
         """A message with the two before it, as they were spoken; a document's chunk by itself."""

@@ -107,7 +107,11 @@ class Recorder:
         for i, mention in enumerate(read.entities):
             if i not in related and names.kind(mention.type) == "quantity":
                 continue  # a number that nothing is said about is nothing to remember
-            resolved = self.resolver.resolve(mention, note, speaker, listener, i in births)
+            if i in read.named:
+                self.resolver.give_name(read.named[i], mention, note, speaker, listener)
+            resolved = self.resolver.resolve(
+                mention, note, speaker, listener, i in births, i in read.idle
+            )
             if resolved is not None:
                 found.append((i, mention, resolved))
         # Who said it is a mention as well: whom a message is about is often who says it.

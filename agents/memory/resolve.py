@@ -9,22 +9,18 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from agents.memory import dates, names, text
+from agents.memory import dates, names, relatives, text
 from agents.memory.registry import Known, Registry
+from agents.memory.relatives import YOU, Phrase
 from agents.memory.types import Entity, Note
 
 RECENT = 64  # entities of a conversation that a first name can mean
 THIRD_PERSON_MESSAGES = 3  # how far back "he" and "she" reach
 _HIS = frozenset("he him his himself".split())
-_MAN = "brother father dad husband son uncle grandfather grandpa nephew boyfriend fiancé mr".split()
-_WOMAN = (
-    "sister mother mum mom wife daughter aunt grandmother grandma niece girlfriend fiancée mrs ms"
-)
-_CALLED = {**dict.fromkeys(_MAN, "he"), **dict.fromkeys(_WOMAN.split(), "she")}
+_TITLES = {"mr": "he", "mrs": "she", "ms": "she"}
 _BEFORE = re.compile(r"(\w+)[.,]?\s+(?:is\s+)?$")  # "my sister Eva", "Mrs. Miller"
 # What models call a firm that is named by its first word only.
 _FIRMS = ("organisation", "product", "event", "misc", "software_framework")
-YOU = "You"  # the person at the keyboard, until they give a name
 
 _INTRODUCTION = re.compile(
     r"\b(?:my name is|my name's|call me|i am|i'm|i’m|this is)\s+"
@@ -90,6 +86,8 @@ class Resolver:
         self.changed: dict[str, Known] = {}  # entities that are new or have new names or votes
         self.kept_apart: set[tuple[str, str]] = set()  # (entity id, key) that a person split
         self._talks: dict[str, Talk] = {}
+        self.joined: list[tuple[str, str]] = []  # entities to merge, as a name was told: kept, gone
+        self.named: list[tuple[str, str]] = []  # entities that were given a name: id, what they were
         self.talkers: set[str] = set()  # everybody who ever spoke or listened: agents and people
 
     # --- the people who talk -----------------------------------------------------------------------
@@ -136,20 +134,40 @@ class Resolver:
         same = [e for e in self.registry.named(name) if e.kind == "person" and e is not entity]
         if same:
             return  # somebody else is called that already; a person may merge the two
+        old = relatives.name_of(entity.name, "")
         entity.aliases = [a for a in dict.fromkeys([*entity.aliases, entity.name]) if a != name]
         entity.name = name
         self.registry.add(entity)
         self.changed[entity.id] = entity
+        for theirs in [e for e in self.registry.by_id.values() if e.kind == "person"]:
+            if any(known.startswith(old) for known in (theirs.name, *theirs.aliases)):
+                new = relatives.name_of(name, "")
+                theirs.name = theirs.name.replace(old, new, 1)
+                theirs.aliases = [alias.replace(old, new, 1) for alias in theirs.aliases]
+                self.registry.add(theirs)
+                self.changed[theirs.id] = theirs
 
     # --- mentions ------------------------------------------------------------------------------------
 
     def resolve(
-        self, mention: Entity, note: Note, speaker: str, listener: str, born: bool = False
+        self,
+        mention: Entity,
+        note: Note,
+        speaker: str,
+        listener: str,
+        born: bool = False,
+        idle: bool = False,
     ) -> Resolved | None:
         """The entity of a mention; None for a pronoun that means nobody known. `born`: a day on
-        which somebody was born."""
+        which somebody was born. `idle`: nothing is said of "my mum", who is nobody new then."""
         talk = self._talks[note.conversation]
-        found = self._find(mention, note, talk, speaker, listener, born)
+        people = speaker, listener
+        phrase = relatives.parse(mention.text) if mention.type == "person" else None
+        found = (
+            self._relative(phrase, note, talk, people, new=not idle)
+            if phrase
+            else self._find(mention, note, talk, speaker, listener, born)
+        )
         if found is None:
             return None
         talk.saw(found.id, mention.start)
@@ -166,8 +184,10 @@ class Resolver:
     def _note_called(self, talk: Talk, id: str, said: str, start: int) -> None:
         """Whether somebody is "he" or "she", by the word before: "my sister Eva"."""
         before = _BEFORE.search(said, 0, start)
-        if self.registry.by_id[id].kind == "person" and before and before[1].lower() in _CALLED:
-            talk.called[id] = _CALLED[before[1].lower()]
+        if self.registry.by_id[id].kind == "person" and before:
+            pronoun = _TITLES.get(before[1].lower()) or relatives.pronoun(before[1].lower())
+            if pronoun:
+                talk.called[id] = pronoun
 
     def _find(
         self, mention: Entity, note: Note, talk: Talk, speaker: str, listener: str, born: bool
@@ -184,9 +204,8 @@ class Resolver:
                 return None  # "a while", "the week"
             name = day or name
             return self._exact(name, kind) or Resolved(self._new(name, mention.type).id, "date")
-        thing = names.owned(mention.text)
-        if thing and kind == "person":
-            return self._owned(word, thing, mention.type, speaker, listener)
+        if kind == "person" and names.owned(mention.text):
+            return None  # "my people", of no role that is known
         exact = self._exact(name, kind)
         if exact is not None or kind == "quantity":
             return exact or Resolved(self._new(name, mention.type).id, "new")
@@ -239,22 +258,114 @@ class Resolver:
         talk.called[one] = word
         return Resolved(one, "speaker", 0.7)
 
-    def _owned(
-        self, word: str, thing: str, type: str, speaker: str, listener: str
-    ) -> Resolved | None:
-        """My sister is somebody else than your sister."""
-        owner = listener if word.startswith("your ") else speaker
-        if not owner or word.split()[0] in ("his", "her", "their", "its"):
-            return self._exact(thing, "person") or Resolved(self._new(thing, type).id, "new")
-        name = f"{self.registry.by_id[owner].name}'s {thing}"
-        return self._exact(name, "person", apart=True) or Resolved(
-            self._new(name, type).id, "owned"
-        )
+    # --- relatives ---------------------------------------------------------------------------------
 
-    def _exact(self, name: str, kind: str, apart: bool = False) -> Resolved | None:
+    def give_name(
+        self, phrase: Phrase, mention: Entity, note: Note, speaker: str, listener: str
+    ) -> None:
+        """Somebody's somebody is given a name, that of a mention which is to be resolved next.
+
+        Whoever was known by what they are only is called so from now on; if there is somebody of
+        that name, both are one (`joined`). Of a role that one has at a time ("my boss") another
+        name is another person, who takes the role over.
+        """
+        talk = self._talks[note.conversation]
+        role = phrase.role
+        owner = self._owner(phrase, note, talk, (speaker, listener), new=True)
+        if not owner or role.many == "many":
+            return
+        name = names.display(mention.text)
+        found = self._exact(name, "person") or self._guess(name, "person", talk)
+        if found is not None and found.id in self.talkers:
+            return  # an agent that is called so
+        known = self.relatives_of(owner, phrase)
+        unnamed = [e for e in known if relatives.stands_for(e.name)]
+        unnamed = unnamed if len(unnamed) == 1 else []
+        alias = relatives.name_of(self.registry.by_id[owner].name, phrase.said)
+        if found is None and unnamed:
+            (entity,) = unnamed
+            self.named.append((entity.id, entity.name))
+            entity.aliases = [entity.name, *entity.aliases]
+            entity.name = name
+        elif found is None:
+            entity = self._new(name, "person")
+            entity.aliases = [alias]
+        else:
+            entity = self.registry.by_id[found.id]
+            if not self._allowed(entity, alias):
+                return
+            if unnamed and unnamed[0] is not entity:
+                self.joined.append((entity.id, unnamed[0].id))
+            elif entity not in known:
+                entity.aliases = [*entity.aliases, alias]
+        if role.many == "one":
+            self._take_over(owner, phrase, entity, [e for e in known if e not in unnamed])
+        self.registry.add(entity)
+        self.changed[entity.id] = entity
+
+    def _take_over(self, owner: str, phrase: Phrase, new: Known, others: list[Known]) -> None:
+        own = self.registry.by_id[owner]
+        keys = {names.key(n) for n in relatives.other_names((own.name, *own.aliases), phrase)}
+        for other in others:
+            if other is not new:
+                other.aliases = [a for a in other.aliases if names.key(a) not in keys]
+                self.registry.add(other)
+                self.changed[other.id] = other
+
+    def relatives_of(self, owner: str, phrase: Phrase) -> list[Known]:
+        """Who is known to be to somebody what a phrase says."""
+        own = self.registry.by_id[owner]
+        found: dict[str, Known] = {}
+        for name in relatives.other_names((own.name, *own.aliases), phrase):
+            for entity in self.registry.named(name):
+                if entity.kind == "person" and self._allowed(entity, name):
+                    found[entity.id] = entity
+        return list(found.values())
+
+    def _relative(
+        self, phrase: Phrase, note: Note, talk: Talk, people: tuple[str, str], new: bool
+    ) -> Resolved | None:
+        """Whom "my sister" means: the one sister who is known, of several the one spoken of lately,
+        or somebody `new`. Nobody, where it would be a guess."""
+        owner = self._owner(phrase, note, talk, people, new)
+        if not owner:
+            return None
+        role = phrase.role
+        known = self.relatives_of(owner, phrase)
+        if len(known) > 1:
+            known = [e for e in known if e.id in talk.recent]
+            if len(known) != 1:
+                return None
+        if known:
+            found = Resolved(known[0].id, "owned")
+        elif role.many == "many" or not new:
+            return None
+        else:
+            name = relatives.name_of(self.registry.by_id[owner].name, phrase.said)
+            found = Resolved(self._new(name, "person").id, "owned")
+        if role.pronoun:
+            talk.called[found.id] = role.pronoun
+        return found
+
+    def _owner(
+        self, phrase: Phrase, note: Note, talk: Talk, people: tuple[str, str], new: bool
+    ) -> str:
+        owner = phrase.owner
+        if isinstance(owner, Phrase):
+            found = self._relative(owner, note, talk, people, new)
+        elif not owner or owner.lower() in names.PRONOUNS:
+            found = self._pronoun(owner.lower() or "my", talk, *people)
+        else:
+            name = names.display(owner)
+            found = self._exact(name, "person") or self._guess(name, "person", talk)
+            if found is None and new:
+                found = Resolved(self._new(name, "person").id, "new")
+        return found.id if found else ""
+
+    def _exact(self, name: str, kind: str) -> Resolved | None:
         found = [e for e in self.registry.named(name) if self._allowed(e, name)]
         same = [e for e in found if e.kind == kind]
-        if not same and not apart:
+        if not same:
             # A model may call somebody a person once and a thing another time.
             same = [e for e in found if "person" in (e.kind, kind) and len(found) == 1]
             same = [e for e in same if e.kind not in ("date", "quantity")]
