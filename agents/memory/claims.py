@@ -71,6 +71,7 @@ _CLAUSE = re.compile(
     r"|,?\s(?=(?:because|although|though|whereas|who|which|even if)\b)",
     _I,
 )
+_BEGUN = re.compile(r"(?:^|\s|,)(?:and|but|while|whereas|so)\s+$", _I)
 _SENTENCE = re.compile(r"[.!?]+(?=\s|$)|\n")
 
 _LIVES = r"(?:liv|resid|relocat|settl|stay|dwell|mov)\w*|based|home is"
@@ -78,6 +79,11 @@ _PLACED = re.compile(
     r"(?P<origin>(?:\b(?:is|are|am|was|were|be)|['’](?:s|m|re))\s+(?:\w+\s+){0,2}?from"
     r"|\b(?:c(?:o|a)m(?:e|es|ing)\s+(?:\w+\s+)?from|hails?\s+from|originally\s+from|grew\s+up"
     rf"|grown\s+up|growing\s+up|raised|brought\s+up|born))\b|(?<![\w’'])(?P<lives>{_LIVES})\b",
+    _I,
+)
+_HOLDS = re.compile(
+    r"\b(?:own|run|rent|sell|buy|visit|lov|lik|manag|open|study|studi|work|teach|play)(?:s|ed|es|ing|ned|ning)?\b"
+    r"|\b(?:has|had|have|bought|sold|ran|taught|met|got)\b(?!\s+(?:lived|moved|been|settled|a (?:flat|house|home|room|place)))",
     _I,
 )
 _LEAVES = re.compile(r"\b(?:move|moved|moving|moves|relocated?|away|back)\b[^,;]*\bfrom\s+$", _I)
@@ -154,6 +160,8 @@ def judge(text: str, head: Entity, tail: Entity, type: str) -> Claim | None:
         return None
     if type in _TIMED | _POSTS and first is tail and _CLAUSE.search(text, tail.end, head.end):
         return None  # who is said to do it comes in another clause, of something else
+    if type in _TIMED | _POSTS and first is tail and _BEGUN.search(between):
+        return None  # "Eva lives in Oslo and Tom lives in Rome": not Tom in Oslo
     if type in ("LIKES", "DISLIKES"):
         return _liking(text, head, tail, type, left)
     if head.text.lower() in _POSSESSIVE and not between.strip().count(" ") and type != "OWNS":
@@ -164,6 +172,8 @@ def judge(text: str, head: Entity, tail: Entity, type: str) -> Claim | None:
         place = [m.lastgroup for m in _PLACED.finditer(between)]
         if not place and re.search(r"\bfrom\s+$", between, _I):
             return None  # "I bought it from Ulm"
+        if not place and _HOLDS.search(between):
+            return None  # "owns a vineyard near Lugano"
         if place and place[-1] == "origin":
             return None if _denied(before) else Claim("COMES_FROM")
         if _SO_FAR.search(before) and not ended(text, head, tail, type):

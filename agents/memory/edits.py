@@ -9,21 +9,16 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
-from agents.memory import names
+from agents.memory import names, relatives
 from agents.memory.errors import QueryError
 from agents.memory.facts import groups_of, rebuild
 from agents.memory.graph import GraphDB, name_of
+from agents.memory.merging import state_of
 from agents.memory.recorder import Recorder
 from agents.memory.registry import Known
 from agents.memory.types import Change, Fact, Node
-
-_COPY = (
-    "CREATE (m)-[x:MENTIONS]->(e) SET x.i = r.i, x.surface = r.surface, x.start = r.start, "
-    "x.end = r.end, x.type = r.type, x.confidence = r.confidence, x.how = r.how DELETE r"
-)
 
 
 class Editor:
@@ -34,6 +29,7 @@ class Editor:
         self.recorder = recorder
         self.registry = recorder.registry
         self.store = recorder.store
+        self.merger = recorder.merger
 
     # --- entities --------------------------------------------------------------------------------
 
@@ -57,7 +53,7 @@ class Editor:
     def rename(self, entity: str, name: str = "", type: str = "") -> Node:
         """Correct an entity's name or type; the old name stays an alias."""
         known = self.known(entity)
-        before = _state(known)
+        before = state_of(known)
         if name.strip() and name.strip() != known.name:
             known.aliases = [
                 a for a in dict.fromkeys([known.name, *known.aliases]) if a != name.strip()
@@ -82,31 +78,7 @@ class Editor:
         kept, gone = self.known(into), self.known(other)
         if kept is gone:
             raise QueryError(f"{kept.name} cannot be merged with itself.", "Choose two entities.")
-        groups = groups_of(self.graph, self.recorder.rules, [kept.id, gone.id])
-        pairs = self._pairs("MATCH (m:Message)-[r:MENTIONS]->(:Entity {id: $id})", id=gone.id)
-        rulings = self._move_rulings(gone.id, kept.id)
-        self._repoint(pairs, gone.id, kept.id)
-        added = [n for n in (gone.name, *gone.aliases) if n not in (kept.name, *kept.aliases)]
-        undo = {
-            "into": kept.id,
-            "other": _state(gone),
-            "pairs": pairs,
-            "rulings": rulings,
-            "added": added,
-        }
-        kept.aliases = [*kept.aliases, *added]
-        kept.votes += gone.votes
-        self.registry.remove(gone.id)
-        self.registry.add(kept)
-        self.recorder.writer.entities([kept])
-        # Edges first: deleting a node would take edges with it that are still to be compared.
-        rebuild(self.graph, groups)
-        self.graph.write("MATCH (e:Entity {id: $id}) DELETE e", id=gone.id)
-        rebuild(self.graph, groups_of(self.graph, self.recorder.rules, [kept.id]))
-        self.recorder.writer.count([kept.id])
-        return self.store.note_change(
-            "merge", f"{gone.name} was merged into {kept.name}.", json.dumps(undo)
-        )
+        return self.merger.merge(kept, gone)[0]
 
     def split(self, entity: str, alias: str, type: str = "") -> Node:
         """Make a new entity of the mentions that were written as `alias`."""
@@ -116,7 +88,11 @@ class Editor:
             "MATCH (m:Message)-[r:MENTIONS]->(:Entity {id: $id}) RETURN m.id, r.i, r.surface",
             id=known.id,
         )
-        pairs = [[m, int(i)] for m, i, surface in rows if names.key(surface) == key]
+        pairs = [
+            [m, int(i)]
+            for m, i, surface in rows
+            if names.key(surface) == key or relatives.means(alias, surface)
+        ]
         if not pairs or len(pairs) == len(rows):
             how = "No mention" if not pairs else "Every mention"
             raise QueryError(
@@ -130,7 +106,7 @@ class Editor:
         for each in (known, fresh):
             self.registry.add(each)
         self.recorder.writer.entities([known, fresh])
-        self._repoint(pairs, known.id, fresh.id)
+        self.merger.repoint(pairs, known.id, fresh.id)
         self.recorder.resolver.kept_apart.add((known.id, key))
         self.graph.write(
             "MATCH (e:Entity {id: $id}) SET e.apart = coalesce(e.apart, []) + $key",
@@ -261,7 +237,7 @@ class Editor:
         id, kind, text, when, undo, entity, alias = rows[0]
         match kind:
             case "merge":
-                self._unmerge(json.loads(undo))
+                self.merger.unmerge(json.loads(undo))
             case "split":
                 self._unsplit(json.loads(undo))
             case "link":
@@ -275,25 +251,6 @@ class Editor:
                 self._rebuild_of(rulings)
         self.graph.write("MATCH (x:Change {id: $id}) SET x.undone = true", id=id)
         return Change(id, kind, text, float(when), True)
-
-    def _unmerge(self, undo: dict[str, Any]) -> None:
-        kept = self.known(undo["into"])
-        state = undo["other"]
-        other = Known(
-            state["id"], state["name"], state["type"], state["aliases"], Counter(state["votes"])
-        )
-        groups = groups_of(self.graph, self.recorder.rules, [kept.id])
-        kept.aliases = [a for a in kept.aliases if a not in undo["added"]]
-        kept.votes -= other.votes
-        self.registry.add(kept)
-        self.registry.add(other)
-        self.recorder.writer.entities([kept, other])
-        self._repoint(undo["pairs"], kept.id, other.id)
-        for id, end in undo["rulings"]:
-            self.graph.write(f"MATCH (x:Ruling {{id: $id}}) SET x.{end} = $to", id=id, to=other.id)
-        groups |= groups_of(self.graph, self.recorder.rules, [kept.id, other.id])
-        rebuild(self.graph, groups)
-        self.recorder.writer.count([kept.id, other.id])
 
     def _unsplit(self, undo: dict[str, Any]) -> None:
         kept, other = self.known(undo["into"]), self.known(undo["other"])
@@ -314,28 +271,6 @@ class Editor:
         self.recorder.writer.entities([known])
 
     # --- inside ------------------------------------------------------------------------------------
-
-    def _pairs(self, match: str, **parameters: Any) -> list[list[Any]]:
-        return [[m, int(i)] for m, i in self.graph.read(f"{match} RETURN m.id, r.i", **parameters)]
-
-    def _repoint(self, pairs: Sequence[Sequence[Any]], old: str, new: str) -> None:
-        self.graph.write(
-            "UNWIND $pairs AS p MATCH (m:Message {id: p[0]})-[r:MENTIONS]->(:Entity {id: $old}) "
-            f"WHERE r.i = p[1] MATCH (e:Entity {{id: $new}}) {_COPY}",
-            pairs=[list(pair) for pair in pairs],
-            old=old,
-            new=new,
-        )
-
-    def _move_rulings(self, old: str, new: str) -> list[list[str]]:
-        moved = []
-        for end in ("head", "tail"):
-            for row in self.graph.read(f"MATCH (x:Ruling {{{end}: $old}}) RETURN x.id", old=old):
-                moved.append([str(row[0]), end])
-            self.graph.write(
-                f"MATCH (x:Ruling {{{end}: $old}}) SET x.{end} = $new", old=old, new=new
-            )
-        return moved
 
     def _entity(self, wanted: str, otherwise: str) -> str:
         if not wanted.strip():
@@ -412,10 +347,6 @@ class Editor:
             self.graph,
             [rules.group(r["space"], r["head"], r["type"], r["tail"]) for r in rulings],
         )
-
-
-def _state(known: Known) -> dict[str, Any]:
-    return {**asdict(known), "votes": dict(known.votes)}
 
 
 def _count(number: int, word: str) -> str:

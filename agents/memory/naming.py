@@ -45,7 +45,7 @@ def names_it(said: str, phrase: Phrase, start: int, end: int) -> bool:
         return False
     if phrase.end <= start:
         between = said[phrase.end : start]
-        if phrase.owner_end < phrase.start:  # of `having`
+        if phrase.has:
             return _HAS.fullmatch(between) is not None
         if between == ", ":
             return bool(re.match(_END, after)) and not _LIST.match(after)

@@ -6,7 +6,6 @@ import re
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from agents.memory import claims, dates, names, standins, text
 from agents.memory.graph import GraphDB
@@ -26,7 +25,8 @@ class Read:
     entities: list[Entity] = field(default_factory=list)
     relations: list[Found] = field(default_factory=list)
     named: dict[int, Phrase] = field(default_factory=dict)  # mention -> whose name it is
-    idle: set[int] = field(default_factory=set)  # "my mum", where nothing is said of her
+    phrases: dict[int, Phrase] = field(default_factory=dict)  # mention -> "my mum"
+    idle: set[int] = field(default_factory=set)  # those of whom nothing is said
     vector: list[float] | None = None
     window: list[float] | None = None  # of the message with those before it
 
@@ -125,6 +125,7 @@ class Reading:
             if type in self._relation_types
         ]
         read.named.update({i + first: phrase for i, phrase in said.named.items()})
+        read.phrases.update({i + first: phrase for i, phrase in said.phrases.items()})
         read.idle |= {i + first for i in said.idle}
 
     def _window(self, note: Note) -> str:

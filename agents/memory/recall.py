@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from agents.memory import names, text
+from agents.memory import names, relatives, text
 from agents.memory.graph import GraphDB
 from agents.memory.hops import Hops, cues
 from agents.memory.lexical import Lexical
@@ -276,6 +276,8 @@ class Recaller:
             if name and said & pronouns:
                 for entity in self.registry.named(name):
                     found[entity.id] = max(found.get(entity.id, 0.0), 0.7)
+        for phrase in relatives.find(question, bare=True):
+            found.update(dict.fromkeys(self._meant(phrase, people), 1.0))
         stems = text.terms(question)
         for id, shared in self.registry.with_stems(stems).items():
             own = self.registry.stems(id)
@@ -285,6 +287,26 @@ class Recaller:
             if part >= 0.3:
                 found[id] = max(found.get(id, 0.0), 0.8 * part)
         return found
+
+    def _meant(self, phrase: relatives.Phrase, people: tuple[str, str]) -> list[str]:
+        """Who is known by what they are to somebody: "my mum", "Till's girlfriend"."""
+        owner = phrase.owner
+        if isinstance(owner, relatives.Phrase):
+            owners = [self.registry.by_id[id] for id in self._meant(owner, people)]
+        elif owner.lower() in names.SECOND_PERSON:
+            owners = self.registry.named(people[1]) if people[1] else []
+        elif not owner or owner.lower() in names.FIRST_PERSON | names.PLURAL:
+            owners = self.registry.named(people[0]) if people[0] else []
+        else:
+            owners = self.registry.named(owner) or [
+                self.registry.by_id[id]
+                for id in self.registry.with_stems(text.terms(owner))
+                if any(
+                    names.part_of_person(owner, name)
+                    for name in (self.registry.by_id[id].name, *self.registry.by_id[id].aliases)
+                )
+            ]
+        return [id for own in owners for id in relatives.known(self.registry, own, phrase)]
 
     @staticmethod
     def _cosines(scores: dict[str, dict[str, float]]) -> dict[str, float]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from agents.memory import names
@@ -16,6 +17,7 @@ from agents.memory.facts import Group, Rules, groups_of, rebuild
 from agents.memory.graph import GraphDB
 from agents.memory.learnt import Mentions, learnt
 from agents.memory.meaning import Meanings
+from agents.memory.merging import Merger
 from agents.memory.reading import Read, Reading
 from agents.memory.registry import Registry
 from agents.memory.resolve import Resolved, Resolver
@@ -49,6 +51,7 @@ class Recorder:
         self._meanings = Meanings(graph, registry, embedder) if embedder else None
         self.resolver = Resolver(registry, self._meanings.same if self._meanings else None)
         self.writer = Writer(graph, self._meanings)
+        self.merger = Merger(graph, registry, self.store, self.writer, self.rules)
 
     # --- taking in -------------------------------------------------------------------------------
 
@@ -89,12 +92,13 @@ class Recorder:
         self.writer.messages(reads, self._extractor)
         self._write_entities()
         self._write_mentions(reads, mentions)
+        joined = self._join(mentions)
         groups = {group for read in reads for group in self._groups(read, mentions[read.note.id])}
         begun, ended = rebuild(self.graph, groups)
         self.writer.count([r.id for found in mentions.values() for _, _, r in found])
         self.writer.done([read.note.id for read in reads])
         seconds = time.monotonic() - began
-        return learnt(self.store, reads, mentions, before, [*begun, *ended], seconds)
+        return learnt(self.store, reads, mentions, before, [*joined, *begun, *ended], seconds)
 
     def _resolve(self, read: Read) -> list[tuple[int, Entity, Resolved]]:
         note = read.note
@@ -110,7 +114,13 @@ class Recorder:
             if i in read.named:
                 self.resolver.give_name(read.named[i], mention, note, speaker, listener)
             resolved = self.resolver.resolve(
-                mention, note, speaker, listener, i in births, i in read.idle
+                mention,
+                note,
+                speaker,
+                listener,
+                i in births,
+                read.phrases.get(i),
+                i in read.idle,
             )
             if resolved is not None:
                 found.append((i, mention, resolved))
@@ -171,6 +181,26 @@ class Recorder:
                 if resolved.guessed:
                     name = self.registry.by_id[resolved.id].name
                     self.store.note_link(resolved.id, name, mention.text, resolved.how)
+
+    def _join(self, mentions: Mentions) -> list[str]:
+        """Make one of entities that a message says are one: "my boss is Ines", where both were
+        spoken of before. Returns the ids of facts that began."""
+        resolver = self.resolver
+        for id, was in resolver.named:
+            self.store.note_link(id, self.registry.by_id[id].name, was, "the name was told")
+        resolver.named = []
+        begun: list[str] = []
+        joined, resolver.joined = dict.fromkeys(resolver.joined), []
+        for kept, gone in joined:
+            if gone not in self.registry.by_id or kept not in self.registry.by_id:
+                continue
+            begun += self.merger.merge(self.registry.by_id[kept], self.registry.by_id[gone])[1]
+            for found in mentions.values():
+                found[:] = [
+                    (i, mention, replace(each, id=kept) if each.id == gone else each)
+                    for i, mention, each in found
+                ]
+        return begun
 
     # --- taking out ------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Literal
 
 from agents.memory import names, text
+from agents.memory.registry import Known, Registry
 
 # How many somebody has: who is called "my boss" today is not who was, if the name is another; of
 # several sisters one is meant, whose name decides; whoever "a friend" is, nobody knows.
@@ -90,12 +91,15 @@ _PHRASE = re.compile(
     rf"(?P<roles>{ROLE}(?:['’]s\s+{ROLE})*)",
     re.IGNORECASE,
 )
+_ALSO = re.compile(rf"\s+(?:and|or|&)\s+({ROLE})", re.IGNORECASE)
 # Names that their children give them, and no others.
 _BARE = re.compile(
     rf"(?<![\w'’-])(?P<role>Mum|Mom|Mummy|Mommy|Mama|Dad|Daddy|Papa|Grandma|Grandpa|Granny|Grandad|Granddad)\b"
     rf"{_COMPOUND}(?!\s+(?-i:{_CAPITAL})\w)"
 )
-_DETERMINED = re.compile(r"\b(?:a|an|the|my|our|your|his|her|their|no|\w+['’]s)\s+(?:\w+\s+)?$", re.I)
+_DETERMINED = re.compile(
+    r"\b(?:a|an|the|my|our|your|his|her|their|no|\w+['’]s)\s+(?:\w+\s+)?$", re.I
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,7 @@ class Phrase:
     start: int
     end: int
     owner_end: int  # of the owner's words
+    has: bool = False  # "I have a sister", of whom a name must follow
 
     @property
     def role(self) -> Role:
@@ -143,13 +148,13 @@ def find(said: str, bare: bool = False) -> list[Phrase]:
     it who speak of their own."""
     found: list[Phrase] = []
     for match in _PHRASE.finditer(said):
-        owner: str | Phrase = match["own"] or match["name"]
-        start = match.start()
+        name, start = match["own"] or match["name"], match.start()
         if match["name"]:
-            start, owner = _without_stop(match["name"], start)
-            if not owner:
+            start, name = _without_stop(name, start)
+            if not name:
                 continue
-        owner_end = start + len(owner)
+        owner: str | Phrase = name
+        owner_end = start + len(name)
         at = match.start("roles")
         for part in re.split(r"(['’]s\s+)", match["roles"]):
             if re.fullmatch(r"['’]s\s+", part):
@@ -159,6 +164,9 @@ def find(said: str, bare: bool = False) -> list[Phrase]:
             owner_end = at = at + len(part)
         assert isinstance(owner, Phrase)
         found.append(owner)
+        also = _ALSO.match(said, match.end())
+        if also and owner.owner_end == match.start("roles") - 1:  # "my mum and dad"
+            found.append(Phrase(owner.owner, _plain(also[1]), *also.span(1), owner.owner_end))
     if bare:
         for match in _BARE.finditer(said):
             inside = any(p.start <= match.start() < p.end for p in found)
@@ -187,8 +195,8 @@ def _plain(role: str) -> str:
 
 
 def of_words(owner: str, role: str, start: int, end: int, owner_end: int) -> Phrase:
-    """A phrase whose role stands at [start, end), and its owner up to `owner_end`, apart from it."""
-    return Phrase(owner, _plain(role), start, end, owner_end)
+    """A phrase whose role somebody is said to have, at [start, end); the owner ends at `owner_end`."""
+    return Phrase(owner, _plain(role), start, end, owner_end, True)
 
 
 def parse(words: str) -> Phrase | None:
@@ -210,6 +218,16 @@ def other_names(owners: Iterable[str], phrase: Phrase) -> list[str]:
     return [name_of(owner, word) for owner in owners for word in words]
 
 
+def known(registry: Registry, owner: Known, phrase: Phrase) -> dict[str, tuple[str, Known]]:
+    """Who is known to be to somebody what a phrase says: id -> (by which name, entity)."""
+    return {
+        entity.id: (name, entity)
+        for name in other_names((owner.name, *owner.aliases), phrase)
+        for entity in registry.named(name)
+        if entity.kind == "person"
+    }
+
+
 def stands_for(name: str) -> tuple[str, str] | None:
     """The owner's name and the role, of a name that is made of them; None for other names."""
     key = names.display(name)
@@ -229,4 +247,9 @@ def pronoun(word: str) -> str:
 def means(alias: str, surface: str) -> bool:
     """Whether a mention written as "my mother" is of who is called "Ada's mum"."""
     made, phrase = stands_for(alias), parse(surface)
-    return bool(made and phrase and _plain(made[1]) in (phrase.said, *phrase.role.words))
+    if made is None:
+        return False
+    if phrase is None and not re.fullmatch(ROLE, surface, re.IGNORECASE):
+        return False
+    said = phrase.said if phrase else _plain(surface)  # of "my mum and dad"
+    return _plain(made[1]) in (said, *_role_of(said).words)

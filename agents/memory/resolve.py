@@ -87,7 +87,9 @@ class Resolver:
         self.kept_apart: set[tuple[str, str]] = set()  # (entity id, key) that a person split
         self._talks: dict[str, Talk] = {}
         self.joined: list[tuple[str, str]] = []  # entities to merge, as a name was told: kept, gone
-        self.named: list[tuple[str, str]] = []  # entities that were given a name: id, what they were
+        self.named: list[
+            tuple[str, str]
+        ] = []  # entities that were given a name: id, what they were
         self.talkers: set[str] = set()  # everybody who ever spoke or listened: agents and people
 
     # --- the people who talk -----------------------------------------------------------------------
@@ -110,6 +112,9 @@ class Resolver:
                         self._note_called(talk, id, said, start)
                         if words.lower() in names.THIRD_PERSON:
                             talk.called[id] = "he" if words.lower() in _HIS else "she"
+                        phrase = relatives.parse(words)
+                        if phrase and phrase.role.pronoun:
+                            talk.called[id] = phrase.role.pronoun
         talk.count += 1
         talk.sentences = [start for start, _ in text.bounds(note.text)]
         if note.kind == "document":
@@ -156,13 +161,16 @@ class Resolver:
         speaker: str,
         listener: str,
         born: bool = False,
+        phrase: Phrase | None = None,
         idle: bool = False,
     ) -> Resolved | None:
         """The entity of a mention; None for a pronoun that means nobody known. `born`: a day on
-        which somebody was born. `idle`: nothing is said of "my mum", who is nobody new then."""
+        which somebody was born. `phrase`: what the mention says, if it is "my mum"; `idle`: nothing is said of her, and
+        she is nobody new then."""
         talk = self._talks[note.conversation]
         people = speaker, listener
-        phrase = relatives.parse(mention.text) if mention.type == "person" else None
+        if phrase is None and mention.type == "person":
+            phrase = relatives.parse(mention.text)
         found = (
             self._relative(phrase, note, talk, people, new=not idle)
             if phrase
@@ -314,13 +322,8 @@ class Resolver:
 
     def relatives_of(self, owner: str, phrase: Phrase) -> list[Known]:
         """Who is known to be to somebody what a phrase says."""
-        own = self.registry.by_id[owner]
-        found: dict[str, Known] = {}
-        for name in relatives.other_names((own.name, *own.aliases), phrase):
-            for entity in self.registry.named(name):
-                if entity.kind == "person" and self._allowed(entity, name):
-                    found[entity.id] = entity
-        return list(found.values())
+        found = relatives.known(self.registry, self.registry.by_id[owner], phrase)
+        return [entity for name, entity in found.values() if self._allowed(entity, name)]
 
     def _relative(
         self, phrase: Phrase, note: Note, talk: Talk, people: tuple[str, str], new: bool

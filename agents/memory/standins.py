@@ -92,9 +92,9 @@ def unconfirmed(reworded: Reworded, extraction: Extraction) -> list[Phrase]:
 def _name_of(reworded: Reworded, phrase: Phrase, entities: Sequence[Entity]) -> int | None:
     for i, entity in enumerate(entities):
         start, end, stands = reworded.place(entity.start, entity.end)
-        if entity.type == "person" and stands is None and entity.text[:1].isupper():
-            if naming.names_it(reworded.said, phrase, start, end):
-                return i
+        person = entity.type == "person" and stands is None and entity.text[:1].isupper()
+        if person and naming.names_it(reworded.said, phrase, start, end):
+            return i
     return None
 
 
@@ -105,7 +105,8 @@ class Said:
     entities: list[Entity] = field(default_factory=list)
     relations: list[Found] = field(default_factory=list)
     named: dict[int, Phrase] = field(default_factory=dict)  # mention -> whom it names
-    idle: set[int] = field(default_factory=set)  # phrases of whom nothing is said here
+    phrases: dict[int, Phrase] = field(default_factory=dict)  # mention -> the phrase it is
+    idle: set[int] = field(default_factory=set)  # those of whom nothing is said here
 
 
 def put_back(reworded: Reworded, entities: Sequence[Entity], relations: Sequence[Found]) -> Said:
@@ -142,16 +143,16 @@ def put_back(reworded: Reworded, entities: Sequence[Entity], relations: Sequence
         name = next((i for i, phrase in named.items() if phrase is whole), None)
         if name is None and not _may_stand(whole):
             continue
-        if name is None and whole.owner_end < whole.start:
-            continue  # "I have a dog" that no name follows
-        owner = _owner(whole, mentions, named)
+        if name is None and whole.has:
+            continue
+        owner = _owner(whole, mentions, stands, reworded.said)
         for link in whole.chain():
             if link is whole and name is not None:
                 at = name
-                facts = [f for f in facts if not ({f[0], f[1]} == {owner, at} and f[2] in _LINKS)]
             else:
                 at = _mention(link.start, link.end, mentions, reworded.said)
-                facts = [f for f in facts if not ({f[0], f[1]} == {owner, at} and f[2] in _LINKS)]
+                stands[at] = link
+            facts = [f for f in facts if not ({f[0], f[1]} == {owner, at} and f[2] in _LINKS)]
             links.append((owner, at, link.role.relation, SURE, 1 if link.over else 0))
             owner = at
     # Of whom something is said, that one's owner is needed too: "my sister's dog is called Rex".
@@ -159,35 +160,37 @@ def put_back(reworded: Reworded, entities: Sequence[Entity], relations: Sequence
     for head, tail, *_ in reversed(links):
         if tail in told:
             told.add(head)
-    phrases = {at for _, at, *_ in links} - set(named)
     order = sorted(range(len(mentions)), key=lambda i: (mentions[i].start, mentions[i].end))
     new = {old: at for at, old in enumerate(order)}
     new[-1] = -1
     result.entities = [mentions[old] for old in order]
-    result.relations = [(new[h], new[t], type, sure, ends) for h, t, type, sure, ends in facts + links]
+    result.relations = [
+        (new[h], new[t], type, sure, ends) for h, t, type, sure, ends in facts + links
+    ]
     result.named = {new[i]: phrase for i, phrase in named.items()}
-    result.idle = {new[i] for i in phrases - told}
+    result.phrases = {new[i]: phrase for i, phrase in stands.items()}
+    result.idle = {new[i] for i in stands if i not in told}
     return result
 
 
-def _owner(whole: Phrase, mentions: list[Entity], named: dict[int, Phrase]) -> int:
+def _owner(whole: Phrase, mentions: list[Entity], stands: dict[int, Phrase], said: str) -> int:
     """The mention of the innermost owner; -1 = who speaks."""
     first = next(whole.chain())
     assert isinstance(first.owner, str)
     if not first.owner:
         return -1
-    start = first.owner_end - len(first.owner)
-    return _mention(start, first.owner_end, mentions, "", first.owner)
+    start, end = first.owner_end - len(first.owner), first.owner_end
+    for i, mention in enumerate(mentions):
+        inside = mention.start <= start and end <= mention.end
+        if inside and i not in stands and mention.type == "person":
+            return i
+    return _mention(start, end, mentions, said)
 
 
-def _mention(start: int, end: int, mentions: list[Entity], said: str, words: str = "") -> int:
+def _mention(start: int, end: int, mentions: list[Entity], said: str) -> int:
     """The mention at [start, end), made where a model has none."""
     for i, mention in enumerate(mentions):
-        if (mention.start, mention.end) == (start, end) or (
-            words and mention.start <= start and end <= mention.end
-        ):
+        if (mention.start, mention.end) == (start, end):
             return i
-    mentions.append(Entity(words or said[start:end], "person", start, end, SURE))
+    mentions.append(Entity(said[start:end], "person", start, end, SURE))
     return len(mentions) - 1
-
-
