@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from agents.memory.relatives import ROLE
 from agents.memory.types import Entity
 
 # It holds; it holds no more; it is denied, which ends it if it held; it holds, and is no news that
@@ -72,6 +73,12 @@ _CLAUSE = re.compile(
     _I,
 )
 _BEGUN = re.compile(r"(?:^|\s|,)(?:and|but|while|whereas|so)\s+$", _I)
+# A clause that begins with somebody else; "Eva and my sister" are two of one clause.
+_OTHERS = re.compile(
+    rf"\w[^.!?\n]*(?:,|\s(?:and|but|so|then|while|because|although))\s+(?:my|our|your|his|her)\s+{ROLE}"
+    r"(?!\s*(?:,|and\b|or\b))",
+    _I,
+)
 _SENTENCE = re.compile(r"[.!?]+(?=\s|$)|\n")
 
 _LIVES = r"(?:liv|resid|relocat|settl|stay|dwell|mov)\w*|based|home is"
@@ -162,6 +169,8 @@ def judge(text: str, head: Entity, tail: Entity, type: str) -> Claim | None:
         return None  # who is said to do it comes in another clause, of something else
     if type in _TIMED | _POSTS and first is tail and _BEGUN.search(between):
         return None  # "Eva lives in Oslo and Tom lives in Rome": not Tom in Oslo
+    if type in _TIMED | _POSTS and first is head and _OTHERS.search(between):
+        return None  # "I live in Oslo, my sister lives in Rome": not I in Rome
     if type in ("LIKES", "DISLIKES"):
         return _liking(text, head, tail, type, left)
     if head.text.lower() in _POSSESSIVE and not between.strip().count(" ") and type != "OWNS":

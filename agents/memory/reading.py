@@ -106,8 +106,8 @@ class Reading:
             if r.confidence < least or r.type not in self._relation_types:
                 continue
             if r.head in index and r.tail in index:
-                head, tail = found.entities[r.head], found.entities[r.tail]
-                claim = claims.judge(reworded.text, head, tail, r.type)
+                head, tail = (reworded.back(found.entities[end]) for end in (r.head, r.tail))
+                claim = claims.judge(reworded.said, head, tail, r.type)
                 if claim is None or claim.type not in self._relation_types:
                     continue
                 relations.append(

@@ -349,7 +349,7 @@ class Recaller:
     def _words(self, question: str) -> list[tuple[str, bool]]:
         """The question's words, and whether each is the name of somebody who talks.
 
-        "Ada" in "Ada Lovelace" is not the agent Ada, if that name is known.
+        "Ada" in "Ada Lovelace" is not the agent Ada, if that name is known; in "Ada's mum" it is.
         """
         talking = {names.key(name) for name in tuple(self.walk.speakers)}
         parts = {part for name in talking for part in name.split()}
@@ -360,6 +360,7 @@ class Recaller:
             longer = any(
                 " " in names.key(pair)
                 and names.key(pair) not in talking
+                and relatives.stands_for(pair) is None
                 and self.registry.named(pair)
                 for pair in pairs
             )

@@ -47,6 +47,11 @@ class Reworded:
                 shift = phrase.end - last
         return start + shift, end + shift, None
 
+    def back(self, entity: Entity) -> Entity:
+        """A mention in `text` as it stands in `said`."""
+        start, end, _ = self.place(entity.start, entity.end)
+        return Entity(self.said[start:end], entity.type, start, end, entity.confidence)
+
 
 def reword(said: str, own: bool, unnamed: Sequence[Phrase] = ()) -> Reworded:
     """`own`: who speaks may say "Mum" of their own. `unnamed`: phrases that a model has found no
@@ -118,14 +123,13 @@ def put_back(reworded: Reworded, entities: Sequence[Entity], relations: Sequence
     stands: dict[int, Phrase] = {}
     place: dict[int, int] = {}
     for i, entity in enumerate(entities):
-        start, end, phrase = reworded.place(entity.start, entity.end)
+        _, _, phrase = reworded.place(entity.start, entity.end)
         if phrase is not None:
             if entity.type != "person" or phrase in stands.values():
                 continue  # taken for a place, or cut in two
             stands[len(mentions)] = phrase
         place[i] = len(mentions)
-        words = reworded.said[start:end]
-        mentions.append(Entity(words, entity.type, start, end, entity.confidence))
+        mentions.append(reworded.back(entity))
     facts = [
         (place[head], place[tail], type, sure, ends)
         for head, tail, type, sure, ends in relations

@@ -82,3 +82,41 @@ def test_what_a_tiny_model_says_is_kept_but_not_believed(
         assert memory.recall("Geneva").hits[0].source.message == "m1"
     finally:
         memory.close()
+
+
+def test_somebodys_mum_is_found_and_gets_her_name(config: MemoryConfig, tmp_path: Path) -> None:
+    memory = Memory(config, tmp_path, load_extractor(config), load_embedder(config))
+    memory.open()
+
+    def asked(question: str) -> list[str]:
+        return [fact.words for fact, _ in memory.recall(question, people=("You", "ada")).facts]
+
+    try:
+        notes = [
+            said("My mum lives in Lisbon.", 1),
+            said("Rosa loves jazz.", 2, "bob"),
+            said("My sister's dog is Rex.", 3),
+        ]
+        for note in notes:
+            memory.remember([note])
+        assert asked("where does my mum live")[0] == "Your mum lives in Lisbon"
+        assert "Your sister owns Rex" in words_of(memory)
+        memory.remember([said("Hi, I'm Ada Brandt. My mother's name is Rosa.", 4, "bob")])
+        assert asked("Where does Ada's mum live?")[0] == "Rosa lives in Lisbon"
+        assert "Rosa likes jazz" in asked("What does my mother like?")
+        assert asked("Who is Rex?")[0] == "Ada Brandt's sister owns Rex"
+        before = words_of(memory)
+        memory.remember(notes)
+        assert words_of(memory) == before
+        assert memory.verify() == []
+
+        merged = memory.editor.undo(
+            next(c.id for c in memory.store.changes(9) if c.kind == "merge")
+        )
+        assert merged.text == "Ada Brandt's mum was merged into Rosa."
+        assert asked("where does my mum live")[0] == "Ada Brandt's mum lives in Lisbon"
+        memory.editor.forget("Ada Brandt's mum")
+        assert not any("Lisbon" in line for line in words_of(memory))
+        assert memory.verify() == []
+    finally:
+        memory.close()
