@@ -261,10 +261,15 @@ class Keeper:
             if (file := self._files.get(agent_id)) is not None:
                 file.sync()
 
+    @property
+    def error(self) -> OSError | None:
+        """Why something is not on the disk."""
+        errors = [file.error for file in self._files.values() if file.error]
+        return errors[0] if errors else self._list_error
+
     def _look(self) -> None:
         """Say once that the disk refuses, and once that it takes everything again."""
-        errors = [file.error for file in self._files.values() if file.error]
-        error = errors[0] if errors else self._list_error
+        error = self.error
         if error is not None and not self._trouble:
             self._trouble = True
             self.workspace.note("warning", "disk", trouble(error, self.folder.path))

@@ -107,6 +107,11 @@ class Workspace:
         await self.engine.stop()
         await self._keeper.close()
 
+    @property
+    def unkept(self) -> OSError | None:
+        """Why conversations are not on the disk; None when they are."""
+        return self._keeper.error
+
     async def restart_engine(self, client: Client | None = None) -> None:
         """Start a new core with the settings as they are now, by `client` if one is given."""
         await self.engine.restart(client)

@@ -74,7 +74,9 @@ def read(path: Path) -> list[Conversation]:
     try:
         found = json.loads(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
-        raise HaloError(f"{path} cannot be read: {error.strerror or error}.") from error
+        raise HaloError(
+            f"{path} cannot be read: {error.strerror or error}.", "Name a file of conversations."
+        ) from error
     except UnicodeDecodeError as error:
         raise HaloError(
             f"{path.name} is not UTF-8 text: byte {error.start}.", "Convert it."

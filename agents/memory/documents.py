@@ -30,7 +30,9 @@ class Document:
 def read(path: Path) -> Document:
     """A document's text. Raises HaloError for files that are none, or cannot be read."""
     suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
+    if path.is_dir():
+        raise HaloError(f"{path} is a folder.", "Give the files in it.")
+    if suffix not in SUFFIXES and path.exists():
         raise HaloError(
             f"{path.name} is no document that can be read.", f"Give one of {', '.join(SUFFIXES)}."
         )

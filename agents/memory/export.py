@@ -50,9 +50,12 @@ def write(memory: Memory, path: Path, form: str = "") -> int:
                 f"'{form or path.suffix or path.name}' is no format of an export.",
                 "Name the file .jsonld, .graphml or .html, or give --format.",
             )
+    new = not path.exists()
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
+        if new and path.is_file():  # a part of it would look like an export
+            path.unlink(missing_ok=True)
         raise HaloError(
             f"{path} cannot be written: {error.strerror or error}.", "Choose another place."
         ) from error
@@ -138,7 +141,8 @@ def read(memory: Memory, path: Path) -> dict[str, int]:
         raise HaloError(f"{path} cannot be read: {error.strerror or error}.") from error
     except (ValueError, KeyError, TypeError) as error:
         raise HaloError(
-            f"{path.name} is no memory that halo-tui exported.", "Give a file made by --json-ld."
+            f"{path.name} is no memory that halo-tui exported.",
+            "Give one that `halo-tui memory export FILE.jsonld` wrote.",
         ) from error
     if version > FORMAT:
         raise HaloError(f"{path.name} was written by a newer halo-tui.", "Update halo-tui.")

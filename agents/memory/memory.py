@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
@@ -33,6 +34,7 @@ from agents.memory.verify import verify
 from engine.config import MemoryConfig
 
 FOLDER = "memory"  # inside the data folder
+GUEST_SECONDS = 10.0  # to wait for a memory that somebody has only for a moment
 Order = Literal["recency", "degree"]
 
 
@@ -111,14 +113,20 @@ class Memory:
             graph = GraphDB.at_url(self.config.url, self.config.tls_ca)
             graph.ping()
             return graph
-        try:
-            return GraphDB.on_socket(self.server.start())
-        except MemoryInUse:
-            socket = self.server.running() if guest else ""
-            if not socket:
-                raise
-            self.guest = True
-            return GraphDB.on_socket(socket)
+        self.server.brief = guest
+        deadline = time.monotonic() + GUEST_SECONDS
+        while True:
+            try:
+                return GraphDB.on_socket(self.server.start())
+            except MemoryInUse:
+                late = time.monotonic() > deadline
+                if guest and (socket := self.server.running(lasting=not late)):
+                    self.guest = True
+                    return GraphDB.on_socket(socket)
+                # Who has it asks a single question, or is just starting its database or ending it.
+                if not guest or late:
+                    raise
+            time.sleep(0.05)
 
     @property
     def graph(self) -> GraphDB:

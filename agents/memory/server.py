@@ -31,6 +31,7 @@ START_SECONDS = 30.0  # a large file takes a while to read
 STOP_SECONDS = 10.0
 TIDY_BYTES = 500_000  # of commands, from which the file is written anew at the end
 TIDY_SECONDS = 3.0
+ROOM = 64 << 10  # bytes that must be free
 SOCKET_LIMIT = 100  # bytes; the kernel's limit is 108 with the final zero (104 on macOS)
 
 # Runs the server, ends it when standard input does, and ends when the server does.
@@ -79,6 +80,7 @@ class Embedded:
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
         self.socket = ""
+        self.brief = False  # for a single question: others wait for its end
         self._run: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._lock: IO[str] | None = None
@@ -129,11 +131,15 @@ class Embedded:
             ) from error
         self._lock = file
 
-    def running(self) -> str:
-        """The socket of a server that another process runs on this folder, or ""."""
+    def running(self, lasting: bool = False) -> str:
+        """The socket of a server that another process runs on this folder, or "".
+
+        `lasting`: not of one that ends after a single question.
+        """
         try:
-            socket = str(json.loads(self._note.read_text())["socket"])
-        except (OSError, ValueError, KeyError, TypeError):
+            note = json.loads(self._note.read_text())
+            socket = "" if lasting and note.get("brief") else str(note["socket"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return ""
         return socket if _answers(socket) else ""
 
@@ -223,12 +229,21 @@ class Embedded:
         while not _answers(self.socket):
             ended = self._process.poll() is not None  # what is wrong it said in its log
             if ended or _failed(self.log) or time.monotonic() > deadline:
-                raise MemoryDown(
-                    f"The graph database did not start: {_last_line(self.log)}",
-                    f"See {self.log}.",
-                )
+                raise self._not_started()
             time.sleep(0.01)
-        self._note.write_text(json.dumps({"socket": self.socket, "pid": os.getpid()}))
+        self._note.write_text(
+            json.dumps({"socket": self.socket, "pid": os.getpid(), "brief": self.brief})
+        )
+
+    def _not_started(self) -> MemoryDown:
+        with contextlib.suppress(OSError):
+            if shutil.disk_usage(self.folder).free < ROOM:
+                return MemoryDown(
+                    f"The graph database did not start: the disk of {self.folder} is full.",
+                    "Free some space.",
+                )
+        said = _last_line(self.log).rstrip(".")
+        return MemoryDown(f"The graph database did not start: {said}.", f"See {self.log}.")
 
     def _end_orphan(self) -> None:
         """A server whose shell was killed as well still holds the file; we have the lock."""

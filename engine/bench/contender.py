@@ -13,6 +13,8 @@ from typing import Any
 
 from engine import native
 
+INTERRUPTED = 130  # how it ends after Ctrl-C
+
 
 def ceiling(job: dict[str, Any]) -> dict[str, float]:
     """Aggregate decode tokens/s of the bare loop, and seconds to its first token."""
@@ -77,4 +79,7 @@ def sequential(job: dict[str, Any]) -> dict[str, float]:
 
 if __name__ == "__main__":
     work = json.load(sys.stdin)
-    print(json.dumps({"ceiling": ceiling, "sequential": sequential}[work["kind"]](work)))
+    try:
+        print(json.dumps({"ceiling": ceiling, "sequential": sequential}[work["kind"]](work)))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)

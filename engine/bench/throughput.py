@@ -25,6 +25,7 @@ import msgspec
 
 from engine import paths
 from engine.bench import make_model
+from engine.bench.contender import INTERRUPTED
 from engine.client import EngineClient
 from engine.config import Config
 from engine.core.model import thread_count
@@ -166,6 +167,8 @@ def _peer(job: dict[str, Any], kind: str) -> dict[str, float]:
         [sys.executable, "-m", "engine.bench.contender"], input=json.dumps({**job, "kind": kind}),
         capture_output=True, text=True, env=for_computing(), check=False,
     )  # fmt: skip
+    if done.returncode == INTERRUPTED:
+        raise KeyboardInterrupt
     if done.returncode:
         raise RuntimeError(f"the {kind} contender failed: {done.stderr.strip()[-400:]}")
     result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])

@@ -116,9 +116,15 @@ class Router:
     def record(self, path: str) -> None:
         """Write what is chosen to a file from now on; "" ends it."""
         if self._recorder is not None:
-            file, steps = self._recorder.path, self._recorder.steps
-            self._recorder.close()
-            self._recorder = None
+            recorder, self._recorder = self._recorder, None
+            file, steps = recorder.path, recorder.steps
+            try:
+                recorder.close()
+            except OSError as error:
+                raise EngineError(
+                    f"The end of {file} could not be written: {error.strerror}.",
+                    "Free some space, or choose another place.", "disk",
+                ) from None  # fmt: skip
             self._say("info", f"Recorded the experts of {steps:,} steps in {file}.")
         if not path:
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import time
@@ -183,6 +184,18 @@ def test_a_full_disk_is_a_sentence(home: Path, flags: list[str]) -> None:
     assert done.returncode == 1
     (only,) = done.stderr.splitlines()
     assert only.startswith(b"halo-tui: The disk is full"), "the cause, and nothing else"
+
+
+def test_a_conversation_that_could_not_be_kept_is_a_failure(home: Path) -> None:
+    def nothing_fits() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+    done = subprocess.run(
+        command("chat", "--continue", "hi"), cwd=home, env=environment(home), capture_output=True,
+        stdin=subprocess.DEVNULL, check=False, preexec_fn=nothing_fits,
+    )  # fmt: skip
+    assert done.returncode == 1 and done.stdout.strip(), "the answer, and that it is not kept"
+    assert b"could not be kept" in done.stderr.splitlines()[-1]
 
 
 def test_an_app_that_has_the_folder_is_named(home: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.support.cli import command, environment
 from tui.cli.main import cli
 
 HELD_OUT = Path(__file__).parents[1] / "corpus" / "recall" / "held-out.json"
@@ -85,6 +87,28 @@ def test_long_messages_are_shortened_for_reading(run, tmp_path: Path) -> None:  
     found = read(run("memory", "recall", "Where does Lena Fischer live?", "--json"))
     whole = next(item["text"] for item in found if item["kind"] == "message")
     assert whole.count("river") > " ".join(shown.split()).count("river"), "all of it with --json"
+
+
+def test_questions_at_once_wait_for_each_other(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    asked = [
+        subprocess.Popen(
+            command("memory", "stats", "--json"), env=environment(home),
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for _ in range(3)
+    ]  # fmt: skip
+    for process in asked:
+        out, err = process.communicate(timeout=60)
+        assert (process.returncode, err) == (0, "") and json.loads(out)[0]["messages"] == 0
+
+
+def test_what_cannot_be_ingested_is_named_for_what_it_is(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "x.bin").write_bytes(b"x")
+    for name, words in (("", "is a folder"), ("none.md", "No such file"), ("no", "No such file"),
+                        ("x.bin", "is no document")):  # fmt: skip
+        done = run("memory", "ingest", str(tmp_path / name), code=1)
+        assert words in str(done.exception)
 
 
 def test_bench_recall_refuses_what_is_no_conversation(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 
 import engine.errors as errors
-from tests.support.cli import REPOSITORY, environment, halo
+from tests.support.cli import REPOSITORY, command, environment, halo
 from tui.cli import exit_codes
+from tui.cli.asking import confirm
 from tui.cli.main import COMMANDS, run
 from tui.cli.output import size, table
 from tui.cli.settings import Settings
@@ -175,6 +178,41 @@ def test_a_pipe_that_is_not_text(tmp_path: Path) -> None:
     done = halo(tmp_path, "chat", stdin=b"\xff\xfe\x00")
     assert done.returncode == 2
     assert "not UTF-8" in done.stderr
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_fault(closed: str, tmp_path: Path) -> None:
+    line = f'"$@" config path {closed}'
+    done = subprocess.run(
+        ["/bin/sh", "-c", line, "sh", *command()], env=environment(tmp_path),
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert ("config" in done.stdout) == (">&-" not in closed.replace("2>&-", ""))
+
+
+def test_what_is_no_text_is_refused_and_an_ascii_locale_reads_text(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*command("memory", "recall"), b"\xff"], env=environment(tmp_path),
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2 and "not UTF-8" in done.stderr
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = halo(tmp_path, "sessions", "show", "Zoë", PYTHONIOENCODING="utf-8", **plain)
+    assert "called 'Zoë'" in done.stderr
+
+
+def test_a_question_that_nobody_answers(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for said, words, code in (("", "--force does it", 2), ("n\n", "Nothing was changed.", 1)):
+        monkeypatch.setattr("sys.stdin", io.StringIO(said))
+        with pytest.raises((click.UsageError, click.exceptions.Exit)) as ended:
+            confirm("Sure?", "--force")
+        assert code == ended.value.exit_code  # type: ignore[union-attr]
+        assert words in f"{ended.value} {capsys.readouterr().err}"
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    confirm("Sure?", "--force")
 
 
 def test_the_headless_path_imports_no_textual() -> None:

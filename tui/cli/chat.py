@@ -131,6 +131,7 @@ class Chat:
     async def run(self, text: str, go_on: bool = False) -> int:
         """Ask, print, and return the exit code. Raises HaloError."""
         from agents.workspace import Workspace, new_client
+        from engine.errors import HaloError
 
         with contextlib.ExitStack() as stack:
             if go_on:
@@ -148,11 +149,11 @@ class Chat:
             loop = asyncio.get_running_loop()
             loop.add_signal_handler(signal.SIGINT, self._interrupt, task)
             try:
-                return await self._ask(workspace, text)
+                code = await self._ask(workspace, text)
             except asyncio.CancelledError:
                 if not self._interrupted:
                     raise
-                return await self._cancelled(workspace)
+                code = await self._cancelled(workspace)
             finally:
                 # A second Ctrl-C while the engine ends must not leave it behind.
                 loop.remove_signal_handler(signal.SIGINT)
@@ -161,6 +162,12 @@ class Chat:
                 if reader is not None:
                     await reader.stop()
                 signal.signal(signal.SIGINT, signal.default_int_handler)
+        if go_on and workspace.unkept is not None:
+            raise HaloError(
+                f"The conversation could not be kept in {folder}: {workspace.unkept.strerror}.",
+                "Free some space, or choose another folder with --data.",
+            )
+        return code
 
     def _reader(self, workspace: Workspace) -> MemoryReader | None:
         """The person's memory, for the agent's tools to ask; nothing is added to it."""

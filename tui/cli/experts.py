@@ -59,16 +59,20 @@ async def _record(
     settings: Settings, file: Path, talks: list[tuple[Any, ...]], tokens: int
 ) -> dict[str, Any]:
     from engine.client import EngineClient
-    from engine.protocol import Done, Event, Sampling
+    from engine.errors import EngineError
+    from engine.protocol import Done, Event, Note, Sampling
 
     config = settings.load()
     with tempfile.TemporaryDirectory() as folder:
         client = EngineClient(config, log_path=Path(folder) / "core.log")
         ended: asyncio.Queue[Done] = asyncio.Queue()
+        faults: list[str] = []
 
         def watch(event: Event) -> None:
             if isinstance(event, Done):
                 ended.put_nowait(event)
+            elif isinstance(event, Note) and event.level == "error":
+                faults.append(event.text)
 
         client.subscribe(watch)
         await client.start()
@@ -84,6 +88,8 @@ async def _record(
             await client.configure("experts.record", "")
         finally:
             await client.stop()
+    if faults:
+        raise EngineError(faults[0], "Free some space, or choose another place.")
     return {
         "file": str(target), "agents": len(talks), "tokens": sum(d.tokens for d in done),
         "bytes": target.stat().st_size,
@@ -91,12 +97,15 @@ async def _record(
 
 
 @command.command()
+@settings_options
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--png", type=click.Path(path_type=Path), help="Write a picture of the uses.")
 @click.option("--pairs-png", type=click.Path(path_type=Path),
               help="Write a picture of the experts chosen together, in the middle layer.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def analyze(file: Path, png: Path | None, pairs_png: Path | None, as_json: bool) -> None:
+def analyze(
+    settings: Settings, file: Path, png: Path | None, pairs_png: Path | None, as_json: bool
+) -> None:
     """Balance, pairs, transitions between layers, reuse, and hit rates of caches."""
     from engine.experts import analyze as work
     from engine.experts import record as recording

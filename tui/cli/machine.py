@@ -36,12 +36,15 @@ def command(settings: Settings, as_json: bool, pid: int | None) -> None:
     if as_json:
         click.echo(json.dumps(as_object(sample, pools, warned, found), ensure_ascii=False))
         return
-    from tui.cli.output import width
+    from tui.cli.output import width, wrapped
     from tui.widgets.machine_text import machine_text
     from tui.widgets.worker_text import worker_lines
 
     lines = worker_lines(config.engine.rpc, None, found)
-    click.echo(machine_text(sample, pools, None, warned, width(), 60, None, 1.0, lines).plain)
+    text = machine_text(sample, pools, None, warned, width(), 60, None, 1.0, lines).plain
+    for line in text.splitlines():
+        sentence = line[:2] in ("– ", "! ")  # the rest is drawn to the width already
+        click.echo(wrapped(line, 2) if sentence else line)
 
 
 def as_object(sample: Any, pools: Any, warned: Any, found: Any = ()) -> dict[str, Any]:

@@ -118,10 +118,12 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
 def run(args: Sequence[str] | None = None) -> int:
     """Run a command line. Returns the exit code; errors are told on stderr, one sentence each."""
     try:
+        _stand_in_for_closed_streams()
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="replace")  # an old locale must not end an answer
-        code = cli.main(args=args, prog_name="halo-tui", standalone_mode=False)
+        given = [_readable(arg) for arg in (sys.argv[1:] if args is None else args)]
+        code = cli.main(args=given, prog_name="halo-tui", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else exit_codes.OK
     except click.exceptions.Exit as exit:
@@ -142,13 +144,15 @@ def run(args: Sequence[str] | None = None) -> int:
         if isinstance(error, HaloError):
             click.echo(f"halo-tui: {error}", err=True)
         elif isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            where = error.filename or "what was to be printed"
+            where = f"{error.filename} could not be written" if error.filename else "nothing fits"
             click.echo(
-                f"halo-tui: The disk is full: {where} could not be written. Free some space, then "
-                "run it again.",
+                f"halo-tui: The disk is full: {where}. Free some space, then run it again.",
                 err=True,
             )
             _give_up_stdout()
+        elif isinstance(error, UnicodeEncodeError) and "surrogates" in error.reason:
+            click.echo("halo-tui: What was given is not UTF-8 text. Convert it.", err=True)
+            return exit_codes.USAGE
         else:
             click.echo(
                 f"halo-tui: This should not have happened: {type(error).__name__}: {error}. "
@@ -156,6 +160,28 @@ def run(args: Sequence[str] | None = None) -> int:
                 err=True,
             )
         return exit_codes.code_for(error)
+
+
+def _stand_in_for_closed_streams() -> None:
+    """`<&-` and `>&-`: there is nothing to read, and nobody reads. No file may take their number."""
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(fd)
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull)  # noqa: SIM115 - for as long as the process lives
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+
+
+def _readable(arg: str) -> str:
+    """An argument that an ASCII locale could not read, as UTF-8; of anything else its bytes stay."""
+    if arg.isascii():
+        return arg
+    try:
+        return os.fsencode(arg).decode()
+    except UnicodeError:
+        return arg
 
 
 def _give_up_stdout() -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tui.cli import exit_codes
+from tui.cli import asking, exit_codes
 from tui.cli.settings import Settings, settings_options
 
 if TYPE_CHECKING:
@@ -81,7 +81,9 @@ def _moment(as_of: str) -> float | None:
     try:
         found = datetime.fromisoformat(as_of)
     except ValueError:
-        raise click.BadParameter(f"'{as_of}' is no day such as 2024-05-31.") from None
+        raise click.BadParameter(
+            f"'{as_of}' is no day such as 2024-05-31.", param_hint="'--as-of'"
+        ) from None
     if len(as_of) <= 10:
         found += timedelta(days=1, seconds=-1)  # until that day's end
     return found.timestamp()
@@ -129,10 +131,14 @@ def recall(
     settings: Settings, as_json: bool, as_of: str, agent: str, k: int, question: tuple[str, ...]
 ) -> None:
     """What is known about a question: facts and messages, best first, with their sources."""
+    asked = " ".join(question)
+    asked.encode()  # raises for bytes that are no text
+    if not asked.strip():
+        raise click.UsageError("The question is empty.")
     moment = _moment(as_of)
     where, people = _spaces(settings, agent)
     with opened(settings) as memory:
-        found = memory.recall(" ".join(question), k, where, moment, people)
+        found = memory.recall(asked, k, where, moment, people)
     if as_json:
         facts = [{"kind": "fact", "score": score, **_fact(fact)} for fact, score in found.facts]
         hits = [
@@ -192,7 +198,7 @@ def cypher(
     for text in parameters:
         name, equals, value = text.partition("=")
         if not equals or not name.isidentifier():
-            raise click.BadParameter(f"'{text}' is not NAME=VALUE.")
+            raise click.BadParameter(f"'{text}' is not NAME=VALUE.", param_hint="'--param'")
         try:
             given[name] = json.loads(value)
         except ValueError:
@@ -337,11 +343,10 @@ def forget(settings: Settings, as_json: bool, yes: bool, entity: str) -> None:
     with opened(settings, reads=False, models=False) as memory:
         node = memory.entity(entity)
         if not yes:
-            click.confirm(
+            asking.confirm(
                 f"Forget {node.name} ({node.type}) and {node.mentions} messages that mention it, "
                 "with their answers?",
-                abort=True,
-                err=True,
+                "--yes",
             )
         said = memory.forget(node.id)
     if as_json:

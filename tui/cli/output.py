@@ -31,7 +31,9 @@ def width() -> int:
 
 def wrapped(text: str, indent: int) -> str:
     """Text folded to the terminal, its later lines indented."""
-    lines = textwrap.wrap(text, max(20, width() - indent), break_long_words=False) or [""]
+    lines = textwrap.wrap(
+        text, max(20, width() - indent), break_long_words=False, break_on_hyphens=False
+    ) or [""]
     return ("\n" + " " * indent).join(lines)
 
 

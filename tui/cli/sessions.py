@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tui.cli import exit_codes
+from tui.cli import asking, exit_codes
 from tui.cli.settings import Settings, settings_options
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def delete(settings: Settings, as_json: bool, force: bool, name: str) -> None:
     with shelf.changing():
         item = shelf.find(name)
         if not force:
-            click.confirm(f"Remove {item.saved.path} for good?", abort=True, err=True)
+            asking.confirm(f"Remove {item.saved.path} for good?", "--force")
         shelf.delete(item)
     _done(as_json, f"{item.name} is gone.", name=item.name)
 

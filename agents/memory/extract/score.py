@@ -43,7 +43,7 @@ def read(path: Path) -> list[Sentence]:
     try:
         lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise HaloError(f"{path} cannot be read: {error}.", "Give a labelled text file.") from error
+        raise _unreadable(path, error, "Give a labelled text file.") from error
     sentences: list[Sentence] = []
     tokens: list[str] = []
     tags: list[str] = []
@@ -70,6 +70,13 @@ def read(path: Path) -> list[Sentence]:
     return sentences
 
 
+def _unreadable(path: Path, error: Exception, remedy: str) -> HaloError:
+    why = error.strerror if isinstance(error, OSError) else str(error)
+    if isinstance(error, UnicodeDecodeError):
+        why = f"it is not UTF-8 text (byte {error.start})"
+    return HaloError(f"{path} cannot be read: {why}.", remedy)
+
+
 def spans(tags: Sequence[str]) -> list[Span]:
     """BIO tags as mentions; an I- that continues nothing begins one."""
     found: list[Span] = []
@@ -91,7 +98,7 @@ def read_map(path: Path | None, sentences: Sequence[Sentence]) -> dict[str, str 
     try:
         content = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise HaloError(f"{path} cannot be read: {error}.", "Give a JSON object.") from error
+        raise _unreadable(path, error, "Give a JSON object.") from error
     if not isinstance(content, dict) or not all(
         value is None or isinstance(value, str) for value in content.values()
     ):
