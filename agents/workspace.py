@@ -343,13 +343,15 @@ class Workspace:
         """Stop all answers and handovers. Queues are held until `resume_queue` or a prompt."""
         await self.answers.stop_all()
 
-    async def regenerate(self, name: str) -> None:
-        """Answer the last prompt anew, with a new seed."""
+    async def regenerate(self, name: str, turn_id: str = "") -> None:
+        """Answer the last prompt anew, or the last up to a turn; what came after it goes."""
         agent = self.get(name)
         await self._quiet(agent)
-        index = next(
-            (i for i in reversed(range(len(agent.turns))) if agent.turns[i].role == "user"), None
-        )
+        turn = agent.turn(turn_id)
+        if turn_id and turn is None:
+            raise HaloError("That message is not there any more.", "Choose another.")
+        end = agent.turns.index(turn) + 1 if turn else len(agent.turns)
+        index = next((i for i in reversed(range(end)) if agent.turns[i].role == "user"), None)
         if index is None:
             raise HaloError(f"Nothing was asked of {agent.name} yet.", "Send a prompt first.")
         self.cut(agent, index + 1)

@@ -122,7 +122,7 @@ class HaloApp(App[int]):
     async def _hand_on(self, event: events.Event) -> None:
         if typed(event) and getattr(self.screen, "gives_way", False):
             # Only when the prompt has the focus again is it its turn.
-            self.keys.again(event, lambda: self.screen.dismiss(None))
+            self.keys.again(event, self.screen.give_way)  # type: ignore[attr-defined]
             return
         await super().on_event(event)
 

@@ -228,18 +228,18 @@ class Controller(SessionActions, MemoryActions, WorkerActions):
 
     async def _step(self, delta: int) -> None:
         names = self.space.names
-        await self.screen.show_agent(names[(names.index(self.agent.name) + delta) % len(names)])
+        await self.screen.go_to(names[(names.index(self.agent.name) + delta) % len(names)])
 
     async def go_agent(self, name: str) -> None:
         if name.isdigit():
             await self.agent_number(int(name))
         else:
-            await self.screen.show_agent(self.space.get(name.lstrip("@")).name)
+            await self.screen.go_to(self.space.get(name.lstrip("@")).name)
 
     async def agent_number(self, number: int) -> None:
         """Show the n-th agent, counted from 1."""
         if 1 <= number <= len(self.space.names):
-            await self.screen.show_agent(self.space.names[number - 1])
+            await self.screen.go_to(self.space.names[number - 1])
 
     async def agents(self, _: str) -> None:
         """A searchable list of the agents."""
@@ -262,7 +262,7 @@ class Controller(SessionActions, MemoryActions, WorkerActions):
         else:
             await self.ask(AgentEditor(None, create, self._new_name(), self.space.config.sampling))
         if made:
-            await self.screen.show_agent(made[0].name)
+            await self.screen.go_to(made[0].name)
 
     def _new_name(self) -> str:
         taken = {name.casefold() for name in self.space.names}
@@ -285,24 +285,24 @@ class Controller(SessionActions, MemoryActions, WorkerActions):
                 await self.space.rename(agent.name, form.name)
 
         if await self.ask(AgentEditor(agent, change, defaults=self.space.config.sampling)):
-            await self.screen.show_agent(agent.name)
+            await self.screen.go_to(agent.name)
 
     async def rename(self, name: str) -> None:
         agent = self.agent
         name = name or (await self.ask(AskText(f"New name of {agent.name}", agent.name))) or ""
         if name.strip():
             await self.space.rename(agent.name, name.strip())
-            await self.screen.show_agent(agent.name)
+            await self.screen.go_to(agent.name)
 
     async def duplicate(self, name: str) -> None:
         copy = await self.space.duplicate(self.agent.name, name or None)
-        await self.screen.show_agent(copy.name)
+        await self.screen.go_to(copy.name)
 
     async def close_agent(self, _: str) -> None:
         name = self.agent.name
         await self.space.close_agent(name)
         self.tell(f"{name} is closed. /undo brings it back.")
-        await self.screen.show_agent(self.space.focused or self.space.names[0])
+        await self.screen.go_to(self.space.focused or self.space.names[0])
 
     async def move_up(self, _: str) -> None:
         await self.space.move(self.agent.name, -1)
@@ -312,7 +312,7 @@ class Controller(SessionActions, MemoryActions, WorkerActions):
 
     async def undo_close(self, name: str) -> None:
         agent = await self.space.reopen(name.lstrip("@") or None)
-        await self.screen.show_agent(agent.name)
+        await self.screen.go_to(agent.name)
         self.tell(f"{agent.name} is back, with all that was said.")
 
     async def system(self, text: str) -> None:

@@ -17,6 +17,7 @@ from contextvars import ContextVar
 from textual import events
 from textual.app import App
 from textual.message_pump import MessagePump
+from textual.widgets import Input, TextArea
 
 PATIENCE = 0.5  # seconds that keys wait at most for the effect of one
 ROUNDS = 4  # messages that a key may cause one after the other until something begins
@@ -87,10 +88,16 @@ class KeyOrder:
     async def _go_on(self) -> None:
         while self._waiting and not self._holds:
             event = self._waiting.popleft()
-            effect = isinstance(event, events.Key) and not typed(event)
+            effect = isinstance(event, events.Key) and not (typed(event) and self._writing())
             if effect and event.key not in EDITING:  # type: ignore[attr-defined]
                 self._follow(self.hold())
             await self._hand_on(event)
+
+    def _writing(self) -> bool:
+        """Whether letters go into a text; elsewhere they are keys like all others."""
+        with suppress(Exception):  # no screen yet
+            return self._app.focused is None or isinstance(self._app.focused, Input | TextArea)
+        return True
 
     def _follow(self, release: Release) -> None:
         """Release when the key about to be handed on, and what it causes, has gone its way: from

@@ -48,7 +48,7 @@ class SessionActions(Acting):
         if path.is_file() and path.stat().st_size > SLOW:
             self.tell(f"Reading {path.name} ({size(path.stat().st_size)})…")
         agent = await self.space.sessions.restore(path, tell=said.append)
-        await self.screen.show_agent(agent.name)
+        await self.screen.go_to(agent.name)
         good = "none has to be read again" in "".join(said)
         self.screen.notify(
             " ".join(said),
@@ -63,13 +63,13 @@ class SessionActions(Acting):
         if not agent.turns:
             raise HaloError(f"{agent.name} has said nothing yet.", "Talk first, then fork.")
         copy = await self.space.sessions.fork(agent.name, new=name)
-        await self.screen.show_agent(copy.name)
+        await self.screen.go_to(copy.name)
         self.tell(f"{copy.name} goes on from here; {agent.name} stays as it is.")
 
     async def fork_at(self, name: str, turn_id: str) -> None:
         """A new agent that knows the conversation up to one message, and that message."""
         copy = await self.space.sessions.fork(name, turn_id)
-        await self.screen.show_agent(copy.name)
+        await self.screen.go_to(copy.name)
         last = copy.turns[-1] if copy.turns else None
         more = " /regenerate answers its last prompt." if last and last.role == "user" else ""
         self.tell(f"{copy.name} goes on from that message; {name} stays as it is.{more}")

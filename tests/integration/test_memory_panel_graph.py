@@ -59,10 +59,10 @@ async def test_what_is_said_reaches_the_panel_and_is_corrected_there(tmp_path: P
         # Rejected, and taken back.
         facts.list.focus()
         facts.list.highlighted = at
-        await pilot.press("r")
+        await pilot.press("r", "enter")
         await until(lambda: "✗ Wrong: Grace Hopper lives in Paris" in toasts(app))
         await until(lambda: "Paris" not in {f.tail_name for f in facts.facts})
-        await pilot.press("u")
+        await pilot.press("u", "enter")
         await until(lambda: "Paris" in {f.tail_name for f in facts.facts}, what="for the undo")
         # Questions and Cypher.
         await write(pilot, app, "/recall Where does Grace Hopper live?")

@@ -28,8 +28,9 @@ from tui.screens.log import LogScreen
 from tui.widgets.agent_list import AgentRow, AgentTabs
 from tui.widgets.cache_pane import CachePane
 from tui.widgets.chat.conversation import Conversation
-from tui.widgets.chat.grid import ChatGrid
+from tui.widgets.chat.grid import ChatGrid, Tile
 from tui.widgets.chat.prompt import Prompt
+from tui.widgets.chat.transcript import Transcript
 from tui.widgets.key_hints import KeyHints
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
@@ -208,6 +209,100 @@ async def test_grid_shows_all_agents_and_goes_back(tmp_path: Path) -> None:
         await until(lambda: app.main.grid_shown and app.main.query(ChatGrid))
         await pilot.press("escape")
         await until(lambda: not app.main.grid_shown and not app.main.query(ChatGrid))
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_grid_says_whom_one_writes_to(tmp_path: Path, size: tuple[int, int]) -> None:
+    async with running(tmp_path, size) as (app, _, pilot):
+        prompt = app.main.query_one(Prompt)
+
+        def marked() -> list[str]:
+            return [tile.agent.name for tile in app.main.query(Tile) if tile.here]
+
+        await pilot.press("f5")
+        await until(lambda: marked() == ["ada"] and "Alt+1…3 another" in screen_text(app))
+        text = screen_text(app)
+        assert "❯ ○ ada" in text and "┏" in text and "❯ ○ grace" not in text, "told without colour"
+        assert "Message ada…" in text
+        await pilot.press("alt+2")
+        await until(lambda: marked() == ["grace"] and "to grace" in screen_text(app))
+        assert app.main.grid_shown and app.main.current == "grace"
+        await pilot.press(*"hello")
+        await pilot.press("alt+3")
+        await until(lambda: marked() == ["alan"] and prompt.get_draft() == "hello")
+        assert app.workspace.get("grace").draft == "", "one text, another addressee"
+        await pilot.press("home", *"@ada ")
+        await until(lambda: marked() == ["ada"] and "to ada" in screen_text(app))
+        prompt.set_draft("@all hi")
+        await until(lambda: marked() == ["ada", "grace", "alan"])
+        assert "to all 3 agents" in screen_text(app)
+        await pilot.press("enter")
+        await until(lambda: all(agent.turns for agent in app.workspace.agents))
+        await until(lambda: marked() == ["alan"])
+
+
+async def test_tiles_are_chosen_and_opened_by_mouse_and_keys(tmp_path: Path) -> None:
+    async with running(tmp_path) as (app, _, pilot):
+        prompt = app.main.query_one(Prompt)
+        await pilot.press("f5")
+        await until(lambda: len(app.main.query(Tile)) == 3)
+        tiles = list(app.main.query(Tile))
+        await pilot.click(tiles[1])
+        await until(lambda: app.main.current == "grace" and prompt.has_focus_within)
+        assert app.main.grid_shown
+        tiles[2].focus()
+        await until(lambda: app.main.current == "alan" and "Enter opens it" in screen_text(app))
+        await pilot.press(*"hi you")
+        await until(lambda: prompt.get_draft() == "hi you" and prompt.has_focus_within)
+        await pilot.press("enter")
+        await until(lambda: app.workspace.get("alan").turns)
+        await pilot.click(tiles[1], times=2)
+        await until(lambda: not app.main.grid_shown and app.main.current == "grace")
+        await pilot.press("f5", "f8", "f2")  # what acts on an agent acts on the one marked
+        await until(lambda: "Edit grace" in screen_text(app))
+
+
+async def test_agents_come_and_change_without_leaving_the_grid(tmp_path: Path) -> None:
+    async with running(tmp_path) as (app, _, pilot):
+        await pilot.press("f5")
+        await until(lambda: app.main.query(Tile))
+        await write(pilot, app, "/rename nora")
+        await until(lambda: app.main.current == "nora" and "to nora" in screen_text(app))
+        await write(pilot, app, "/new zed")
+        await until(lambda: app.main.current == "zed" and len(app.main.query(Tile)) == 4)
+        await write(pilot, app, "/close")
+        await until(lambda: app.main.current != "zed" and len(app.main.query(Tile)) == 3)
+        assert app.main.grid_shown and app.main.query(ChatGrid)
+        await until(lambda: sum(tile.here for tile in app.main.query(Tile)) == 1)
+
+
+async def test_whoever_writes_on_the_conversation_writes_to_the_agent(tmp_path: Path) -> None:
+    async with running(tmp_path, client=ScriptedClient(lambda _: "hello")) as (app, _, pilot):
+        ada = app.workspace.get("ada")
+        await write(pilot, app, "hi")
+        await until(lambda: len(ada.turns) == 2 and not ada.busy)
+        before = [turn.id for turn in ada.turns]
+        prompt = app.main.query_one(Prompt)
+        for text in ("regarding that", "free coffee", "every test", "copy it, yes"):
+            await pilot.click(Transcript)
+            await until(lambda: "Esc writes here" in screen_text(app))
+            await pilot.press(*("space" if c == " " else "comma" if c == "," else c for c in text))
+            await until(lambda t=text: prompt.get_draft() == t, what=f"for “{text}”")
+            prompt.set_draft("")
+        assert [turn.id for turn in ada.turns] == before and len(app.workspace.agents) == 3
+        assert app.screen is app.main
+
+
+async def test_an_earlier_answer_is_given_anew(tmp_path: Path) -> None:
+    async with running(tmp_path, client=ScriptedClient(lambda _: "hello")) as (app, _, pilot):
+        ada = app.workspace.get("ada")
+        for text in ("one", "two"):
+            await write(pilot, app, text)
+            await until(lambda t=text: ada.turns and ada.turns[-2].text == t and not ada.busy)
+        await pilot.press("alt+up", "up", "up", "r")
+        await until(lambda: "What came after it is replaced" in screen_text(app))
+        await pilot.press("enter")
+        await until(lambda: [t.text for t in ada.turns] == ["one", "hello"] and not ada.busy)
 
 
 async def test_side_pane_hides_on_wide_and_shows_on_narrow_screens(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ async def test_what_went_wrong_is_said_with_what_to_do(
         assert words in room.screen()
         await room.pilot.press("tab")
         room.conversation.focus_messages()
-        await room.pilot.press("r")
+        await room.pilot.press("r", "enter")
         await room.pilot.pause()
         assert [m.agent for m in room.app.said(Conversation.RegenerateRequested)] == ["ada"]
 
@@ -302,7 +302,7 @@ async def test_keys_act_on_the_chosen_message(tmp_path: Path) -> None:
         room.conversation.focus_messages()
         await room.pilot.pause()
         assert "c copy" in room.screen() and "r again" in room.screen()
-        await room.pilot.press("y", "c", "up", "c", "e", "up", "up", "e")
+        await room.pilot.press("y", "c", "up", "c", "e", "enter", "up", "up", "e", "enter")
         await room.pilot.pause()
         copied = [(m.text, m.what) for m in room.app.said(Conversation.CopyRequested)]
         assert copied == [("a\nb", "Code"), ("```py\na\nb\n```", "Answer"), ("Code?", "Prompt")]

@@ -54,8 +54,10 @@ async def test_a_tile_opens_its_agent(tmp_path: Path) -> None:
         tiles[0].focus()
         await room.pilot.press("enter", "right", "enter")
         await room.pilot.pause()
-        said = [message.agent for message in room.app.said(ChatGrid.Selected)]
-        assert said == ["grace", "ada", "grace"]
+        said = room.app.said(ChatGrid.Selected)
+        assert [m.agent for m in said if m.opens] == ["ada", "grace"]
+        assert [m.agent for m in said if m.writes] == ["grace"], "a click: keys to the prompt"
+        assert [m.agent for m in said if not m.opens][-1] == "grace", "and with the focus"
 
 
 async def test_nothing_is_drawn_when_nothing_changes(tmp_path: Path) -> None:

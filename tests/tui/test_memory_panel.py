@@ -22,6 +22,7 @@ from tui.app import HaloApp
 from tui.screens.dialogs import AskText, Confirm
 from tui.screens.memory import MemoryScreen
 from tui.screens.memory_dialogs import EditFact, Pick
+from tui.screens.sure import Sure
 from tui.widgets.chat.popup import Popup
 from tui.widgets.chat.prompt import Prompt
 from tui.widgets.chat.transcript import Transcript
@@ -190,7 +191,7 @@ async def test_after_a_restart_what_was_learnt_before_is_there_to_be_ruled(tmp_p
         feed.list.highlighted = next(
             i for i, row in enumerate(feed.list.rows) if row.fact and row.fact.id == "f2"
         )
-        await pilot.press("r")
+        await pilot.press("r", "enter")
         await until(lambda: memory.known["f2"].status == "rejected")
         await until(
             lambda: next(x for x in feed.lessons if x.fact.id == "f2").fact.status == "rejected"
@@ -210,16 +211,16 @@ async def test_facts_are_accepted_rejected_corrected_and_taken_back(tmp_path: Pa
         assert "Priya Nair likes coffee" in text.split("Priya Nair lives in Lisbon")[0], (
             "newest first"
         )
-        await pilot.press("a")
+        await pilot.press("a", "enter")
         await until(lambda: memory.known["f2"].status == "accepted")
         await until(lambda: "✓ Right: Priya Nair likes coffee" in toasts(app))
         await until(lambda: feed.lessons[0].fact.status == "accepted")
-        await pilot.press("u")
+        await pilot.press("u", "enter")
         await until(lambda: memory.known["f2"].status == "learnt")
         await until(lambda: feed.lessons[0].fact.status == "learnt")
-        await pilot.press("r")
+        await pilot.press("r", "enter")
         await until(lambda: memory.known["f2"].status == "rejected")
-        await pilot.press("down", "down", "e")
+        await pilot.press("down", "down", "e", "enter")
         await until(lambda: isinstance(app.screen, EditFact))
         app.screen.query_one("#type", Input).value = "sings to"
         await pilot.press("enter")
@@ -233,11 +234,43 @@ async def test_facts_are_accepted_rejected_corrected_and_taken_back(tmp_path: Pa
         assert asked(memory, "edit") == [("f6", "VISITED", "Porto", "")], "only what was changed"
 
 
+@pytest.mark.parametrize("size", SIZES[:2])
+async def test_all_relations_can_be_chosen(tmp_path: Path, size: tuple[int, int]) -> None:
+    async with running(tmp_path, size) as (app, memory, pilot):
+        await opened(app, pilot, "enter", "e", "enter")
+        await until(lambda: isinstance(app.screen, EditFact))
+        screen = app.screen
+        assert isinstance(screen, EditFact)
+        every = app.config.memory.relation_types
+        line, options = screen.query_one("#type", Input), screen.query_one(OptionList)
+        assert sorted(every) == screen.found and len(every) > 30
+        assert screen.found[options.highlighted or 0] == "LIVES_IN", "the one that is"
+        assert "lives in" in screen_text(app)
+        line.focus()
+        last = options.option_count - 1
+        await pilot.press(*["down"] * len(every))
+        assert options.highlighted == last
+        words = sorted(every)[-1].replace("_", " ").lower()
+        assert line.value == words and screen_text(app).count(words) == 2, "scrolled to"
+        line.value = "visi"
+        await until(lambda: screen.found == ["VISITED"])
+        assert "Save (^S)" in screen_text(app), "the buttons have room"
+        await pilot.press("enter")
+        await until(lambda: line.value == "visited" and app.screen is screen)
+        line.value = "nothing like it"
+        await pilot.press("enter")
+        await until(lambda: "is no relation" in screen_text(app))
+        line.value = "visited"
+        await pilot.press("enter")
+        await until(lambda: memory.known.get("f6e"))
+        assert memory.known["f6e"].words == "Priya Nair visited Lisbon"
+
+
 async def test_merge_split_rename_and_the_list_of_changes(tmp_path: Path) -> None:
     async with running(tmp_path) as (app, memory, pilot):
         view = await opened(app, pilot)
         await choose(view, pilot, "Marco")
-        await pilot.press("m")
+        await pilot.press("m", "enter")
         await until(lambda: isinstance(app.screen, Pick))
         await pilot.press(*"priya")
         await until(lambda: app.screen.values == ["priya"])  # type: ignore[attr-defined]
@@ -248,21 +281,21 @@ async def test_merge_split_rename_and_the_list_of_changes(tmp_path: Path) -> Non
         await until(lambda: "marco" not in memory.nodes)
         await until(lambda: view.node and view.node.id == "priya")
         await until(lambda: len(view.query_one(EntityList).nodes) == 7)
-        await pilot.press("h")
+        await pilot.press("h", "enter")
         await until(lambda: isinstance(app.screen, Pick) and app.screen.values)
         assert "Marco is Priya Nair." in screen_text(app)
         await pilot.press("enter")
         await until(lambda: "marco" in memory.nodes and len(view.query_one(EntityList).nodes) == 8)
         await choose(view, pilot, "Priya Nair")
-        await pilot.press("s")
+        await pilot.press("s", "enter")
         await until(lambda: isinstance(app.screen, Pick) and app.screen.values)
         await pilot.press("down", "enter")
         await until(lambda: "p. nair" in memory.nodes)
         assert asked(memory, "split") == [("priya", "P. Nair")]
         await until(lambda: view.node and view.node.id == "p. nair")
-        await pilot.press("s")
+        await pilot.press("s", "enter")
         await until(lambda: "has no other name" in toasts(app))
-        await pilot.press("n")
+        await pilot.press("n", "enter")
         await until(lambda: isinstance(app.screen, AskText))
         app.screen.query_one(Input).value = "Pia"
         await pilot.press("enter")
@@ -273,13 +306,13 @@ async def test_forgetting_asks_first(tmp_path: Path) -> None:
     async with running(tmp_path) as (app, memory, pilot):
         view = await opened(app, pilot)
         await pilot.press("d")
-        await until(lambda: isinstance(app.screen, Confirm))
+        await until(lambda: isinstance(app.screen, Sure))
         assert "Forget Priya Nair: 5 facts" in screen_text(app)
         await pilot.press("escape")
         await pilot.pause()
         assert "priya" in memory.nodes
         await pilot.press("d")
-        await until(lambda: isinstance(app.screen, Confirm))
+        await until(lambda: isinstance(app.screen, Sure))
         await pilot.press("enter")
         await until(lambda: "priya" not in memory.nodes)
         await until(lambda: view.node and view.node.id != "priya" and shown(view))
@@ -290,6 +323,60 @@ async def test_forgetting_asks_first(tmp_path: Path) -> None:
         await until(lambda: "marco" not in memory.nodes)
         await write(pilot, app, "/forget nobody")
         await until(lambda: "knows nobody and nothing called 'nobody'" in toasts(app))
+
+
+async def test_whoever_writes_in_the_panel_writes_to_the_agent(tmp_path: Path) -> None:
+    """Accepts, rejects, forgets, merges, undoes: nothing of it by the letters of a message."""
+    async with running(tmp_path) as (app, memory, pilot):
+        view = await opened(app, pilot, "3")
+        memory.learn(memory.known["f2"])
+        prompt = app.main.query_one(Prompt)
+        known = dict(memory.known)
+        for text in ("remember data", "add a new note, u see", "Priya is here", "people say so"):
+            view.go("learnt")
+            await until(lambda: "Esc writes here" in screen_text(app))
+            await pilot.press(*("space" if c == " " else "comma" if c == "," else c for c in text))
+            await until(lambda t=text: prompt.get_draft() == t, what=f"for “{text}” to be written")
+            assert app.screen is app.main and prompt.has_focus_within
+            prompt.set_draft("")
+        view.go("learnt")
+        await pilot.press("d", "escape", "r", "escape", "a", "y", "enter")
+        await until(lambda: app.workspace.get("ada").turns)
+        assert app.workspace.get("ada").turns[0].text == "ay"
+        assert memory.known == known
+        assert not [
+            c for c, _ in memory.calls if c in ("merge", "forget", "undo", "edit", "rename")
+        ]
+
+
+async def test_writing_on_the_whole_screen_changes_nothing(tmp_path: Path) -> None:
+    async with running(tmp_path, (80, 24)) as (app, memory, pilot):
+        await opened(app, pilot)
+        known = dict(memory.known)
+        await pilot.press(*"drama", "enter")  # ends with a key that accepts, and with Enter
+        await until(lambda: isinstance(app.screen, MemoryScreen))
+        assert memory.known == known and "priya" in memory.nodes
+        await pilot.press("d", "o")
+        await until(lambda: "nothing was changed" in screen_text(app))
+        await pilot.press("escape", "d", "enter")
+        await until(lambda: "priya" not in memory.nodes)
+
+
+async def test_the_question_is_about_what_was_chosen(tmp_path: Path) -> None:
+    """What is learnt meanwhile moves the list."""
+    async with running(tmp_path) as (app, memory, pilot):
+        await opened(app, pilot)
+        memory.learn(memory.known["f2"])
+        await pilot.press("3")
+        feed = app.screen.query_one(Feed)
+        await until(lambda: feed.lessons and feed.list.fact)
+        await pilot.press("r")
+        await until(lambda: "Is this wrong? Priya Nair likes coffee" in screen_text(app))
+        memory.learn(memory.known["f0"])
+        await until(lambda: feed.lessons[0].fact.id == "f0")
+        await pilot.press("enter")
+        await until(lambda: memory.known["f2"].status == "rejected")
+        assert memory.known["f0"].status != "rejected"
 
 
 async def test_the_slider_shows_what_held_then(tmp_path: Path) -> None:
@@ -318,7 +405,7 @@ async def test_a_question_is_answered_and_can_be_worded(tmp_path: Path) -> None:
         assert asked(memory, "recall") == ["Where does Priya live?"]
         view = app.screen.query_one(MemoryView)
         await until(lambda: isinstance(app.focused, RowList))
-        await pilot.press("w")
+        await pilot.press("w", "enter")
         ada = app.workspace.get("ada")
         await until(lambda: len(ada.turns) == 2 and not ada.busy)
         assert "- Priya Nair lives in Lisbon (said 9 Nov 2023)" in ada.turns[0].text
@@ -346,7 +433,7 @@ async def test_cypher_runs_read_only_and_keeps_its_history(tmp_path: Path) -> No
         await pilot.press("down")
         assert area.text == "MATCH (n) DETACH DELETE n"
         await pilot.press("escape", "x")
-        await until(lambda: isinstance(app.screen, Confirm))
+        await until(lambda: "without undo. Allow it?" in screen_text(app))
         await pilot.press("enter")
         await until(lambda: not console.read_only)
         assert "WRITES ALLOWED" in screen_text(app)
@@ -409,7 +496,7 @@ async def test_an_empty_memory_says_how_it_fills(tmp_path: Path) -> None:
         await pilot.press(
             "a", "r", "e", "m", "s", "n", "d", "plus", "p", "enter", "3", "enter", "a"
         )
-        await pilot.press("u")
+        await pilot.press("u", "enter")
         await until(lambda: "There is nothing to undo" in toasts(app))
 
 

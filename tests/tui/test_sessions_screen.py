@@ -394,13 +394,13 @@ async def test_fork_here_on_a_message(tmp_path: Path) -> None:
         await until(lambda: app.focused is app.main.conversation.query_one(Transcript))
         assert "f fork here" in screen_text(app)
         await pilot.press("alt+up", "up")
-        await pilot.press("f")
+        await pilot.press("f", "enter")
         await until(lambda: app.main.current == "ada-2")
         turns = app.workspace.get("ada").turns
         assert [t.text for t in app.workspace.get("ada-2").turns] == [t.text for t in turns[:2]]
         assert asked(client, "fork") == [(session(app, "ada-2"), session(app))]
         assert "goes on from that message" in toasts(app)
-        await pilot.press("alt+up", "up", "f")
+        await pilot.press("alt+up", "up", "f", "enter")
         await until(lambda: app.main.current == "ada-2-2")
         await until(lambda: "/regenerate answers its last prompt" in toasts(app))
 
@@ -410,7 +410,7 @@ async def test_no_fork_of_what_is_being_written(tmp_path: Path) -> None:
         await app.workspace.send("Hi", "ada")
         await until(lambda: client.generations)
         client.say(session(app), "Hel")
-        await pilot.press("alt+up", "f")
+        await pilot.press("alt+up", "f", "enter")
         await until(lambda: "It is being written" in toasts(app))
         assert "ada-2" not in app.workspace.names
 

@@ -91,6 +91,15 @@ def test_grid(snap_compare: Any, tmp_path: Path) -> None:
     assert snap_compare(app, terminal_size=(120, 40), run_before=scene(app, "f5"))
 
 
+def test_grid_without_colour(
+    snap_compare: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    app = app_of(tmp_path)
+    keys = ("f5", *"@ada @alan hi")
+    assert snap_compare(app, terminal_size=(80, 24), run_before=scene(app, *keys))
+
+
 def test_help(snap_compare: Any, tmp_path: Path) -> None:
     app = app_of(tmp_path)
     assert snap_compare(app, terminal_size=(120, 40), run_before=scene(app, "f1"))

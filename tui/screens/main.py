@@ -59,8 +59,9 @@ from tui.screens.sessions import SessionsScreen
 from tui.widgets.agent_list import AgentList, AgentSelected, AgentTabs
 from tui.widgets.cache_pane import CachePane
 from tui.widgets.chat.conversation import Conversation
-from tui.widgets.chat.grid import ChatGrid
+from tui.widgets.chat.grid import ChatGrid, Tile
 from tui.widgets.chat.prompt import Prompt
+from tui.widgets.chat.transcript import Transcript
 from tui.widgets.event_log import EventLog
 from tui.widgets.key_hints import KeyHints
 from tui.widgets.memory.messages import MemoryLeft, MemoryZoomed, SourceRequested, WordRequested
@@ -131,6 +132,7 @@ class MainScreen(Screen[None]):
         yield KeyHints(keys, self._hint_words)
 
     async def on_mount(self) -> None:
+        self.query_one(Prompt).elsewhere = self._elsewhere
         self.drawing.begin()
         wanted = self.workspace.config.chat.default_agent or self.workspace.focused
         names = self.workspace.names
@@ -158,18 +160,9 @@ class MainScreen(Screen[None]):
         self.keep_draft()
         prompt = self.query_one(Prompt)
         switcher = self.query_one("#chats", ContentSwitcher)
-        if agent.id not in self.chats:
-            ui = self.workspace.config.ui
-            chat = Conversation(
-                self.workspace, agent.name, frames=self.frames, window=ui.history_window
-            )
-            # Of its own each time: an agent may come back while its old chat is being taken down.
-            self._mounted += 1
-            chat.id = f"chat-{self._mounted}"
-            self.chats[agent.id] = chat
-            await switcher.mount(chat)
+        await self._have_chat(agent)
         self.current, self._shown = agent.name, agent
-        self.grid_shown = False
+        self.grid_shown = prompt.grid = False
         self.workspace.arrange("grid", False)
         switcher.current = self.chats[agent.id].id
         self._drop_grid()
@@ -180,9 +173,65 @@ class MainScreen(Screen[None]):
         self.drawing.flush()
         prompt.focus_input()
 
+    async def _have_chat(self, agent: Agent) -> None:
+        """Have a conversation for the agent, shown or not."""
+        if agent.id in self.chats:
+            return
+        window = self.workspace.config.ui.history_window
+        chat = Conversation(self.workspace, agent.name, frames=self.frames, window=window)
+        # Of its own each time: an agent may come back while its old chat is being taken down.
+        self._mounted += 1
+        chat.id = f"chat-{self._mounted}"
+        chat.display = False  # the switcher shows it when it is its turn
+        self.chats[agent.id] = chat
+        await self.query_one("#chats", ContentSwitcher).mount(chat)
+
+    async def go_to(self, name: str, writes: bool = True) -> None:
+        """To another agent: its chat, or in the grid its tile, which gets what is written.
+
+        `writes`: the keys go to the prompt.
+        """
+        if not self.grid_shown:
+            await self.show_agent(name)
+            return
+        agent, prompt = self.workspace.get(name), self.query_one(Prompt)
+        await self._have_chat(agent)
+        if agent is not self._shown:
+            text = prompt.get_draft()
+            if text and not agent.draft:  # the same text for somebody else
+                if self._shown in self.workspace.agents:
+                    self.workspace.set_draft(self._shown.name, "")
+            else:
+                self.keep_draft()
+                prompt.set_draft(agent.draft)
+        self.current, self._shown = agent.name, agent
+        prompt.set_agent(agent)
+        await self.workspace.focus(agent.name)
+        for grid in self.query(ChatGrid):
+            grid.show_tile(agent.name)
+        self.drawing.behind.add("agents")
+        self.drawing.flush()
+        if writes:
+            prompt.focus_input()
+
     def focus_prompt(self) -> None:
         """Keys to the prompt."""
         self.query_one(Prompt).focus_input()
+
+    def _elsewhere(self) -> str:
+        """What has the keys, if it is not the prompt."""
+        focused = self.focused
+        if focused is None or any(isinstance(n, Prompt) for n in focused.ancestors_with_self):
+            return ""
+        if self.memory.focused:
+            return "the memory"
+        if isinstance(focused, Tile):
+            return ""  # it says so itself, and what is typed is written here
+        return "the conversation" if isinstance(focused, Transcript) else "another part"
+
+    def write(self, text: str) -> None:
+        """Go on in the prompt with what was typed elsewhere."""
+        self.query_one(Prompt).write(text)
 
     def keep_draft(self) -> None:
         """Save what is typed for the agent shown."""
@@ -205,10 +254,18 @@ class MainScreen(Screen[None]):
             await self.show_agent(self.current)
             return
         switcher = self.query_one("#chats", ContentSwitcher)
-        grid = ChatGrid(self.workspace, self.workspace.config.ui.grid_columns, self.frames)
+        prompt = self.query_one(Prompt)
+        grid = ChatGrid(
+            self.workspace,
+            self.workspace.config.ui.grid_columns,
+            self.frames,
+            lambda: prompt.recipients,
+        )
         self._mounted += 1
         grid.id = f"grid-{self._mounted}"
-        self.grid_shown = True  # before waiting: the key may be pressed again meanwhile
+        self.grid_shown = prompt.grid = (
+            True  # before waiting: the key may be pressed again meanwhile
+        )
         self.workspace.arrange("grid", True)
         await switcher.mount(grid)
         if not self.grid_shown:
@@ -302,7 +359,7 @@ class MainScreen(Screen[None]):
 
     @on(AgentSelected)
     async def _selected(self, event: AgentSelected) -> None:
-        await self.show_agent(event.agent)
+        await self.go_to(event.agent)
 
     @on(KeyHints.Pressed)
     def _hint(self, event: KeyHints.Pressed) -> None:
@@ -310,7 +367,16 @@ class MainScreen(Screen[None]):
 
     @on(ChatGrid.Selected)
     async def _grid_selected(self, event: ChatGrid.Selected) -> None:
-        await self.show_agent(event.agent)
+        if not self.grid_shown:
+            return  # the click that closed it
+        if event.opens:
+            await self.show_agent(event.agent)
+        else:
+            await self.go_to(event.agent, event.writes)
+
+    @on(ChatGrid.Typed)
+    def _grid_typed(self, event: ChatGrid.Typed) -> None:
+        self.write(event.text)
 
     @on(Prompt.Submitted)
     async def _submitted(self, event: Prompt.Submitted) -> None:
@@ -341,7 +407,11 @@ class MainScreen(Screen[None]):
 
     @on(Prompt.ScrollRequested)
     def _scroll(self, event: Prompt.ScrollRequested) -> None:
-        self.conversation.scroll_page(event.pages)
+        if not self.grid_shown:
+            self.conversation.scroll_page(event.pages)
+            return
+        for grid in self.query(ChatGrid):
+            (grid.scroll_page_down if event.pages > 0 else grid.scroll_page_up)(animate=False)
 
     @on(Conversation.Suggested)
     def _suggested(self, event: Conversation.Suggested) -> None:
@@ -361,8 +431,8 @@ class MainScreen(Screen[None]):
         self.controller.begin(self.controller.edit_turn(event.agent, event.turn_id, event.text))
 
     @on(Conversation.RegenerateRequested)
-    def _regenerate(self) -> None:
-        self.controller.start("regenerate")
+    def _regenerate(self, event: Conversation.RegenerateRequested) -> None:
+        self.controller.begin(self.workspace.regenerate(event.agent, event.turn_id))
 
     @on(Conversation.ForkRequested)
     def _fork(self, event: Conversation.ForkRequested) -> None:
@@ -479,7 +549,7 @@ class MainScreen(Screen[None]):
         for agent_id in [i for i in self.chats if i not in known]:
             await self.chats.pop(agent_id).remove()
         if self.current not in self.workspace.names and self.workspace.names:
-            await self.show_agent(self.workspace.focused or self.workspace.names[0])
+            await self.go_to(self.workspace.focused or self.workspace.names[0])
         for rows in self.query(AgentList):  # none while the app is being left
             await rows.sync()
         self.drawing.behind.add("cells")

@@ -81,6 +81,10 @@ class ModelsScreen(ModalScreen[str | None]):
         """Whether text that is typed is for the prompt: nobody asked for the greeting."""
         return self.first and not self._pulling
 
+    def give_way(self) -> None:
+        """Somebody writes to the prompt."""
+        self.dismiss(None)
+
     @work(exclusive=True, group="look")
     async def _look(self) -> None:
         from engine import models, recommend

@@ -95,11 +95,12 @@ class Conversation(Widget):
             self.text = text
 
     class RegenerateRequested(Message):
-        """The last answer should be given anew."""
+        """An answer should be given anew, or the one to a prompt."""
 
-        def __init__(self, agent: str) -> None:
+        def __init__(self, agent: str, turn_id: str) -> None:
             super().__init__()
             self.agent = agent
+            self.turn_id = turn_id
 
     class ForkRequested(Message):
         """A new agent should go on from this message."""
@@ -363,7 +364,7 @@ class Conversation(Widget):
             case "edit":
                 self._edit(turn)
             case "regenerate":
-                self.post_message(self.RegenerateRequested(self.agent.name))
+                self.post_message(self.RegenerateRequested(self.agent.name, turn.id))
             case "fork" if turn.status in ("waiting", "streaming"):
                 self.notify("It is being written. Wait for it, or stop it.", severity="warning")
             case "fork":

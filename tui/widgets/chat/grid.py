@@ -6,6 +6,7 @@ of them at full speed have to cost no more than one conversation.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, ClassVar
 
@@ -44,6 +45,8 @@ MARKS = {
     "error": "✗",
 }
 ROUND, HEAVY = "╭─╮│╰╯", "┏━┓┃┗┛"
+HERE = "you write here"  # on the tile that the prompt goes to
+OPENS = "Enter opens it"  # on the one that has the keys
 Row = list[tuple[str, str]]  # text and style, left to right
 
 
@@ -67,12 +70,14 @@ class Tile(PlainLines, can_focus=True):
         & > .tile--frame-busy { color: $primary 70%; }
         & > .tile--frame-hover { color: $foreground-muted; }
         & > .tile--frame-focus { color: $accent; text-style: bold; }
+        & > .tile--frame-here { color: $primary; text-style: bold; }
     }
     """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "tile--text", "tile--dim", "tile--asked", "tile--cursor", "tile--new", "tile--fault",
         "tile--frame", "tile--frame-busy", "tile--frame-hover", "tile--frame-focus",
+        "tile--frame-here",
     }  # fmt: skip
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -81,10 +86,14 @@ class Tile(PlainLines, can_focus=True):
         Binding("right,down", "step(1)", "Next", show=False),
     ]
 
-    def __init__(self, workspace: Workspace, agent: Agent) -> None:
+    def __init__(
+        self, workspace: Workspace, agent: Agent, addressed: Callable[[], Sequence[str]]
+    ) -> None:
         super().__init__()
         self.workspace = workspace
         self.agent = agent
+        self.addressed = addressed
+        self.here = False  # what is written goes to this one
         self._shown: object = None  # what is drawn now
         self._rows: list[Row] = []
         self._strips: list[Strip] = []
@@ -97,8 +106,9 @@ class Tile(PlainLines, can_focus=True):
         agent = self.agent
         state = agent.state
         turn = agent.turns[-1] if agent.turns else None
+        self.here = agent.name in self.addressed()
         now = (
-            agent.name, state.kind, round(state.tok_s), state.cells, state.done, state.unread,
+            agent.name, self.here, state.kind, round(state.tok_s), state.cells, state.done, state.unread,
             len(agent.queue), turn and turn.id, turn and turn.status, turn and len(turn.text),
             turn and len(turn.thinking), turn and [call.status for call in turn.calls], self.size, self.has_focus, self.mouse_hover,
         )  # fmt: skip
@@ -108,7 +118,7 @@ class Tile(PlainLines, can_focus=True):
         width, height = self.size
         if width < 8 or height < 3:
             return
-        side = (HEAVY if self.has_focus else ROUND)[3]
+        side = self._marks[3]
         rows = [
             self._top(width),
             *([(side, self._frame), (" ", ""), *row, (side, self._frame)]
@@ -126,29 +136,39 @@ class Tile(PlainLines, can_focus=True):
         self._rows = rows
 
     @property
+    def _marks(self) -> str:
+        """What the frame is drawn of: its weight tells without colour whom one writes to."""
+        return HEAVY if self.here or self.has_focus else ROUND
+
+    @property
     def _frame(self) -> str:
         """Style of the frame."""
         if self.has_focus:
             return "tile--frame-focus"
+        if self.here:
+            return "tile--frame-here"
         if self.mouse_hover:
             return "tile--frame-hover"
         return "tile--frame-busy" if self.agent.busy else "tile--frame"
 
     def _top(self, width: int) -> Row:
         agent, state = self.agent, self.agent.state
-        marks = HEAVY if self.has_focus else ROUND
-        left, line, right = marks[0], marks[1], marks[2]
-        name = set_cell_size(agent.name, min(cell_len(agent.name), max(1, width - 10)))
-        title: Row = [(f"{MARKS[state.kind]} {name}", "name")]
+        left, line, right = tuple(self._marks[:3])
+        name = set_cell_size(agent.name, min(cell_len(agent.name), max(1, width - 12)))
+        title: Row = [("❯ ", self._frame)] if self.here else []
+        title.append((f"{MARKS[state.kind]} {name}", "name"))
         if state.unread and width > 24:
             title.append((" ✉", "tile--new"))
         used = sum(cell_len(text) for text, _ in title)
-        rule = line * max(0, width - used - 5)
-        return [(left + line + " ", self._frame), *title, (" " + rule + right, self._frame)]
+        said = OPENS if self.has_focus else HERE if self.here else ""
+        if used + len(said) + 9 > width:
+            said = ""
+        rule = line * max(0, width - used - 5 - (len(said) + 3 if said else 0))
+        end = f"{rule} {said} {line}" if said else rule
+        return [(left + line + " ", self._frame), *title, (f" {end}{right}", self._frame)]
 
     def _bottom(self, width: int) -> Row:
-        marks = HEAVY if self.has_focus else ROUND
-        line, left, right = marks[1], marks[4], marks[5]
+        line, left, right = (self._marks[n] for n in (1, 4, 5))
         words = self._doing()
         if cell_len(words) > width - 6:
             words = words.partition(" · ")[0][: max(0, width - 6)]
@@ -242,6 +262,7 @@ class Tile(PlainLines, can_focus=True):
 
     def on_focus(self) -> None:
         self.look()
+        self.post_message(ChatGrid.Selected(self.agent.name))
 
     def on_blur(self) -> None:
         self.look()
@@ -252,11 +273,17 @@ class Tile(PlainLines, can_focus=True):
     def on_leave(self) -> None:
         self.look()
 
-    def on_click(self) -> None:
-        self.action_choose()
+    def on_click(self, event: events.Click) -> None:
+        self.post_message(ChatGrid.Selected(self.agent.name, opens=event.chain > 1, writes=True))
+
+    def on_key(self, event: events.Key) -> None:
+        """What is typed on a tile is written to its agent."""
+        if event.is_printable and event.character and event.character != " ":
+            event.stop()
+            self.post_message(ChatGrid.Typed(event.character))
 
     def action_choose(self) -> None:
-        self.post_message(ChatGrid.Selected(self.agent.name))
+        self.post_message(ChatGrid.Selected(self.agent.name, opens=True))
 
     def action_step(self, step: int) -> None:
         (self.screen.focus_next if step > 0 else self.screen.focus_previous)(Tile)
@@ -306,30 +333,43 @@ class ChatGrid(Widget):
     """
 
     class Selected(Message):
-        """A tile was chosen: show that agent."""
+        """A tile was chosen: what is written goes to that agent, or (`opens`) show its chat.
 
-        def __init__(self, agent: str) -> None:
+        `writes`: the keys go to the prompt.
+        """
+
+        def __init__(self, agent: str, opens: bool = False, writes: bool = False) -> None:
             super().__init__()
-            self.agent = agent
+            self.agent, self.opens, self.writes = agent, opens, writes
+
+    class Typed(Message):
+        """A letter was typed while a tile had the keys."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
 
     def __init__(
         self,
         workspace: Workspace,
         columns: int = 0,
         frames: Frames | None = None,
+        addressed: Callable[[], Sequence[str]] = tuple,
         **kwargs: object,
     ) -> None:
-        """`frames`: when tiles are drawn; None = as configured."""
+        """`frames`: when tiles are drawn; None = as configured. `addressed`: names of the agents
+        that what is written goes to."""
         super().__init__(**kwargs)  # type: ignore[arg-type]
         self.workspace = workspace
         self._frames = frames or Frames(workspace.config.ui.markdown_fps)
+        self.addressed = addressed
         self.columns = columns or workspace.config.ui.grid_columns
         self._shape: object = None
         self._rebuilding = False
 
     def compose(self) -> ComposeResult:
         for agent in self.workspace.agents:
-            yield Tile(self.workspace, agent)
+            yield Tile(self.workspace, agent, self.addressed)
 
     def on_mount(self) -> None:
         self._tick()
@@ -355,6 +395,12 @@ class ChatGrid(Widget):
             for tile in tiles:
                 tile.look()
 
+    def show_tile(self, name: str) -> None:
+        """Scroll to an agent's tile."""
+        for tile in self.query(Tile):
+            if tile.agent.name == name:
+                tile.scroll_visible(animate=False)
+
     async def _rebuild(self) -> None:
         """The list of agents changed: keep the tiles that stay."""
         agents = self.workspace.agents
@@ -364,7 +410,7 @@ class ChatGrid(Widget):
                 await tile.remove()
         for agent in agents:
             if agent.id not in known:
-                await self.mount(Tile(self.workspace, agent))
+                await self.mount(Tile(self.workspace, agent, self.addressed))
         order = {agent.id: index for index, agent in enumerate(agents)}
         self.sort_children(
             key=lambda tile: order.get(tile.agent.id, 0) if isinstance(tile, Tile) else 0

@@ -10,14 +10,15 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
-from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Static, TextArea
 
+from agents.addressing import parse
 from tui.widgets.chat.markdown import clean
 from tui.widgets.chat.pastes import Pastes
 from tui.widgets.chat.popup import Choice, Popup, arguments, rank
+from tui.widgets.chat.prompt_rule import Rule, drawn, placeholder
 from tui.widgets.chat.queue import QueueChips
 
 if TYPE_CHECKING:
@@ -118,6 +119,8 @@ class Prompt(Widget):
             width: 2;
             color: $text-primary;
             text-style: bold;
+
+            &.-away { color: $foreground-muted; text-style: none; }
         }
     }
     """
@@ -172,6 +175,9 @@ class Prompt(Widget):
         self._searching = False
         self._quiet = ""  # text for which the popup was closed by hand
         self._drawn: object = None
+        self._addressed: list[str] | None = []  # by the @names in the text; None = not read yet
+        self.grid = False  # all agents are shown at once
+        self.elsewhere: Callable[[], str] = str  # what has the keys instead, in words
 
     def compose(self) -> ComposeResult:
         yield Popup()  # first, so that it opens upwards from the top of the prompt
@@ -196,6 +202,7 @@ class Prompt(Widget):
             self._end_search(restore=False)
             self.query_one(Popup).hide()
         self.query_one(QueueChips).show([prompt.text for prompt in agent.queue], agent.held)
+        self._addressed = None  # agents come, go and change their names
         self._draw_rule()
 
     def set_draft(self, text: str) -> None:
@@ -215,6 +222,11 @@ class Prompt(Widget):
     def focus_input(self) -> None:
         """Write here."""
         self.area.focus()
+
+    def write(self, text: str) -> None:
+        """Go on writing here with `text`, which was typed elsewhere."""
+        self.screen.set_focus(self.area)  # at once: more may be on its way
+        self.area.insert(text)
 
     def close_popup(self) -> bool:
         """Close the list, if one is open."""
@@ -236,45 +248,45 @@ class Prompt(Widget):
     def on_resize(self) -> None:
         self._draw_rule()
 
+    def on_descendant_focus(self) -> None:
+        self._draw_rule()
+
+    def on_descendant_blur(self) -> None:
+        self._draw_rule()
+
     def _draw_rule(self) -> None:
         """The line above the input: whom it is for, and what keys do."""
-        agent = self._agent
-        name = agent.name if agent else ""
-        busy = bool(agent and agent.busy)
+        agent, area = self._agent, self.area
         width = self.size.width or self.app.size.width
-        # Esc closes a toast before it stops anything.
-        stops = not getattr(self.app, "toasts_shown", False)
-        state = (name, busy, bool(agent and agent.queue), self._searching, width, stops)
-        if state == self._drawn:
-            return
-        self._drawn = state
-        if self._searching:
-            left, right = "search your prompts", "Enter takes · Esc leaves"
-        elif busy:
-            left, right = f"to {name}, who is answering", "Enter queues"
-            right += " · Esc stops" if stops else ""
-        else:
-            left = f"to {name}" if name else ""
-            right = "Enter sends · Ctrl+J new line · ↑ history · @ agents · / commands"
-        while right and len(left) + len(right) + 12 > width:
-            right = right.rpartition(" · ")[0]
-        line = f"── {left} "
-        fill = max(2, width - len(line) - len(right) - (4 if right else 0))
-        text = line + "─" * fill + (f" {right} ──" if right else "")
-        content = Content(text)
-        if name and not self._searching:
-            at = text.find(name, 3)
-            content = content.stylize("bold $text-primary", at, at + len(name))
-        self.query_one("#prompt-rule", Static).update(content, layout=False)
-        mark = "⌕ " if self._searching else "❯ "
-        self.query_one("#prompt-mark", Static).update(mark, layout=False)
-        self.area.placeholder = (
-            "type a few letters of it"
-            if self._searching
-            else f"Message {name}…"
-            if name
-            else "Message…"
+        names = self.recipients
+        rule = Rule(
+            names=tuple(names),
+            everyone=len(names) > 1 and len(names) == len(self.names()),
+            busy=bool(agent and agent.busy and names == [agent.name]),
+            searching=self._searching,
+            # Esc closes a toast before it stops anything.
+            stops=not getattr(self.app, "toasts_shown", False),
+            grid=len(self.names()) if self.grid else 0,
+            elsewhere=self.elsewhere(),
         )
+        if (rule, width) == self._drawn:
+            return
+        self._drawn = (rule, width)
+        self.query_one("#prompt-rule", Static).update(drawn(rule, width), layout=False)
+        mark = self.query_one("#prompt-mark", Static)
+        mark.update("⌕ " if self._searching else "❯ ", layout=False)
+        mark.set_class(bool(rule.elsewhere), "-away")
+        area.placeholder = placeholder(rule)
+
+    @property
+    def recipients(self) -> list[str]:
+        """Names of the agents that what is written goes to."""
+        if self._addressed is None:
+            text = self.area.text
+            found = parse(text, self.names()).names if "@" in text else []
+            self._addressed = [] if _SLASH.match(text.lstrip()) else found
+        own = [self._agent.name] if self._agent else []
+        return self._addressed or own
 
     # --- keys ------------------------------------------------------------------------------------
 
@@ -425,6 +437,8 @@ class Prompt(Widget):
     @on(TextArea.Changed)
     def _changed(self, event: TextArea.Changed) -> None:
         event.stop()
+        self._addressed = None
+        self._draw_rule()
         self._suggest()
 
     def _suggest(self) -> None:

@@ -15,9 +15,10 @@ from agents.events import Turn
 from tui.widgets.chat.layout import Line
 from tui.widgets.chat.message import SPAN, MessageView
 from tui.widgets.chat.scroll import Match, MessageScroll
+from tui.widgets.lettered import Lettered, Question
 
 
-class Transcript(MessageScroll, can_focus=True):
+class Transcript(Lettered, MessageScroll, can_focus=True):
     """The messages of one conversation. Knows nothing of where they come from."""
 
     DEFAULT_CSS = """
@@ -71,9 +72,9 @@ class Transcript(MessageScroll, can_focus=True):
         Binding("down,alt+down", "next", "Message below", show=False),
         Binding("c", "do('copy')", "Copy message"),
         Binding("y", "do('last_code')", "Copy code"),
-        Binding("e", "do('edit')", "Edit"),
-        Binding("r", "do('regenerate')", "Answer again"),
-        Binding("f", "do('fork')", "Fork here"),
+        Binding("e", "asks('edit')", "Edit"),
+        Binding("r", "asks('regenerate')", "Answer again"),
+        Binding("f", "asks('fork')", "Fork here"),
         Binding("t,enter,space", "do('fold')", "Fold", key_display="t"),
         Binding("escape", "leave", "Back to the prompt", show=False),
     ]
@@ -239,10 +240,27 @@ class Transcript(MessageScroll, can_focus=True):
 
     def action_do(self, name: str) -> None:
         """Do something with the selected message, or the last one."""
+        if (turn := self._meant) is not None:
+            self.post_message(self.Action(name, turn))
+
+    @property
+    def _meant(self) -> Turn | None:
+        """The message that keys are about: the one selected, or the last."""
         if not self.views:
-            return
-        index = len(self.views) - 1 if self.selected is None else self.selected
-        self.post_message(self.Action(name, self.views[index].turn))
+            return None
+        return self.views[-1 if self.selected is None else self.selected].turn
+
+    def question(self, action: str) -> Question | None:
+        """The question before a letter does something with a message."""
+        turn = self._meant
+        if turn is None:
+            return None
+        after = " What came after it is replaced." if turn is not self.views[-1].turn else ""
+        words, yes = {
+            "edit": (f"Edit this prompt and send it again?{after}", "edits"),
+            "fork": ("A new agent that knows everything up to this message?", "forks"),
+        }.get(action, (f"Answer this anew?{after or ' The answer is replaced.'}", "answers"))
+        return Question(words, yes, lambda: self.post_message(self.Action(action, turn)))
 
     def action_leave(self) -> None:
         self.select(None)
@@ -253,7 +271,8 @@ class Transcript(MessageScroll, can_focus=True):
             self.action_previous()
 
     def on_blur(self) -> None:
-        self.select(None)
+        if self.app.screen is self.screen:  # not when a question about the message opens
+            self.select(None)
 
     def toggle_fold(self, turn_id: str) -> None:
         """Open or close the thoughts of an answer, or a long prompt."""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from rich.text import Text
-from textual.widget import Widget
 
 from agents.memory.types import Change, Fact, Node
 from engine.errors import HaloError
+from tui.widgets.lettered import Lettered, Question
 from tui.widgets.memory.entities import EntityList
 from tui.widgets.memory.facts import FactList, RowList
 from tui.widgets.memory.feed import Feed
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 CHOICES = 60
 
 
-class Edits(Widget):
-    """The part of the memory's view that changes the graph."""
+class Edits(Lettered):
+    """The part of the memory's view that changes the graph. Its letters ask first."""
 
     if TYPE_CHECKING:  # of the view
         config: Config
@@ -49,6 +49,52 @@ class Edits(Widget):
 
     def _say(self, words: str) -> None:
         self.notify(words, markup=False)
+
+    def question(self, action: str) -> Question | None:
+        """The question before a letter does something; it is about what is chosen now."""
+        fact, node = self._fact(), self.node
+        if action in ("accept", "reject", "edit"):
+            if fact is None:
+                return None
+            said = sentence(fact)
+            match action:
+                case "accept":
+                    do = self._doing(self._ruled, fact, "accepted")
+                    return Question(f"✓ Is this right? {said}", "it is right", do)
+                case "reject":
+                    do = self._doing(self._ruled, fact, "rejected")
+                    words = f"✗ Is this wrong? {said}  (It is not learnt again; u takes it back.)"
+                    return Question(words, "it is wrong", do)
+                case _:
+                    return Question(f"Correct: {said}", "edits it", self._doing(self._edited, fact))
+        if action == "undo":
+            do = self._doing(self._undone, "")
+            return Question("Take the last change of the graph back?", "takes it back", do)
+        if action == "changes":
+            return Question("All changes, to take one back", "shows them", self.action_changes)
+        if node is None:
+            return None
+        name = plain(node.name)
+        match action:
+            case "merge":
+                words = f"Is {name} the same as somebody or something else?"
+                return Question(words, "chooses", self._doing(self._merged, node))
+            case "split":
+                words = f"Does one of the names of {name} belong to somebody else?"
+                return Question(words, "chooses", self._doing(self._split, node))
+            case "rename":
+                return Question(
+                    f"Give {name} another name?", "writes it", self._doing(self._renamed, node)
+                )
+            case _:
+                return Question(
+                    forget_question(node), "forgets", self._doing(self._forgotten, node)
+                )
+
+    def _doing(
+        self, work: Callable[..., Coroutine[Any, Any, None]], *about: Any
+    ) -> Callable[[], None]:
+        return lambda: self.do(work(*about))
 
     # --- facts -----------------------------------------------------------------------------------
 
@@ -197,11 +243,13 @@ class Edits(Widget):
         from tui.screens.dialogs import Confirm
 
         if await self.app.push_screen_wait(Confirm(forget_question(node), "Forget")):
-            gone = await self.service.forget(node.id)
-            self._say(gone)
-            entities = self.query_one(EntityList)
-            after = [one.id for one in entities.nodes if one.id != node.id]
-            self.look(after[0] if after else "")
+            await self._forgotten(node)
+
+    async def _forgotten(self, node: Node) -> None:
+        self._say(await self.service.forget(node.id))
+        entities = self.query_one(EntityList)
+        after = [one.id for one in entities.nodes if one.id != node.id]
+        self.look(after[0] if after else "")
 
     # --- taking back -----------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from agents.memory.types import Node, Stats
 from engine.errors import HaloError
 from tui import past_queries
 from tui.widgets.key_bar import KeyBar
+from tui.widgets.lettered import Question
 from tui.widgets.memory import looks
 from tui.widgets.memory.ask import AskPane
 from tui.widgets.memory.console import CypherArea, CypherConsole
@@ -47,6 +48,7 @@ COLUMNS = 100  # width from which on parts stand side by side
 LOW = 27  # height below which the list and the picture take turns
 GATHER = 0.8  # seconds in which what was learnt is gathered into one look at the graph
 TYPING = 0.15
+WRITES = "Queries may then change or delete anything in the graph, without undo. Allow it?"
 
 
 class MemoryView(Edits, Vertical):
@@ -66,17 +68,17 @@ class MemoryView(Edits, Vertical):
         Binding("right_square_bracket", "time(1)", "Forth in time", show=False),
         Binding("zero", "now", "Now", show=False),
         Binding("0", "now", "Now", show=False),
-        Binding("a", "accept", "Accept", show=False),
-        Binding("r", "reject", "Reject", show=False),
-        Binding("e", "edit", "Edit", show=False),
-        Binding("m", "merge", "Merge", show=False),
-        Binding("s", "split", "Split", show=False),
-        Binding("n", "rename", "Rename", show=False),
-        Binding("d,delete", "forget", "Forget", show=False),
-        Binding("u", "undo", "Undo", show=False),
-        Binding("h", "changes", "Changes", show=False),
-        Binding("w", "word", "Let the agent word it", show=False),
-        Binding("x", "writes", "Allow writes", show=False),
+        Binding("a", "asks('accept')", "Accept", show=False),
+        Binding("r", "asks('reject')", "Reject", show=False),
+        Binding("e", "asks('edit')", "Edit", show=False),
+        Binding("m", "asks('merge')", "Merge", show=False),
+        Binding("s", "asks('split')", "Split", show=False),
+        Binding("n", "asks('rename')", "Rename", show=False),
+        Binding("d,delete", "asks('forget')", "Forget", show=False),
+        Binding("u", "asks('undo')", "Undo", show=False),
+        Binding("h", "asks('changes')", "Changes", show=False),
+        Binding("w", "asks('word')", "Let the agent word it", show=False),
+        Binding("x", "asks('writes')", "Allow writes", show=False),
         Binding("z", "zoom", "Whole screen", show=False),
     ]
 
@@ -531,26 +533,32 @@ class MemoryView(Edits, Vertical):
         if isinstance(focused, RowList):
             focused.action_select()
 
+    def question(self, action: str) -> Question | None:
+        """The question before a letter does something."""
+        if action == "word":
+            recall = self.query_one(AskPane).recall
+            if self.tab != "ask" or recall is None:
+                return None
+            return Question(
+                "Have the agent of the chat word this answer?", "sends it",
+                lambda: self.post_message(WordRequested(recall)),
+            )  # fmt: skip
+        if action == "writes":
+            console = self.query_one(CypherConsole)
+            if self.tab != "cypher":
+                return None
+            if not console.read_only:
+                return Question(
+                    "Make queries read-only again?", "does", lambda: console.allow_writes(False)
+                )
+            return Question(WRITES, "allows it", lambda: console.allow_writes(True))
+        return super().question(action)
+
     def action_word(self) -> None:
         """Let the agent of the chat say what was found."""
-        recall = self.query_one(AskPane).recall
-        if self.tab == "ask" and recall is not None:
-            self.post_message(WordRequested(recall))
+        if (question := self.question("word")) is not None:
+            question.do()
 
     def action_writes(self) -> None:
         """Let Cypher change the graph, after a question, or no longer."""
-        if self.tab == "cypher":
-            self.do(self._writes())
-
-    async def _writes(self) -> None:
-        from tui.screens.dialogs import Confirm
-
-        console = self.query_one(CypherConsole)
-        if not console.read_only:
-            console.allow_writes(False)
-            return
-        question = (
-            "Queries may then change or delete anything in the graph, without undo. Allow it?"
-        )
-        if await self.app.push_screen_wait(Confirm(question, "Allow writes")):
-            console.allow_writes(True)
+        self.action_asks("writes")
