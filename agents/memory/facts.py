@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agents.memory.graph import GraphDB, name_of
+from agents.memory.types import AT_ONCE
 from engine.config import MemoryConfig
 
 
@@ -33,6 +34,7 @@ class Evidence:
     weak: bool = False  # an agent says so
     denied: bool = False
     beside: bool = False  # holds beside others of its group: "I've lived in Austria since 2009"
+    words: str = ""  # who says it and the whole message, by which one that went to several is known
 
 
 @dataclass(slots=True)
@@ -47,6 +49,7 @@ class Episode:
     doubt: float = 1.0  # product of 1 - confidence
     closed_by: Episode | None = None
     ended_by: str = ""  # the message that said so
+    heard: list[tuple[str, float]] = field(default_factory=list)  # words and times that counted
 
     @property
     def confidence(self) -> float:
@@ -108,12 +111,17 @@ def episodes(
             before = closed.get(value)
             if current is None and (item.denied or (before and before.end == item.time)):
                 continue  # it never held, or the same moment's successor has ended it
+            if current is None and before and _heard(before, item):
+                continue
             if current is None:
                 made.append(Episode(item.type, item.tail, item.time, item.time, [item.source]))
                 made[-1].doubt = 1 - item.confidence
                 made[-1].ended_by = item.source
+                made[-1].heard = [(item.words, item.time)]
+                closed[value] = made[-1]
             elif item.source not in current.sources:
                 current.end, current.ended_by = item.time, item.source
+                current.heard.append((item.words, item.time))
                 closed[value] = opened.pop(value)
             continue
         if current is None:
@@ -127,8 +135,17 @@ def episodes(
                         closed[other] = opened.pop(other)
         if item.source not in current.sources:
             current.sources.append(item.source)
-            current.doubt *= 1 - min(item.confidence, 0.99)
+            if not _heard(current, item):
+                current.doubt *= 1 - min(item.confidence, 0.99)
+                current.heard.append((item.words, item.time))
     return made
+
+
+def _heard(episode: Episode, item: Evidence) -> bool:
+    """Whether one message to several agents is told again: said once, it counts once."""
+    return bool(item.words) and any(
+        words == item.words and abs(time - item.time) <= AT_ONCE for words, time in episode.heard
+    )
 
 
 def fact_id(group: Group, episode: Episode) -> str:
@@ -161,13 +178,13 @@ def gather(graph: GraphDB, group: Group) -> tuple[list[Evidence], dict[tuple[str
         "MATCH (h:Entity {id: $head})<-[:MENTIONS]-(m:Message) "
         "WHERE m.space = $space AND any(t IN m.reltypes WHERE t IN $types) "
         "WITH DISTINCT m MATCH (m)-[r:MENTIONS]->(e:Entity) "
-        "RETURN m.id, m.time, m.relations, m.voice, collect([r.i, e.id])",
+        "RETURN m.id, m.time, m.relations, m.voice, collect([r.i, e.id]), m.speaker, m.text",
         head=group.head,
         space=group.space,
         types=list(group.types),
     )
     found: list[Evidence] = []
-    for source, time, relations, voice, pairs in rows:
+    for source, time, relations, voice, pairs, speaker, text in rows:
         entity = {int(i): str(e) for i, e in pairs}
         for head, tail, type, confidence, ends in json.loads(relations):
             h, t = entity.get(head), entity.get(tail)
@@ -187,6 +204,7 @@ def gather(graph: GraphDB, group: Group) -> tuple[list[Evidence], dict[tuple[str
                     weak,
                     denied=ends == 2,
                     beside=ends == 3,
+                    words=f"{speaker}: {text}",
                 )
             )
     ruled: dict[tuple[str, str], str] = {}

@@ -40,6 +40,22 @@ def test_a_fact_that_is_said_twice_becomes_surer() -> None:
     assert fact.confidence == 0.96
 
 
+def test_what_is_said_to_several_agents_at_once_is_said_once() -> None:
+    def heard(source: str, time: float, words: str, ends: bool = False) -> Evidence:
+        return replace(says(source, time, "paris", ends=ends), words=f"You: {words}")
+
+    (fact,) = episodes([heard("a", 1, "Paris!"), heard("b", 1.2, "Paris!")], True)
+    assert (fact.sources, fact.confidence) == (["a", "b"], 0.8)
+    (fact,) = episodes([heard("a", 1, "Paris!"), heard("b", 1, "I live in Paris.")], True)
+    assert fact.confidence == 0.96, "two sayings"
+    (fact,) = episodes([heard("a", 1, "Paris!"), heard("b", 90_000, "Paris!")], True)
+    assert fact.confidence == 0.96, "said again the day after"
+    ends = [heard("c", 9, "No more.", True), heard("d", 9.3, "No more.", True)]
+    (fact,) = episodes([heard("a", 1, "Paris!"), *ends], True)
+    assert (fact.end, fact.ended_by) == (9, "c"), "ended once"
+    assert len(episodes(ends, True)) == 1
+
+
 def test_no_longer_ends_a_fact_and_may_come_without_its_beginning() -> None:
     (fact,) = episodes([says("a", 1, "tea", "LIKES"), says("b", 5, "tea", "LIKES", True)], False)
     assert (fact.start, fact.end, fact.ended_by) == (1, 5, "b")
