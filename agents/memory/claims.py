@@ -9,6 +9,7 @@ denied, wished for or only supposed is no fact, where somebody comes from is not
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -44,6 +45,12 @@ _ENDS_OF = {
     }.items()
     for type in types.split()
 }
+_PARTED = re.compile(
+    r"(?:['’](?:s|ve)|\s+(?:has|have|had))?\s+(?:(?:just|finally|already|recently|now)\s+)?"
+    r"(?:sold|gave away|given away|got rid of|scrapped|lost|threw away|thrown away)\s+"
+    r"(?:the|my|his|her|our|their)\s+(?:(?:old|new|little|beloved)\s+)?",
+    _I,
+)
 _BEGINS = re.compile(
     r"\b(?:bought|got|purchased|joined|started|began|moved to|now|ha(?:ve|s) a|took up)\b", _I
 )
@@ -146,6 +153,30 @@ _HAVING = re.compile(r"\b(?:have|has|had|own\w*|got|bought|my|his|her|our|their)
 _LENT = re.compile(r"\b(?:borrow|rent|hir|leas)(?:s|ed|e|es|ing)?\b", _I)
 _POSSESSIVE = frozenset("my our your his her their".split())
 
+# What is read or seen of something is neither liked nor visited by that.
+_ABOUT = re.compile(
+    r"\b(?:film|movie|documentary|book|article|report|podcast|talk|lecture|news|something|paper|series|programme)"
+    r"\s+(?:about|on|of)\b|\b(?:read|heard|watched|talked|told \w+|asked)\s+(?:\w+\s+)?about\b",
+    _I,
+)
+_FOND = re.compile(r"\b(?:lik|lov|enjoy|ador|favou?rite|prefer|fond|fan|keen|into)\w*", _I)
+_TEACHES = re.compile(
+    r"\b(?:teach(?:es|ing)?|taught|tutor(?:s|ed|ing)?|lectur(?:es?|ed|ing))\b", _I
+)
+_SELF_TAUGHT = re.compile(r"\b(?:teach|taught)\w*\s+(?:my|him|her|them)sel(?:f|ves)\b", _I)
+# Models tell STUDIES of who has to do with a subject or a school; these words say that one learns.
+_STUDIES = re.compile(
+    r"\b(?:stud(?:y|ies|ied|ying|ents?)|learn\w*|major\w*|subjects?|degrees?|graduat\w*|enroll?\w*|attend\w*"
+    r"|courses?|class(?:es)?|school\w*|universit\w*|colleges?|train(?:s|ed|ing)?|masters?|bachelors?"
+    r"|diplomas?|phd|doctorate|thes[ei]s|dissertation|practi[sc]\w*|lessons?|lectures|research\w*"
+    r"|apprentice\w*|exams?|revis(?:es?|ed|ing)|pupils?|read(?:s|ing)? up|drop\w* out|(?:go|goes|went|going|gone) to"
+    r"|look(?:s|ed|ing)? into)\b",
+    _I,
+)
+_RELIES = re.compile(
+    r"\b(?:rel(?:y|ies|ied|ying) on|depend(?:s|ed|ing)? on|requires?|needs?)\s+(?:\w+\s+)?$", _I
+)
+
 _TIMED = frozenset("VISITED LIVES_IN OWNS STUDIES CREATED USES".split())  # what is to be is a plan
 _POSTS = frozenset("WORKS_AT MEMBER_OF KNOWS".split())  # what is to be is left out
 _DENIED = _TIMED | _POSTS | {"RELATED_TO", "BORN_ON", "PLANS"}
@@ -171,10 +202,24 @@ def judge(text: str, head: Entity, tail: Entity, type: str) -> Claim | None:
         return None  # "Eva lives in Oslo and Tom lives in Rome": not Tom in Oslo
     if type in _TIMED | _POSTS and first is head and _OTHERS.search(between):
         return None  # "I live in Oslo, my sister lives in Rome": not I in Rome
+    if type in ("LIKES", "VISITED") and _ABOUT.search(between) and not _FOND.search(between):
+        return None  # "I watched a film about snakes"
     if type in ("LIKES", "DISLIKES"):
         return _liking(text, head, tail, type, left)
     if head.text.lower() in _POSSESSIVE and not between.strip().count(" ") and type != "OWNS":
         return Claim(type, 1 if ended(text, head, tail, type) else 0)  # "my brother Tunde"
+    if type == "STUDIES":
+        if _SELF_TAUGHT.search(between):
+            pass
+        elif _TEACHES.search(between):
+            at_work = tail.type == "organisation" and re.search(r"\bat\s+(?:the\s+)?$", between, _I)
+            if not at_work:
+                return None
+            type = "WORKS_AT"
+        elif not _STUDIES.search(text, left, _end_of_sentence(text, later.end)):
+            return None
+    if type == "USES" and head.type != "person" and _RELIES.search(between):
+        return Claim("REQUIRES")
     if type == "LIVES_IN":
         if _LEAVES.search(between):
             return Claim(type, 1)
@@ -207,6 +252,20 @@ def judge(text: str, head: Entity, tail: Entity, type: str) -> Claim | None:
         if _WISH.search(text[start : later.start]):
             return None
     return Claim(type)
+
+
+def parted(text: str, mentions: Sequence[Entity]) -> list[tuple[int, int]]:
+    """Pairs of who and what, where the first is said to have what was theirs no more: "Leo sold the
+    Ducati". Models tell little of it; it ends that they own it, and tells nothing else."""
+    return [
+        (i, j)
+        for i, who in enumerate(mentions)
+        if who.type == "person"
+        for j, what in enumerate(mentions)
+        if what.type not in ("person", "location", "date", "quantity")
+        and who.end < what.start
+        and _PARTED.fullmatch(text, who.end, what.start)
+    ]
 
 
 def _end_of_sentence(text: str, start: int) -> int:

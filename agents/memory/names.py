@@ -108,6 +108,14 @@ def shortens(short: str, long: str) -> bool:
     return len(a) == 1 < len(b) and len(a[0]) > 2 and a[0] == b[0] and short[:1].isupper()
 
 
+def part_of_thing(short: str, long: str) -> bool:
+    """Whether a word with a capital or a digit is the first or the last of a thing's name: Ducati or
+    Monster of a Ducati Monster, iPhone of an iPhone 13."""
+    a, b = key(short).split(), key(long).split()
+    written = any(c.isupper() or c.isdigit() for c in short) and not short.isdigit()
+    return len(a) == 1 < len(b) and len(a[0]) > 1 and a[0] in (b[0], b[-1]) and written
+
+
 def similar(a: str, b: str) -> bool:
     """Whether two keys are spellings of one name: close letters, and the same numbers."""
     if min(len(a), len(b)) < SHORT or _numbers(a) != _numbers(b):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from agents.memory import text
 from agents.memory.relatives import NAME, ROLE, Phrase, of_words
+from agents.memory.tastes import is_people
 
 _END = r"\s*(?:[,.;:!?)…]|$)"
 _LIST = re.compile(rf",?\s+(?:and|or)\b|,\s+{NAME},?\s+(?:and|or)\b")
@@ -38,6 +39,8 @@ def having(said: str) -> list[Phrase]:
 
 def names_it(said: str, phrase: Phrase, start: int, end: int) -> bool:
     """Whether the name at [start, end) is said to be that of whom the phrase means."""
+    if is_people(said[start:end]):
+        return False  # "my boss is Italian"
     if any(s <= start < e and _ASKS.match(said[s:e]) for s, e in text.bounds(said)):
         return False
     after = said[end:]

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from agents.memory import claims, dates, names, standins, text
+from agents.memory import claims, dates, names, standins, tastes, text
 from agents.memory.graph import GraphDB
 from agents.memory.relatives import Phrase
 from agents.memory.standins import Found, Reworded
@@ -15,6 +15,7 @@ from agents.memory.types import Embedder, Entity, Extraction, Extractor, Note
 from engine.config import MemoryConfig
 
 WINDOW = 3  # messages in a window
+PARTED = 0.9  # how sure it is that what was sold is owned no more
 
 
 @dataclass(slots=True)
@@ -100,7 +101,9 @@ class Reading:
             says = any(map(str.isalpha, e.text)) or names.kind(e.type) in ("date", "quantity")
             if e.confidence >= least and e.type in self._entity_types and says:
                 index[i] = len(entities)
-                entities.append(e)
+                later = [o.start for o in found.entities if o.start >= e.end]
+                until = min(later, default=len(reworded.text))
+                entities.append(tastes.typed(reworded.text, e, until))
         relations: list[Found] = []
         for r in found.relations:
             if r.confidence < least or r.type not in self._relation_types:
@@ -110,9 +113,19 @@ class Reading:
                 claim = claims.judge(reworded.said, head, tail, r.type)
                 if claim is None or claim.type not in self._relation_types:
                     continue
+                tail = found.entities[r.tail]
+                if not tastes.possible(tail, entities[index[r.tail]], claim.type):
+                    continue
                 relations.append(
                     (index[r.head], index[r.tail], claim.type, round(r.confidence, 4), claim.ends)
                 )
+        owned = {(head, tail) for head, tail, type, *_ in relations if type == "OWNS"}
+        there = [reworded.back(e) for e in entities]
+        relations += [
+            (head, tail, "OWNS", PARTED, 2)
+            for head, tail in claims.parted(reworded.said, there)
+            if (head, tail) not in owned
+        ]
         said = standins.put_back(reworded, entities, relations)
         first = len(read.entities)
         read.entities += [

@@ -19,6 +19,9 @@ THIRD_PERSON_MESSAGES = 3  # how far back "he" and "she" reach
 _HIS = frozenset("he him his himself".split())
 _TITLES = {"mr": "he", "mrs": "she", "ms": "she"}
 _BEFORE = re.compile(r"(\w+)[.,]?\s+(?:is\s+)?$")  # "my sister Eva", "Mrs. Miller"
+_GOODS = ("product", "hardware")  # things whose names have a maker's and their own
+_ANY = re.compile(r"\b(?:an?|another|new|any|some|no)\s+(?:\w+\s+)?$", re.IGNORECASE)
+_THE = re.compile(r"(?:\b(?:the|my|our|your|his|her|their)|\w['’]s)\s+(?:\w+\s+)?$", re.IGNORECASE)
 # What models call a firm that is named by its first word only.
 _FIRMS = ("organisation", "product", "event", "misc", "software_framework")
 
@@ -215,11 +218,15 @@ class Resolver:
         if kind == "person" and names.owned(mention.text):
             return None  # "my people", of no role that is known
         exact = self._exact(name, kind)
+        if exact is not None and mention.type in _GOODS:
+            whole = self.registry.by_id[exact.id].name
+            if names.part_of_thing(name, whole) and _ANY.search(note.text, 0, mention.start):
+                return Resolved(self._new(name, mention.type).id, "new")  # "a Ducati"
         if exact is not None or kind == "quantity":
             return exact or Resolved(self._new(name, mention.type).id, "new")
         if kind == "person" and self._is_talker(name, note, speaker, listener):
             return Resolved(speaker if note.voice == "person" else listener, "first-name", 0.9)
-        return self._guess(name, mention.type, talk) or Resolved(
+        return self._guess(name, mention.type, talk, note.text[: mention.start]) or Resolved(
             self._new(name, mention.type).id, "new"
         )
 
@@ -377,7 +384,8 @@ class Resolver:
         best = max(same, key=lambda e: sum(e.votes.values()))
         return Resolved(best.id, "exact")
 
-    def _guess(self, name: str, type: str, talk: Talk) -> Resolved | None:
+    def _guess(self, name: str, type: str, talk: Talk, before: str = "") -> Resolved | None:
+        """`before`: the text up to the mention."""
         kind = names.kind(type)
         here = [
             entity
@@ -406,6 +414,8 @@ class Resolver:
                     if e.type == "organisation"
                     and any(names.shortens(name, n) for n in (e.name, *e.aliases))
                 ]
+            if not short and type in _GOODS:
+                short = self._goods(name, here, before)
             if len(short) == 1:
                 return Resolved(short[0].id, "abbreviation", 0.9)
             same = self._exact(_other_name(name), kind) if type == "topic" else None
@@ -420,6 +430,23 @@ class Resolver:
             if entity is not None and self._allowed(entity, name):
                 return Resolved(entity.id, "meaning", 0.85)
         return None
+
+    def _goods(self, name: str, here: list[Known], before: str) -> list[Known]:
+        """Things that a part of a name means: "his Ducati" the Ducati Monster spoken of here, or the
+        only one that is known at all. "A Ducati" is another one."""
+        if _ANY.search(before):
+            return []
+        for some in (here, self.registry.by_id.values() if _THE.search(before) else ()):
+            found = [
+                e
+                for e in some
+                if e.type in _GOODS
+                and any(names.part_of_thing(name, n) for n in (e.name, *e.aliases))
+                and self._allowed(e, name)
+            ]
+            if found:
+                return found
+        return []
 
     def _allowed(self, entity: Known, name: str) -> bool:
         return (entity.id, names.key(name)) not in self.kept_apart

@@ -23,7 +23,7 @@ def config() -> MemoryConfig:
     return load(None, {}, []).memory
 
 
-@pytest.mark.parametrize(("talk", "known"), [("dev", 32), ("dev-2", 22)])
+@pytest.mark.parametrize(("talk", "known"), [("dev", 34), ("dev-2", 22), ("dev-3", 34)])
 def test_two_agents_and_one_person(
     talk: str, known: int, config: MemoryConfig, tmp_path: Path
 ) -> None:
@@ -118,5 +118,21 @@ def test_somebodys_mum_is_found_and_gets_her_name(config: MemoryConfig, tmp_path
         memory.editor.forget("Ada Brandt's mum")
         assert not any("Lisbon" in line for line in words_of(memory))
         assert memory.verify() == []
+    finally:
+        memory.close()
+
+
+def test_his_ducati_is_the_one_that_is_known_and_a_ducati_is_another(
+    config: MemoryConfig, tmp_path: Path
+) -> None:
+    memory = Memory(config, tmp_path, load_extractor(config), load_embedder(config))
+    memory.open()
+    try:
+        for number, text in enumerate(
+            ("My brother Leo has a Ducati Monster.", "His Ducati is red.", "I bought a Ducati.")
+        ):
+            memory.remember([said(text, number)])
+        assert {"Leo owns Ducati Monster", "You owns Ducati"} <= set(words_of(memory))
+        assert len(memory.facts("Leo")) == 2, "the motorbike is one"
     finally:
         memory.close()

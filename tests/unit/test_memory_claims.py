@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agents.memory.claims import judge
+from agents.memory.claims import judge, parted
 from agents.memory.types import Entity
 
 
@@ -18,6 +18,43 @@ def told(text: str, head: str, tail: str, type: str) -> tuple[str, int] | None:
         type,
     )
     return (claim.type, claim.ends) if claim else None
+
+
+def test_teaching_somewhere_is_work_and_what_relies_on_something_requires_it() -> None:
+    text = "Mia teaches piano at Corvex."
+    tail = Entity("Corvex", "organisation", 21, 27)
+    claim = judge(text, Entity("Mia", "person", 0, 3), tail, "STUDIES")
+    assert claim and claim.type == "WORKS_AT"
+    text = "Redis relies on jemalloc."
+    head, tail = Entity("Redis", "product", 0, 5), Entity("jemalloc", "product", 16, 24)
+    claim = judge(text, head, tail, "USES")
+    assert claim and claim.type == "REQUIRES"
+    claim = judge(text, Entity("Redis", "person", 0, 5), tail, "USES")
+    assert claim and claim.type == "USES"
+
+
+def test_who_begins_after_and_did_not_do_what_stands_before() -> None:
+    text = "Eva lives in Oslo and Tom lives in Rome."
+    assert (
+        judge(text, Entity("Tom", "person", 22, 25), Entity("Oslo", "location", 13, 17), "LIVES_IN")
+        is None
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "gone"),
+    [
+        ("Leo sold the Ducati.", True),
+        ("Leo has just sold his old Ducati.", True),
+        ("Leo washed the Ducati.", False),
+        ("Leo said that Tom sold the Ducati.", False),
+        ("Leo sold me a Ducati.", False),
+    ],
+)
+def test_what_was_sold_is_owned_no_more(text: str, gone: bool) -> None:
+    at = text.index("Ducati")
+    mentions = [Entity("Leo", "person", 0, 3), Entity("Ducati", "product", at, at + 6)]
+    assert parted(text, mentions) == ([(0, 1)] if gone else [])
 
 
 def test_who_comes_in_another_clause_did_not_do_it() -> None:
@@ -67,6 +104,17 @@ def test_who_comes_in_another_clause_did_not_do_it() -> None:
         ("I'm building a boat.", "I", "boat", "OWNS", ("CREATED", 0)),
         ("I'm building it with a Pi.", "I", "Pi", "OWNS", ("USES", 0)),
         ("I have a boat.", "I", "boat", "OWNS", ("OWNS", 0)),
+        ("I teach maths and physics.", "I", "physics", "STUDIES", None),
+        ("I taught myself Latin.", "I", "Latin", "STUDIES", ("STUDIES", 0)),
+        ("Mia studies law in Bonn.", "Mia", "law", "STUDIES", ("STUDIES", 0)),
+        ("Tom gave Mia a book on law.", "Mia", "law", "STUDIES", None),
+        ("I watched a film about Rome.", "I", "Rome", "VISITED", None),
+        ("I read a book about snakes.", "I", "snakes", "LIKES", None),
+        ("I love films about snakes.", "I", "snakes", "LIKES", ("LIKES", 0)),
+        ("Tom owns a vineyard near Lugano.", "Tom", "Lugano", "LIVES_IN", None),
+        ("Tom owns a house and lives in Lugano.", "Tom", "Lugano", "LIVES_IN", ("LIVES_IN", 0)),
+        ("I live in Oslo, my sister lives in Rome.", "I", "Rome", "LIVES_IN", None),
+        ("Eva and my sister live in Rome.", "Eva", "Rome", "LIVES_IN", ("LIVES_IN", 0)),
         ("We rent a boat.", "We", "boat", "OWNS", None),
         ("Marek is allergic to peanuts.", "Marek", "peanuts", "DISLIKES", None),
         ("I can never get enough of jazz.", "I", "jazz", "DISLIKES", ("LIKES", 0)),

@@ -137,3 +137,12 @@ def test_a_long_document_overlaps_by_whole_sentences() -> None:
     for before, after in pairwise(made):
         first = after.split(". ")[0]
         assert first in before
+
+
+def test_a_part_of_a_things_name_has_a_capital_or_a_digit() -> None:
+    assert names.part_of_thing("Ducati", "Ducati Monster")
+    assert names.part_of_thing("iPhone", "iPhone 13")
+    assert names.part_of_thing("V70", "Volvo V70")
+    assert not names.part_of_thing("monster", "Ducati Monster")
+    assert not names.part_of_thing("13", "iPhone 13")
+    assert not names.part_of_thing("Ducati Monster", "Ducati Monster")

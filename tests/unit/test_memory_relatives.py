@@ -104,10 +104,11 @@ def test_a_stand_in_is_read_and_its_phrase_is_meant() -> None:
 
 
 def test_a_name_stays_and_is_read_again_without_it_where_it_is_none() -> None:
-    reworded = standins.reword("My boss is Italian.", own=True)
-    assert reworded.text == "My boss is Italian."
-    nameless = standins.unconfirmed(reworded, Extraction((Entity("Italian", "misc", 11, 18),)))
-    assert standins.reword(reworded.said, True, nameless).text == "Robin is Italian."
+    assert standins.reword("My boss is Italian.", own=True).text == "Robin is Italian."
+    reworded = standins.reword("My boss is Catholic.", own=True)
+    assert reworded.text == "My boss is Catholic."
+    nameless = standins.unconfirmed(reworded, Extraction((Entity("Catholic", "misc", 11, 19),)))
+    assert standins.reword(reworded.said, True, nameless).text == "Robin is Catholic."
     named = standins.reword("My sister's dog is Rex.", own=True)
     assert named.text == "Emma's dog is Rex."
     found = [Entity("Emma", "person", 0, 4), Entity("Rex", "person", 14, 17)]
