@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from agents import calling, handover, remembering
+from agents import calling, handover, remembering, results
 from agents.agent import YOU, Agent, Chain, QueuedPrompt, new_id
 from agents.events import (
     AgentState,
@@ -147,8 +147,14 @@ class Answers:
         except HaloError as error:
             if self.running.get(agent.id) is not run:
                 return
-            if isinstance(error, EngineError) and error.code == "too_long" and not run.round:
+            too_long = isinstance(error, EngineError) and error.code == "too_long"
+            if too_long and not run.round:
                 self._give_back(agent, run, error)
+            elif too_long and (call := results.shorten(run.turn)) is not None:
+                # What tools found does not fit: less of it does, and the answer goes on.
+                run.listening = False
+                self._call_changed(agent, run, call)
+                self._send(agent, run)
             else:
                 self.fail(agent, error)
 

@@ -12,10 +12,10 @@ import logging
 import secrets
 import string
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Iterable
 from typing import TYPE_CHECKING
 
-from agents import counting
+from agents import counting, results
 from agents.agent import Agent
 from agents.events import Call, Turn
 from agents.memory import prompt
@@ -105,8 +105,10 @@ async def perform(workspace: Workspace, agent: Agent, call: Call, allowed: bool)
     else:
         context = Context(agent, config, count, workspace.reader or workspace.memory)
         result = await _result(call, context, config.tools.seconds)
-    call.result = await _within(result.text, config.tools.result_tokens, count)
+    call.result = await results.within(result.text, config.tools.result_tokens, count)
     call.summary, call.found = result.summary, result.found
+    if call.result != result.text:
+        results.tell(call, "cut to fit")
     call.status = "error" if result.failed else "done"
     call.seconds = time.monotonic() - began
 
@@ -133,25 +135,6 @@ async def _result(call: Call, context: Context, seconds: float) -> Result:
 
 def _error(text: str) -> str:
     return f"Error: {text}"
-
-
-async def _within(text: str, budget: int, count: Callable[[str], Awaitable[int]]) -> str:
-    """A result of at most so many tokens; longer ones are cut and end in "…"."""
-    if len(text.encode()) <= budget:
-        return text  # no token is less than a byte
-    try:
-        if await count(text) <= budget:
-            return text
-        low, high = 0, len(text)
-        while low < high:
-            middle = (low + high + 1) // 2
-            if await count(text[:middle] + "…") <= budget:
-                low = middle
-            else:
-                high = middle - 1
-        return text[:low] + "…"
-    except HaloError:  # the engine is gone, and the answer with it: nothing reads the result
-        return text.encode()[: max(0, budget - 3)].decode("utf-8", "ignore") + "…"
 
 
 def given(call: Call) -> list[tuple[str, str]]:

@@ -17,12 +17,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from agents import events, remembering
+from agents import events, remembering, results
 from agents.agent import Agent
 from agents.memory import prompt
 from agents.memory.memory import Memory
 from agents.memory.reader import MemoryReader
 from agents.memory.service import MemoryService
+from agents.tools import TOOLS, Context, Result, Tool
 from agents.workspace import Workspace
 from engine.client import EngineClient
 from engine.config import Config, load
@@ -35,6 +36,12 @@ from tests.support.waiting import until
 pytestmark = pytest.mark.timeout(240)
 
 QUESTION = "Where does Alice work?"
+
+
+class Nothing(msgspec.Struct, forbid_unknown_fields=True):
+    """A tool that takes nothing."""
+
+
 CALL = {"name": "recall", "arguments": {"question": QUESTION}}
 
 
@@ -198,6 +205,26 @@ async def test_required_makes_any_model_call(tmp_path: Path) -> None:
         agent = await asked(workspace)
         assert [call.name for call in agent.turns[-1].calls][:1] == ["now"]
         assert agent.turns[-1].calls[0].status == "done"
+
+
+async def test_a_result_longer_than_the_context_is_cut_to_what_fits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run(context: Context, arguments: Nothing) -> Result:
+        return Result("A line of a long report. " * 4000, "a report")
+
+    monkeypatch.setitem(TOOLS, "report", Tool("report", "Reports.", Nothing, run, "reports"))
+    more = ("engine.n_ctx=1024", "tools.result_tokens=65536")
+    async with room(tmp_path, *more) as (workspace, client):
+        client.call = {"name": "report", "arguments": {}}
+        await workspace.change("ada", tools=["report"])
+        agent = await asked(workspace)
+        answer = agent.turns[-1]
+        assert answer.status in ("done", "length"), answer.detail
+        result = client.asked[-1][-1].content
+        assert result == answer.calls[0].result and result.endswith(results.CUT)
+        assert 256 < await client.count(result) < 1024, "as much as fits"
+        assert answer.calls[0].summary == "a report, cut to fit"
 
 
 def test_headless_chat_asks_the_persons_memory(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from agents import calling, events, remembering, talk
+from agents import calling, events, remembering, results, talk
 from agents.events import Call, Turn
 from agents.memory import prompt
 from agents.tools import TOOLS, Context, Result, Tool
@@ -289,9 +289,63 @@ async def test_a_long_result_is_cut_to_its_budget(
     await room.workspace.change("ada", tools=["long"])
     await room.ask()
     result = (await room.calls(ToolCall("long", "{}")))[-1].content
-    assert await room.client.count(result) == 100
-    assert result.endswith("…")
+    assert 98 <= await room.client.count(result) <= 100
+    assert result.startswith("é é") and result.endswith(f"…\n{results.CUT}"), "the model is told"
+    assert "→ cut to fit" in calling.words(room.answer.calls[0]), "and so is the person"
     room.say("Long.")
+
+
+async def test_a_cut_keeps_the_fence_closed() -> None:
+    text = prompt.fenced(f"- fact {n}" for n in range(100))
+    once = results.cut(text, 400)
+    assert once.endswith(f"…\n{prompt.CLOSE}\n{results.CUT}") and "- fact 10" in once
+    twice = results.cut(once, 200)
+    assert twice.count(prompt.CLOSE) == twice.count(results.CUT) == 1 and len(twice) < len(once)
+
+
+async def test_results_that_do_not_fit_are_cut_until_they_do(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine refuses what is too long; the answer goes on with less."""
+    refused: list[int] = []
+    room_for = 1500
+
+    async def generate(session: str, messages: tuple[Message, ...], *rest: Any) -> None:
+        size = sum(len(message.content) for message in messages)
+        if size > room_for:
+            refused.append(size)
+            raise EngineError("The prompt has too many tokens.", "Shorten it.", "too_long")
+        await taken(session, messages, *rest)
+
+    taken = room.client.generate
+    monkeypatch.setattr(room.client, "generate", generate)
+
+    async def long(context: Context, arguments: Slow) -> Result:
+        return Result("é " * 5_000, "plenty")
+
+    monkeypatch.setitem(TOOLS, "long", Tool("long", "Long.", Slow, long, "long"))
+    room.workspace.config.tools.result_tokens = 65536
+    await room.workspace.change("ada", tools=["long", "now"])
+    await room.ask()
+    messages = await room.calls(NOW, ToolCall("long", "{}"), text="Let me look.")
+    assert len(refused) >= 3 and messages[-1].content.endswith(results.CUT)
+    assert len(messages[-1].content) > 400, "as much as fits, not as little as possible"
+    assert "…" not in messages[-2].content, "what is short stays whole"
+    assert calling.words(room.answer.calls[1]).startswith("long → plenty, cut to fit")
+    room.say("So much.")
+    assert room.answer.status == "done" and room.answer.text == "Let me look.\n\nSo much."
+    # Nothing fits any more: the results are left out; and when that is not enough, it is told.
+    await room.workspace.clear("ada")
+    room_for = 150
+    await room.ask("And now?")
+    messages = await room.calls(ToolCall("long", "{}"))
+    assert messages[-1].content == results.NO_ROOM
+    assert "left out for want of room" in calling.words(room.answer.calls[0])
+    assert room.answer.calls[0].summary.count("fit") == 0
+    room_for = 0
+    room.client.finish(room.id, calls=(NOW,))
+    await until(lambda: room.answer.status == "error")
+    assert room.answer.detail == "The prompt has too many tokens. Shorten it."
 
 
 # --- stopping, queueing, restarting ---------------------------------------------------------------
