@@ -280,6 +280,9 @@ class Recaller:
             found.update(dict.fromkeys(self._meant(phrase, people), 1.0))
         stems = text.terms(question)
         for id, shared in self.registry.with_stems(stems).items():
+            told = relatives.stands_for(self.registry.by_id[id].name)
+            if told is not None and shared <= set(text.terms(told[0])):
+                continue  # who asks for Ada does not ask for "Ada's mum"
             own = self.registry.stems(id)
             rare = sum(1 / (1 + math.log(self.registry.rarity(s))) for s in shared)
             of = sum(1 / (1 + math.log(self.registry.rarity(s))) for s in own)

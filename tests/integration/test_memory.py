@@ -464,3 +464,11 @@ def test_an_agent_gives_nobody_another_name(talk: Memory) -> None:
     assert talk.entity("Grace").name == "Grace"
     talk.remember([note("g3", "Grace Hopper lives in London.", 61)])
     assert talk.entity("Grace").name == "Grace Hopper"
+
+
+def test_who_asks_for_somebody_does_not_ask_for_their_mother(tmp_path: Path) -> None:
+    with memory(tmp_path) as made:
+        made.remember([note("m1", "My mum lives in Leicester.", 1, "Priya")])
+        mum = made.entity("Priya's mum")
+        assert mum.id not in made.recaller.entities_in("Where did Priya work before?")
+        assert mum.id in made.recaller.entities_in("Where does Priya's mother live?")

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from tests.support.cli import command, environment
 from tui.cli.main import cli
 
-HELD_OUT = Path(__file__).parents[1] / "corpus" / "recall" / "held-out.json"
+CORPUS = Path(__file__).parents[1] / "corpus" / "recall"
 STORY = (
     "Lena Fischer works at Siemens and lives in Munich. Lena Fischer likes chess.\n\n"
     "Tom Baker lives in Bristol. Tom Baker works at Rolls-Royce."
@@ -121,8 +121,9 @@ def test_bench_recall_refuses_what_is_no_conversation(run, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_together_the_retrievers_are_better_than_each(run) -> None:  # type: ignore[no-untyped-def]
-    result = read(run("bench", "recall", str(HELD_OUT), "--json"))
+@pytest.mark.parametrize("name", ["held-out.json", "two-starts.json"])
+def test_together_the_retrievers_are_better_than_each(run, name: str) -> None:  # type: ignore[no-untyped-def]
+    result = read(run("bench", "recall", str(CORPUS / name), "--json"))
     rows = {row["retriever"]: row for row in result["rows"]}
     assert set(rows) == {"bm25", "vector", "graph", "hybrid"}
     for name in ("bm25", "vector", "graph"):
