@@ -150,6 +150,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("settings", "Settings", "Which file the settings are in, and how they are changed.", "App",
            "", "settings"),
     Action("restart", "Restart engine", "Start the engine core again.", "App", "", "restart"),
+    Action("suspend", "To the shell", "Leave the app stopped in the background; `fg` comes back.",
+           "App", "", "suspend"),
     Action("quit", "Quit", "Save and leave.", "App", "ctrl+q", "quit", footer=2),
 )
 # fmt: on
@@ -185,6 +187,7 @@ RESERVED = {
     "ctrl+r": "searching earlier prompts",
     "ctrl+c": "copying",
     "ctrl+v": "pasting",
+    "ctrl+z": "undoing, and going to the shell",
 }
 
 

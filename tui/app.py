@@ -182,6 +182,16 @@ class HaloApp(App[int]):
             finally:
                 self._saved.set()
 
+    def to_shell(self) -> bool:
+        """Stop in the background, as Ctrl+Z does elsewhere. False where that cannot be done.
+
+        With the whole group, as the terminal would: `make run` waits for us, and the shell for it.
+        """
+        if self._driver is None or not self._driver.can_suspend:
+            return False
+        os.killpg(0, signal.SIGTSTP)
+        return True
+
     async def action_quit(self) -> None:
         """Ctrl+Q, also while a dialog is open."""
         if self.main.is_mounted:
@@ -302,8 +312,10 @@ def run(config: Config, data_dir: Path) -> int:
     from engine import paths
     from tui.stderr_guard import guarded_stderr
     from tui.terminal_keys import read_alt_digits
+    from tui.terminal_pastes import read_pastes_as_text
 
     read_alt_digits()
+    read_pastes_as_text()
     state = paths.state_dir()
     first = not config.file and not (data_dir / "workspace.json").exists()
     _log_to(state / "app.log")

@@ -72,6 +72,10 @@ class Controller(SessionActions, MemoryActions, WorkerActions):
             return
         await self.screen.app.leave()  # type: ignore[attr-defined]
 
+    async def suspend(self, _: str) -> None:
+        if not self.screen.app.to_shell():  # type: ignore[attr-defined]
+            self.tell("There is no shell to go to from here.", "warning")
+
     async def welcome(self, _: str) -> None:
         """The first start: halo-mini is loading already, Enter takes it."""
         from tui.widgets.chat.prompt import Prompt

@@ -141,6 +141,34 @@ def test_chat_survive_a_dead_core_and_leave_a_sane_terminal(
     assert any("Halo Labs" in file.read_text() for file in history)
 
 
+def test_to_the_shell_and_back_and_a_paste_with_colours(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path, 100, 30)
+    try:
+        terminal.type(f"stty -a > {tmp_path}/before; {Path(sys.executable).parent / 'halo-tui'}")
+        terminal.press("Enter")
+        first_start(terminal)
+        (tmp_path / "log").write_text("\x1b[31mred line\x1b[0m\x11\x07\nand another\n")
+        terminal.tmux("load-buffer", str(tmp_path / "log"))
+        terminal.tmux("paste-buffer", "-p", "-t", "t")
+        terminal.wait(lambda s: "❯ red line\n" in re.sub(" +\n", "\n", s), "the paste")
+        assert "and another" in terminal.screen(), "not sent, not left: nothing in it is a key"
+        terminal.press("C-z")
+        terminal.wait(lambda s: "Message ada" in s, "the paste to be undone")
+        terminal.press("C-z")
+        terminal.wait(lambda s: "KV" not in s and "Stopped" in s, "the shell")
+        terminal.type(f"stty -a > {tmp_path}/after")
+        terminal.press("Enter")
+        terminal.type("fg")
+        terminal.press("Enter")
+        terminal.wait(lambda s: "Message ada" in s and "fg" not in s, "the app again")
+        assert (tmp_path / "before").read_text() == (tmp_path / "after").read_text()
+        terminal.type("Hi, I'm Ada.")
+        terminal.press("Enter")
+        terminal.wait(lambda s: "tok/s · first" in s, "an answer")
+    finally:
+        terminal.close()
+
+
 def test_a_closed_terminal_leaves_no_process_and_loses_nothing(tmp_path: Path) -> None:
     terminal = Terminal(tmp_path, 100, 30)
     try:

@@ -25,6 +25,7 @@ PROMPT_HELP = (
     ("/command", "slash commands, completed as you type"),
     ("Alt+1 … Alt+9", "go to the first … ninth agent (Ctrl+1 … where the terminal sends it)"),
     ("Alt+↑ / Alt+↓", "choose a message: c copies, e edits, r answers anew, f forks here"),
+    ("Ctrl+Z", "undo; when there is nothing to undo, to the shell (fg comes back)"),
     ("PgUp / PgDn", "scroll; drag with the mouse to select, Ctrl+C copies"),
 )
 

@@ -76,6 +76,7 @@ class MainScreen(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         *bindings(),
         Binding("alt+up,alt+down", "messages", "Choose a message", show=False),
+        Binding("ctrl+z", "run('suspend')", "To the shell", show=False),
     ]
     AUTO_FOCUS = "Prompt TextArea"
 

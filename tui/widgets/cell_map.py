@@ -129,12 +129,13 @@ class CellMap(PlainLines):
         width, height = self.size
         if self.cache is None:
             text = "waiting for the engine…" if y == 0 else ""
-            return Strip([Segment(text[:width].ljust(width), Style(dim=True))], width)
+            style = self.rich_style + Style(dim=True)
+            return Strip([Segment(text[:width].ljust(width), style)], width)
         key = (id(self.cache), width, height, self.app.no_color)
         if key != self._key:
             self._key = key
             self._strips = self._draw(self.cache, width, height)
-        return self._strips[y] if y < len(self._strips) else Strip.blank(width)
+        return self._strips[y] if y < len(self._strips) else Strip.blank(width, self.rich_style)
 
     def _draw(self, cache: CacheMap, width: int, height: int) -> list[Strip]:
         """All lines at once: the grid is one bincount over the cells."""

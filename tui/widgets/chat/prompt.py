@@ -81,6 +81,10 @@ class PromptArea(TextArea):
         if result := self._replace_via_keyboard(text, *self.selection):
             self.move_cursor(result.end_location)
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """With nothing to undo, the key for it is the screen's."""
+        return action != "undo" or bool(self.history._undo_stack)
+
     def action_newline(self) -> None:
         self._replace_via_keyboard("\n", *self.selection)
 
