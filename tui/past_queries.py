@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 
 from agents.history import write_atomically
 from engine import paths
 
 KEPT = 200
+_writing = threading.Lock()
 
 
 def _file() -> Path:
@@ -34,11 +36,12 @@ def read() -> list[str]:
 
 def append(query: str) -> None:
     """Keep a query. A full disk costs the history, never the query."""
-    past = read()
-    if past and past[-1] == query:
-        return
-    lines = "".join(json.dumps(one) + "\n" for one in [*past, query][-KEPT:])
-    try:
-        write_atomically(_file(), lines.encode())
-    except OSError:
-        return
+    with _writing:  # from several views at once, each in a thread of its own
+        past = read()
+        if past and past[-1] == query:
+            return
+        lines = "".join(json.dumps(one) + "\n" for one in [*past, query][-KEPT:])
+        try:
+            write_atomically(_file(), lines.encode())
+        except OSError:
+            return

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from textual.pilot import Pilot
@@ -441,6 +445,46 @@ async def test_cypher_runs_read_only_and_keeps_its_history(tmp_path: Path) -> No
         area.focus()
         await pilot.press("enter")
         await until(lambda: asked(memory, "cypher")[-1] == ("MATCH (n) SET n.x = 1", False, 5.0))
+
+
+async def test_no_query_is_lost_that_the_next_one_overtakes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one never ends, its keeping takes long; the file of before is read even later."""
+    go, append, read = threading.Event(), past_queries.append, past_queries.read
+    append("RETURN 0")
+
+    def late(work: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *given: (go.wait(60), work(*given))[1]
+
+    async with running(tmp_path) as (app, memory, pilot):
+        cypher = memory.cypher
+
+        async def endless(query: str, *more: Any, **options: Any) -> Any:
+            if query == "RETURN 1":
+                await asyncio.Event().wait()
+            return await cypher(query, *more, **options)
+
+        memory.cypher = endless  # type: ignore[method-assign]
+        monkeypatch.setattr(past_queries, "read", late(read))
+        monkeypatch.setattr(past_queries, "append", late(append))
+        view = await opened(app, pilot, "5")
+        area = view.query_one(CypherArea)
+        await until(lambda: app.focused is area)
+        for query in ("RETURN 1", "RETURN 2"):
+            area.text = query
+            await pilot.press("enter")
+        await until(lambda: view.query_one(DataTable).row_count == 8)
+        monkeypatch.setattr(past_queries, "read", read)
+        go.set()
+        await until(lambda: read() == ["RETURN 0", "RETURN 1", "RETURN 2"])
+        assert area.past == read()
+
+
+def test_queries_of_many_views_at_once_are_all_kept(own_home: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(past_queries.append, map(str, range(40))))
+    assert sorted(past_queries.read(), key=int) == [str(n) for n in range(40)]
 
 
 def test_cypher_is_highlighted() -> None:

@@ -17,6 +17,7 @@ from textual.widgets.option_list import Option
 from agents.memory.types import Fact
 from engine.errors import HaloError
 from tui.widgets.memory.words import plain, sentence
+from tui.widgets.taken_down import while_it_stands
 
 Choices = Sequence[tuple[str, Text]]  # value and how it is shown
 
@@ -52,6 +53,7 @@ class Pick(ModalScreen[str | None]):
         self._look("")
 
     @work(exclusive=True, group="pick")
+    @while_it_stands
     async def _look(self, text: str) -> None:
         options = self.query_one(OptionList)
         try:

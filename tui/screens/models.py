@@ -21,6 +21,7 @@ from engine.config import Config
 from engine.errors import HaloError
 from engine.models import MINI_NAME, ModelFile
 from engine.recommend import Recommendation
+from tui.widgets.taken_down import while_it_stands
 
 WELCOME = (
     "Welcome to halo-tui: many agents, one model, one KV cache.\n"
@@ -86,6 +87,7 @@ class ModelsScreen(ModalScreen[str | None]):
         self.dismiss(None)
 
     @work(exclusive=True, group="look")
+    @while_it_stands
     async def _look(self) -> None:
         from engine import models, recommend
         from engine.core.preflight import available_bytes

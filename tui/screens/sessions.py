@@ -28,6 +28,7 @@ from tui.widgets.chat.markdown import clean
 from tui.widgets.chat.message import count
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.session_words import cells, kept, short_path, size, when
+from tui.widgets.taken_down import while_it_stands
 
 HINTS = (
     ("Enter", "restores", "restore"), ("s", "saves", "save"), ("r", "renames", "rename"),
@@ -132,6 +133,7 @@ class SessionsScreen(Screen[Path | None]):
     # --- the list --------------------------------------------------------------------------------
 
     @work(exclusive=True, group="look")
+    @while_it_stands
     async def _look(self) -> None:
         self.found = await asyncio.to_thread(self.workspace.sessions.saved)
         self._fill()

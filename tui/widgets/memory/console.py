@@ -118,6 +118,10 @@ class CypherArea(TextArea):
         self.text = self.past[-back] if back else self._stash
         self.move_cursor(self.document.end)
 
+    def earlier(self, queries: list[str]) -> None:
+        """Those of earlier times, which may have taken longer to be read than the first to be run."""
+        self.past[:0] = queries
+
     def remember(self, query: str) -> None:
         """A query that was run."""
         if not self.past or self.past[-1] != query:

@@ -38,6 +38,7 @@ from tui.widgets.memory.messages import MemoryLeft, MemoryZoomed, WordRequested
 from tui.widgets.memory.picture import GraphPicture
 from tui.widgets.memory.slider import TimeSlider
 from tui.widgets.memory.tabs import TABS, MemoryTabs, Tab
+from tui.widgets.taken_down import while_it_stands
 
 if TYPE_CHECKING:
     from agents.memory.service import MemoryService
@@ -100,6 +101,7 @@ class MemoryView(Edits, Vertical):
         self._behind = False  # something changed while this was hidden
         self._keep = ""  # the entity to be chosen when it is shown
         self._settled = 0
+        self._keeping = asyncio.Lock()  # held while the file of past queries is in use
 
     def compose(self) -> ComposeResult:
         yield Static("", id="memory-state", markup=False)
@@ -278,14 +280,13 @@ class MemoryView(Edits, Vertical):
             self._look(keep)
 
     @work(exclusive=True, group="memory-look")
+    @while_it_stands
     async def _look(self, keep: str) -> None:
         try:
             self.stats, span = await asyncio.gather(self.service.stats(), self.service.span())
         except HaloError as error:
             self._fail(error)
             return
-        if not self.query(TimeSlider):
-            return  # closed meanwhile
         self._show_state()
         self.query_one(TimeSlider).span(*span)
         await self._entities(keep)
@@ -318,6 +319,7 @@ class MemoryView(Edits, Vertical):
             self.query_one(FactList).show(None, [])
 
     @work(exclusive=True, group="memory-entities")
+    @while_it_stands
     async def _list(self, keep: str = "") -> None:
         await self._entities(keep)
 
@@ -327,6 +329,7 @@ class MemoryView(Edits, Vertical):
         self._about(node.id, centre)
 
     @work(exclusive=True, group="memory-about")
+    @while_it_stands
     async def _about(self, entity: str, centre: bool, keep: str = "") -> None:
         as_of = self.as_of
         try:
@@ -373,6 +376,7 @@ class MemoryView(Edits, Vertical):
         self._recall(event.question)
 
     @work(exclusive=True, group="memory-ask")
+    @while_it_stands
     async def _recall(self, question: str) -> None:
         pane = self.query_one(AskPane)
         pane.wait()
@@ -392,8 +396,10 @@ class MemoryView(Edits, Vertical):
     def _cypher(self, event: CypherConsole.Asked) -> None:
         event.stop()
         self._run_cypher(event.query_text, event.read_only)
+        self._keep_query(event.query_text)
 
     @work(exclusive=True, group="memory-cypher")
+    @while_it_stands
     async def _run_cypher(self, query: str, read_only: bool) -> None:
         console = self.query_one(CypherConsole)
         console.say("◔ Running…")
@@ -407,12 +413,20 @@ class MemoryView(Edits, Vertical):
             console.show(table)
             if not read_only:
                 self.look()
-        await asyncio.to_thread(past_queries.append, query)
         self._settled += 1
 
+    # One after the other, in their order: the next query ends the one that runs, not its keeping.
     @work(group="memory-queries")
+    async def _keep_query(self, query: str) -> None:
+        async with self._keeping:
+            await asyncio.to_thread(past_queries.append, query)
+
+    @work(group="memory-queries")
+    @while_it_stands
     async def _read_past_queries(self) -> None:
-        self.query_one(CypherConsole).area.past = await asyncio.to_thread(past_queries.read)
+        async with self._keeping:
+            found = await asyncio.to_thread(past_queries.read)
+        self.query_one(CypherConsole).area.earlier(found)
 
     # --- messages of the parts -------------------------------------------------------------------
 
