@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -19,11 +20,13 @@ from agents.memory.graph import GraphDB, without_password
 from agents.memory.memory import Memory
 from agents.memory.models import Models
 from agents.memory.outbox import Entry, Outbox
-from agents.memory.server import START_SECONDS, Embedded
+from agents.memory.server import Embedded
 from agents.memory.service import MemoryService
 from engine.config import Config, MemoryConfig
 from tests.support.memories import memory, models, note
 from tests.support.patterns import PatternExtractor
+from tests.support.ports import free_port
+from tests.support.waiting import until_sync
 
 KILLED = """
 import os, signal, sys
@@ -58,10 +61,7 @@ def test_an_app_that_is_killed_loses_nothing_and_leaves_no_server(tmp_path: Path
         cwd=Path(__file__).parents[2],
     )
     assert done.returncode == -signal.SIGKILL, done.stderr
-    deadline = time.monotonic() + 10
-    while servers(tmp_path):
-        assert time.monotonic() < deadline, "the server outlived the app"
-        time.sleep(0.05)
+    until_sync(lambda: not servers(tmp_path), 60)  # else it outlived the app
     with memory(tmp_path) as made:
         assert made.stats().messages == 20
         assert made.recall("Who is at Initech7?", 1).hits[0].source.message == "t7"
@@ -74,23 +74,31 @@ def test_a_server_that_is_killed_has_everything_on_disk(tmp_path: Path) -> None:
         made.remember([note("t1", "Alice works at Initech.")])
         (server,) = servers(tmp_path)
         server.kill()
-        psutil.wait_procs([server], 0.5)  # its shell collects it at the end
+        until_sync(lambda: not server.is_running() or server.status() == psutil.STATUS_ZOMBIE)
         with pytest.raises(MemoryDown, match="does not answer"):
             made.facts("Alice")
     with memory(tmp_path) as again:
         assert [f.words for f in again.facts("Alice")] == ["Alice works at Initech"]
 
 
-def test_it_starts_within_a_second_under_a_long_path(tmp_path: Path) -> None:
+def seconds_to_start(folder: Path) -> float:
+    """The quickest of three: whatever else the machine does, not all of them are held up."""
+    found = []
+    for _ in range(3):
+        server = Embedded(folder)
+        began = time.monotonic()
+        server.start()
+        found.append(time.monotonic() - began)
+        server.stop()
+    return min(found)
+
+
+def test_it_starts_as_soon_as_an_empty_one_under_a_long_path(tmp_path: Path) -> None:
     folder = tmp_path / ("long" * 40) / ("deep" * 20)
     with memory(folder) as made:
         made.remember([note(f"t{i}", f"I met Alice Smith{i}.") for i in range(50)])
-    server = Embedded(folder / "memory")
-    began = time.monotonic()
-    server.start()
-    seconds = time.monotonic() - began
-    server.stop()
-    assert seconds < 1.0
+    empty = seconds_to_start(tmp_path / "empty")
+    assert seconds_to_start(folder / "memory") < 5 * empty
 
 
 def test_two_apps_at_once_are_refused_and_a_guest_may_read(tmp_path: Path) -> None:
@@ -115,17 +123,16 @@ def test_a_broken_file_is_said(tmp_path: Path) -> None:
     assert servers(tmp_path) == []
 
 
-def test_a_missing_file_is_said_at_once(tmp_path: Path) -> None:
+def test_a_missing_file_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The server ends by itself when a part of its file is gone: nobody waits for it."""
+    monkeypatch.setattr("agents.memory.server.START_SECONDS", 1e9)  # who waits is never done
     server = Embedded(tmp_path / "memory")
     server.start()
     server.stop()
     base = next((tmp_path / "memory" / "appendonlydir").glob("*.base.rdb"))
     base.unlink()
-    began = time.monotonic()
     with pytest.raises(MemoryDown, match=r"did not start: .*base\.rdb"):
         server.start()
-    assert time.monotonic() - began < START_SECONDS / 3
 
 
 def test_a_graph_of_a_newer_version_is_refused(tmp_path: Path) -> None:
@@ -156,15 +163,17 @@ def test_a_server_by_address_with_a_password(tmp_path: Path) -> None:
         import redis
 
         admin = redis.Redis(unix_socket_path=embedded.socket)
-        admin.config_set("port", "7391")
+        port = free_port()
+        admin.config_set("port", str(port))
         admin.config_set("requirepass", "secret")
-        right = MemoryConfig(url="falkor://:secret@127.0.0.1:7391/mine")
+        right = MemoryConfig(url=f"falkor://:secret@127.0.0.1:{port}/mine")
         with Memory(right, tmp_path / "x", PatternExtractor()) as made:
             made.remember([note("t1", "Alice works at Initech.")])
             assert made.graph.name == "mine"
             assert "secret" not in made.stats().where
         with pytest.raises(MemoryDown, match="refused the name or password"):
-            Memory(MemoryConfig(url="falkor://:wrong@127.0.0.1:7391/mine"), tmp_path / "x").open()
+            wrong = MemoryConfig(url=f"falkor://:wrong@127.0.0.1:{port}/mine")
+            Memory(wrong, tmp_path / "x").open()
         admin.close()
     finally:
         for process in servers(tmp_path):
@@ -220,7 +229,7 @@ async def test_it_comes_back_by_itself_when_the_server_is_killed(tmp_path: Path)
     for process in servers(tmp_path):
         process.kill()
     service.remember(note("t2", "Alice lives in Rome."))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while service.queued or service.state != "ready":
             await asyncio.sleep(0.05)
     words = sorted(f.words for f in await service.facts("Alice"))
@@ -294,19 +303,35 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
         GraphDB.on_socket(os.devnull).ping()
 
 
+class Gated(PatternExtractor):
+    """Takes in a batch of messages each time the gate is opened."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = threading.Semaphore(0)
+
+    def extract(self, texts):  # type: ignore[no-untyped-def]
+        if any("Eve likes tea" in text for text in texts):
+            assert self.gate.acquire(timeout=60)
+        return super().extract(texts)
+
+
 async def test_questions_while_messages_come_in(tmp_path: Path) -> None:
-    service, _ = await started(tmp_path)
+    extractor = Gated()
+    service, _ = await started(tmp_path, Models(extractor, models().embedder))
     assert await service.ready()
     for i in range(120):
         service.remember(note(f"t{i}", f"Alice{i} Smith works at Initech{i}. Eve likes tea.", i))
     asked = 0
     while service.queued:
+        extractor.gate.release()
         found = await asyncio.gather(
             service.recall("Where does Alice3 Smith work?"), service.recall("Who likes tea?")
         )
         assert all(found)
         asked += 1
     assert asked > 3
+    await service.settled()
     best = (await service.recall("Where does Alice3 Smith work?")).hits[0]
     assert best.source.message == "t3"
     await service.stop()

@@ -7,7 +7,6 @@ import os
 import resource
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,8 @@ import pytest
 from tests.support.cli import command, cores, environment, halo, lines
 from tests.support.engine import CHATML
 from tests.support.mkgguf import tiny
+from tests.support.pace import Pace
+from tests.support.waiting import until_sync
 
 ENDLESS = "root ::= [a-z ] root"  # never complete, so an answer goes on to its limit
 
@@ -114,11 +115,13 @@ def test_agents_made_in_the_app_can_be_asked(home: Path) -> None:
 
 
 @pytest.mark.parametrize("as_json", [False, True])
-def test_ctrl_c_stops_at_once_and_keeps_what_was_said(home: Path, as_json: bool) -> None:
+def test_ctrl_c_stops_at_once_and_keeps_what_was_said(
+    home: Path, as_json: bool, slow_core: Pace
+) -> None:
     flags = ["--json"] if as_json else []
     process = subprocess.Popen(
         command("chat", "--continue", "--max-tokens", "900", *flags, "go"), cwd=home,
-        env=environment(home), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env=environment(home, **slow_core.environment), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         stdin=subprocess.DEVNULL,
     )  # fmt: skip
     assert process.stdout is not None
@@ -130,7 +133,7 @@ def test_ctrl_c_stops_at_once_and_keeps_what_was_said(home: Path, as_json: bool)
     started = cores(process.pid)
     assert len(started) == 1
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=90)
     said += out
     assert process.returncode == 130
     assert b"Traceback" not in err
@@ -143,34 +146,33 @@ def test_ctrl_c_stops_at_once_and_keeps_what_was_said(home: Path, as_json: bool)
     assert b'"status":"cancelled"' in saved
 
 
-def test_ctrl_c_while_the_model_loads(home: Path) -> None:
+def test_ctrl_c_while_the_model_loads(home: Path, slow_core: Pace) -> None:
+    slow_core.never_load()
     process = subprocess.Popen(
-        command("chat", "go"), cwd=home, env=environment(home), stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
+        command("chat", "go"), cwd=home, env=environment(home, **slow_core.environment),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
     )  # fmt: skip
-    deadline = time.monotonic() + 30
-    while not (started := cores(process.pid)):
-        assert time.monotonic() < deadline
-        assert process.poll() is None
-        time.sleep(0.001)
+    until_sync(lambda: cores(process.pid) or process.poll() is not None, 60)
+    started = cores(process.pid)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=90)
     assert (process.returncode, out) == (130, b"")
     assert b"Traceback" not in err
     assert not Path(f"/proc/{started[0]}").exists()
 
 
-def test_a_reader_that_leaves_ends_it_quietly(home: Path) -> None:
+def test_a_reader_that_leaves_ends_it_quietly(home: Path, slow_core: Pace) -> None:
     process = subprocess.Popen(
-        command("chat", "--max-tokens", "900", "go"), cwd=home, env=environment(home),
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
+        command("chat", "--max-tokens", "900", "go"), cwd=home,
+        env=environment(home, **slow_core.environment), stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     assert process.stdout is not None
     assert process.stdout.read(1)
     process.stdout.close()
     assert process.stderr is not None
     err = process.stderr.read()
-    assert process.wait(30) == 1
+    assert process.wait(90) == 1
     assert err == b""
 
 

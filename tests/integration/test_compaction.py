@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from engine.client import CoreDied
 from engine.config import CompactionConfig
 from engine.core.runner import Context
 from engine.core.scheduler import Step
@@ -18,6 +19,7 @@ from engine.errors import EngineError
 from engine.protocol import CacheMap, Compaction, Done, Generate, Open, Sampling, Studied
 from tests.support.engine import CHATML, GREEDY, InProcessCore, Wire, chat, running
 from tests.support.mkgguf import ARCHITECTURES, tiny
+from tests.support.pace import Pace
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(240)]
@@ -215,10 +217,14 @@ async def test_too_little_to_compact_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["close", "edit", "fork", "cancel"])
-async def test_what_changes_the_span_ends_the_compaction(how: str, tmp_path: Path) -> None:
+async def test_what_changes_the_span_ends_the_compaction(
+    how: str, tmp_path: Path, slow_core: Pace
+) -> None:
+    slow_core.free()
     slow = with_(study="recap", study_tokens=2000, keep_recent=16)
     async with running(model(), tmp_path, n_ctx=8192, compaction=slow) as talk:
         await talk.answer("ada", LONG * 2)
+        slow_core.slow()
         await talk.client.compact("ada", 4.0)
         await until(lambda: bool(talk.all(Compaction)), what="for its start")
         if how == "close":
@@ -231,20 +237,26 @@ async def test_what_changes_the_span_ends_the_compaction(how: str, tmp_path: Pat
         else:
             assert await talk.client.cancel_compaction("ada")
         await until(lambda: bool(talk.compactions()), what="for its end")
+        slow_core.free()
         assert talk.compactions()[-1].phase == "cancelled", talk.compactions()[-1].what
         assert (await talk.answer("bob", "Still there?")).tokens > 0
         cache = await talk.cache()
         assert not cache.solving and "~study" not in cache.cells
 
 
-async def test_the_core_dies_while_compacting(tmp_path: Path) -> None:
+async def test_the_core_dies_while_compacting(tmp_path: Path, slow_core: Pace) -> None:
+    slow_core.free()
     slow = with_(study="recap", study_tokens=2000, keep_recent=16)
     async with running(model(), tmp_path, n_ctx=8192, compaction=slow) as talk:
         first = await talk.answer("ada", LONG)
+        slow_core.slow()
         await talk.client.compact("ada", 4.0)
         await until(lambda: bool(talk.all(Compaction)), what="for its start")
         assert talk.client.pid
         os.kill(talk.client.pid, signal.SIGKILL)
+        await until(lambda: talk.all(CoreDied), what="for the news")
+        slow_core.free()
+        assert "done" not in {c.phase for c in talk.compactions()}
         done = await talk.answer("ada", LONG, first.text, "And then?")
         assert done.tokens > 0
 

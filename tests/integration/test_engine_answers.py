@@ -21,6 +21,7 @@ from engine.errors import EngineError
 from engine.protocol import Deltas, Event, Sampling, State
 from tests.support.engine import CHATML, GREEDY, Talk, chat, running, settings
 from tests.support.mkgguf import ARCHITECTURES, tiny
+from tests.support.pace import Pace
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(240)]
@@ -171,7 +172,7 @@ async def test_a_closed_session_leaves_its_prefix_to_the_next(tmp_path: Path) ->
         assert "grace" not in (await talk.cache()).cells
 
 
-async def test_cancel_takes_effect_within_a_step(tmp_path: Path) -> None:
+async def test_cancel_takes_effect_within_a_step(tmp_path: Path, slow_core: Pace) -> None:
     endless = Sampling(temperature=0, max_tokens=100000, grammar=ENDLESS, loop_tokens=0)
     async with running(model(), tmp_path) as talk:
         await talk.say("ada", "Talk on.", sampling=endless)
@@ -317,7 +318,7 @@ async def test_a_text_is_counted_by_the_models_own_tokenizer(tmp_path: Path) -> 
             assert await talk.client.count(text) == len(weights.tokenize(text, False))
 
 
-async def test_refusals(tmp_path: Path) -> None:
+async def test_refusals(tmp_path: Path, slow_core: Pace) -> None:
     exact = CompactionConfig(auto=False)  # else a long prompt is read all the same
     async with running(model(), tmp_path, n_ctx=512, compaction=exact) as talk:
         with pytest.raises(EngineError) as refused:
@@ -335,6 +336,7 @@ async def test_refusals(tmp_path: Path) -> None:
         with pytest.raises(EngineError) as refused:
             await talk.client.generate("ada", chat("Hi."))
         assert refused.value.code == "busy"
+        slow_core.free()
         await talk.finish(["ada"], seconds=120)
         done = talk.done("ada")
         assert done is not None
@@ -374,9 +376,12 @@ async def test_the_map_agrees_with_what_done_says(tmp_path: Path) -> None:
     assert cells.used == done.cells == sum(n for owner, n in cells.runs if owner == "ada")
 
 
-async def test_while_answers_stream_the_core_is_not_watched_all_the_time(tmp_path: Path) -> None:
+async def test_while_answers_stream_the_core_is_not_watched_all_the_time(
+    tmp_path: Path, slow_core: Pace
+) -> None:
     """Whoever waits at the socket is woken at each send, often where the core computes."""
-    endless = msgspec.structs.replace(GREEDY, max_tokens=1500, grammar=ENDLESS, loop_tokens=0)
+    slow_core.slow(0.005)  # some 2 s, wherever it runs
+    endless = msgspec.structs.replace(GREEDY, max_tokens=400, grammar=ENDLESS, loop_tokens=0)
     async with running(model(), tmp_path) as talk:
         talk.client.pace(0.15)
         looks: list[float] = []

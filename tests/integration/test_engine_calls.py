@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from engine.bench import recall
+from engine.client import CoreDied
 from engine.config import CompactionConfig
 from engine.errors import EngineError
-from engine.protocol import CacheMap, Message, Sampling, Tool, ToolCall
+from engine.protocol import CacheMap, Done, Message, Sampling, Tool, ToolCall
 from tests.support.engine import GREEDY, Talk, running
 from tests.support.mkgguf import tiny
+from tests.support.pace import Pace
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(240)]
@@ -115,16 +117,23 @@ async def test_agents_with_the_same_tools_share_their_cells(tmp_path: Path) -> N
         assert cache.shared >= tools - 8
 
 
-async def test_a_forced_call_goes_on_after_the_core_was_killed(tmp_path: Path) -> None:
+async def test_a_forced_call_goes_on_after_the_core_was_killed(
+    tmp_path: Path, slow_core: Pace
+) -> None:
+    slow_core.free()
     long = Sampling(temperature=0, max_tokens=400)
     async with running(MINI, tmp_path, n_ctx=4096) as talk:
         whole = await forced(talk, "a", long)
+    slow_core.slow(1.0)
     async with running(MINI, tmp_path, n_ctx=4096) as talk:
         await talk.client.open("a")
         await talk.client.generate("a", asked(), long, must_call=True)
         await until(lambda: len(talk.tokens("a")) > 4, what="for some tokens")
         assert talk.client.pid is not None
         os.kill(talk.client.pid, signal.SIGKILL)
+        await until(lambda: talk.all(CoreDied), what="for the news")
+        slow_core.free()
+        assert not talk.all(Done), "it has to be in the middle of its call"
         await talk.finish(["a"])
         done = talk.done("a")
         assert done is not None and done.calls == (whole,)

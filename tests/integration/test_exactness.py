@@ -15,6 +15,7 @@ otherwise. The same holds for a hybrid memory beside the session whose beginning
 
 from __future__ import annotations
 
+import asyncio
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,11 +104,9 @@ async def leave(talk: Talk, *sessions: str) -> None:
 
 async def without_holes(talk: Talk) -> None:
     """Wait until the holes that a compaction left are filled."""
-    for _ in range(200):
-        cache = await talk.cache()
-        if cache.highest == cache.used:
-            return
-    raise AssertionError("holes are left in the cells")
+    async with asyncio.timeout(60):
+        while (cache := await talk.cache()).highest != cache.used:
+            pass
 
 
 async def histories(talk: Talk, folder: Path, shares: bool) -> dict[str, Saved]:

@@ -15,6 +15,7 @@ from engine.errors import EngineError
 from engine.protocol import Done, Generate, Sampling
 from tests.support.engine import CHATML, Talk, chat, going_on, running
 from tests.support.mkgguf import ARCHITECTURES, tiny
+from tests.support.pace import Pace
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(240)]
@@ -141,15 +142,17 @@ async def test_what_was_closed_while_it_was_restored_holds_no_cells(tmp_path: Pa
         assert after.used == before.used and "bob" not in {*after.cells, *after.away}
 
 
-async def test_saving_while_others_and_oneself_talk(tmp_path: Path) -> None:
+async def test_saving_while_others_and_oneself_talk(tmp_path: Path, slow_core: Pace) -> None:
     async with running(model(), tmp_path, n_ctx=4096, compaction=COMPACT) as talk:
-        endless = msgspec.structs.replace(NEXT64, max_tokens=300)
+        endless = msgspec.structs.replace(NEXT64, max_tokens=500)
         await talk.say("ada", LONG[:400], sampling=endless)
         await talk.say("bob", LONG[:300], sampling=endless)
-        await until(lambda: len(talk.tokens("ada")) > 20, 20, "for ada")
+        await until(lambda: len(talk.tokens("ada")) > 20, what="for ada")
         await talk.client.save("ada", tmp_path / "ada.halo", b"{}")
+        assert not talk.all(Done), "both have to talk when it is saved"
+        slow_core.free()
         await talk.finish(["ada", "bob"])
-        assert talk.done("ada").tokens == talk.done("bob").tokens == 300  # type: ignore[union-attr]
+        assert talk.done("ada").tokens == talk.done("bob").tokens == 500  # type: ignore[union-attr]
         await talk.client.open("eve")
         assert await talk.client.restore("eve", tmp_path / "ada.halo") > 20
 
@@ -204,7 +207,6 @@ async def test_no_room_to_swap_is_said(tmp_path: Path) -> None:
 
 
 async def until_async_place(talk: Talk, session: str, place: str) -> None:
-    for _ in range(100):
-        if (await talk.cache()).away[session].place == place:
-            return
-    raise AssertionError(f"{session} is not on {place}")
+    async with asyncio.timeout(60):
+        while (await talk.cache()).away[session].place != place:
+            pass

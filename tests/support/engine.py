@@ -163,7 +163,7 @@ class InProcessCore:
 
     def stop(self) -> None:
         self.socket.close()
-        self._thread.join(20)
+        self._thread.join(60)
         assert not self._thread.is_alive()
 
 

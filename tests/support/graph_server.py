@@ -8,12 +8,13 @@ import socket
 import ssl
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from agents.memory.server import binaries
+from tests.support.ports import free_port
+from tests.support.waiting import until_sync
 
 TLS = Path(__file__).parent.parent / "corpus" / "tls"
 USER, PASSWORD = "ada", "secret"
@@ -23,9 +24,7 @@ USER, PASSWORD = "ada", "secret"
 def graph_server(folder: Path) -> Iterator[int]:
     """A server that only user `ada` may use; its port."""
     server, module = binaries()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     config = folder / "redis.conf"
     config.write_text(
         f'port {port}\nbind 127.0.0.1\ndir {folder}\nsave ""\nloadmodule {module}\n'
@@ -35,15 +34,18 @@ def graph_server(folder: Path) -> Iterator[int]:
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
-        for _ in range(300):
-            assert process.poll() is None, (folder / "log").read_text()
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                break
-            time.sleep(0.05)
+        until_sync(lambda: _listens(process, port, folder / "log"), 60)
         yield port
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
+
+
+def _listens(process: subprocess.Popen[bytes], port: int, log: Path) -> bool:
+    assert process.poll() is None, log.read_text()
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False
 
 
 @contextmanager
@@ -75,7 +77,7 @@ def encrypted(port: int) -> Iterator[int]:
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(60)
     try:
         yield found[0]
     finally:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from engine import workers
+from tests.support.ports import free_port
 from tests.support.waiting import until_sync
 
 
@@ -18,9 +19,7 @@ class Rpc:
     """One worker that can be killed and started again at the same place."""
 
     def __init__(self, folder: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
         self.endpoint = f"127.0.0.1:{self.port}"
         self.log = folder / f"worker-{self.port}.log"
         self.process: subprocess.Popen[bytes] | None = None
@@ -32,12 +31,12 @@ class Rpc:
             self.process = subprocess.Popen(
                 [*command, "--port", str(self.port)], stdout=log, stderr=log
             )
-        until_sync(lambda: workers.probe(self.endpoint).state == "ready", 30)
+        until_sync(lambda: workers.probe(self.endpoint).state == "ready", 60)
 
     def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
         if self.process is not None:
             self.process.send_signal(how)
-            self.process.wait(20)
+            self.process.wait(60)
             self.process = None
 
 

@@ -18,6 +18,11 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
 
 
 @pytest.fixture(autouse=True)
+def toasts_last(lasting_toasts: None) -> None:
+    """In all tests of the app."""
+
+
+@pytest.fixture(autouse=True)
 def no_memory(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """No graph database for tests of other things; `@pytest.mark.memory` gives it back."""
     if request.node.get_closest_marker("memory") is None:
