@@ -20,7 +20,7 @@ def while_it_stands[W: Widget, **P](
     """
 
     @wraps(work)
-    async def run(self: W, *args: P.args, **kwargs: P.kwargs) -> None:
+    async def run(self: W, /, *args: P.args, **kwargs: P.kwargs) -> None:
         try:
             await work(self, *args, **kwargs)
         except NoMatches:
