@@ -276,10 +276,15 @@ def picture(memory: Memory) -> str:
             if f.status != "rejected"
         ],
     }
-    page = resources.files("agents.memory").joinpath("picture.html").read_text("utf-8")
+    return page(value)
+
+
+def page(value: dict[str, Any]) -> str:
+    """The page that draws names and facts, given as `picture` makes them."""
+    empty = resources.files("agents.memory").joinpath("picture.html").read_text("utf-8")
     # Inside a script element only "</" could end it.
     data = json.dumps(value, ensure_ascii=True).replace("<", "\\u003c")
-    return page.replace("/*DATA*/null", data)
+    return empty.replace("/*DATA*/null", data)
 
 
 def nodes(memory: Memory) -> list[Node]:

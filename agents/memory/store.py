@@ -12,6 +12,7 @@ from agents.memory.graph import GraphDB
 from agents.memory.types import Change, Fact, Neighbourhood, Node, Source
 
 SOURCES = 20  # of a fact, at most; the newest
+AROUND = 5000  # facts looked at for surroundings, the newest
 
 _NODE = "e.id, e.name, e.type, e.aliases, e.first_seen, e.last_seen, e.mentions"
 _FACT = (
@@ -168,24 +169,29 @@ class Store:
     def neighbourhood(
         self, centre: str, depth: int, limit: int, spaces: Sequence[str] | None, as_of: float | None
     ) -> Neighbourhood:
-        """Entities up to `depth` facts away, the nearest first, and the facts between them."""
+        """Entities up to `depth` facts away, and the facts between them: of many those with most
+        facts of their own, then those spoken of last. The nearest first."""
         distance = {centre: 0}
         frontier = [centre]
-        facts: dict[str, Fact] = {}
+        found: dict[str, list[Any]] = {}
         for hop in range(1, max(1, depth) + 1):
-            reached: dict[str, float] = {}
-            for fact in self.about(frontier, spaces, as_of, limit=limit * 8):
-                facts[fact.id] = fact
-                for id in (fact.head, fact.tail):
-                    if id not in distance:
-                        reached[id] = reached.get(id, 0.0) + fact.confidence
-            room = limit - len(distance)
-            frontier = sorted(reached, key=lambda id: -reached[id])[: max(0, room)]
+            rows = self.rows_about(frontier, spaces, as_of, limit=AROUND)
+            found.update({str(row[0]): row for row in rows})
+            reached = dict.fromkeys(id for row in rows for id in row[1:3] if id not in distance)
+            room = max(0, limit - len(distance))
+            if len(reached) > room:
+                degree = {node.id: node.degree for node in self.nodes(reached)}
+                reached = dict.fromkeys(sorted(reached, key=lambda id: -degree.get(id, 0))[:room])
+            frontier = list(reached)
             distance.update(dict.fromkeys(frontier, hop))
             if not frontier:
                 break
-        between = [f for f in facts.values() if f.head in distance and f.tail in distance]
-        return Neighbourhood(centre, tuple(self.nodes(distance)), tuple(between), distance)
+        inside = [row for row in found.values() if row[1] in distance and row[2] in distance]
+        more = sum(1 for row in found.values() if centre in row[1:3]) - sum(
+            1 for row in inside if centre in row[1:3]
+        )
+        nodes = tuple(self.nodes(distance))
+        return Neighbourhood(centre, nodes, tuple(self._facts(inside)), distance, more)
 
     def _facts(self, rows: list[list[Any]]) -> list[Fact]:
         wanted = {id for row in rows for id in (*(row[12] or ())[-SOURCES:], row[13]) if id}

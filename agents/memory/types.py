@@ -179,6 +179,7 @@ class Neighbourhood:
     nodes: tuple[Node, ...]
     facts: tuple[Fact, ...]
     distance: dict[str, int] = field(default_factory=dict)  # entity id -> hops from the centre
+    more: int = 0  # facts of the centre with entities that were left out
 
 
 @dataclass(frozen=True, slots=True)

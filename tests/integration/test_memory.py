@@ -325,6 +325,7 @@ def test_documents_resume_and_follow_their_file(talk: Memory, tmp_path: Path) ->
     assert "Initech5" not in str(talk.store.sources(
         str(r[0]) for r in talk.graph.read("MATCH (m:Message) RETURN m.id")))  # fmt: skip
     assert talk.verify() == []
+    (tmp_path / "a.exe").write_bytes(b"MZ")
     for name, what in (("a.exe", "no document"), ("gone.txt", "cannot be read")):
         with pytest.raises(HaloError, match=what):
             talk.ingest(tmp_path / name)
@@ -472,3 +473,15 @@ def test_who_asks_for_somebody_does_not_ask_for_their_mother(tmp_path: Path) -> 
         mum = made.entity("Priya's mum")
         assert mum.id not in made.recaller.entities_in("Where did Priya work before?")
         assert mum.id in made.recaller.entities_in("Where does Priya's mother live?")
+
+
+def test_surroundings_of_who_knows_many_are_those_with_facts_of_their_own(tmp_path: Path) -> None:
+    with memory(tmp_path) as made:
+        made.remember([note("b0", "I am Bob. Alan Turing lives in London.")])
+        made.remember([note("b1", "I met Alan Turing.", 1)])
+        made.remember([note(f"k{i}", f"I like {'abcdefghij'[i]}tea.", 2) for i in range(9)])
+        around = made.neighbourhood("Bob", 1, limit=4)
+        names = [node.name for node in around.nodes]
+        assert names[:2] == ["Bob", "Alan Turing"] and len(names) == 4
+        assert around.more == 7 and len(around.facts) == 3
+        assert made.neighbourhood("Bob", 1, limit=40).more == 0

@@ -26,6 +26,10 @@ def page_after(folder: Path, script: str) -> str:
     with memory(folder) as made:
         made.remember(TALK)
         export.write(made, file)
+    return page_of(file, script)
+
+
+def page_of(file: Path, script: str) -> str:
     page = file.read_text("utf-8")
     assert "</body>" in page
     file.write_text(page.replace("</body>", f"<script>{script}</script></body>"), "utf-8")
@@ -35,7 +39,7 @@ def page_after(folder: Path, script: str) -> str:
             "--headless",
             "--no-sandbox",
             "--disable-gpu",
-            f"--user-data-dir={folder / 'profile'}",
+            f"--user-data-dir={file.parent / 'profile'}",
             "--virtual-time-budget=3000",
             "--dump-dom",
             file.as_uri(),
@@ -75,3 +79,32 @@ def test_what_nobody_said_is_not_found(tmp_path: Path) -> None:
     assert "No name, no fact and nothing that was said has that." in part(
         page, '<ul id="found">', "</ul>"
     )
+
+
+HUB = """
+const out = [live.filter((n) => !n.more).length, folds.get("hub").inside.length, shown(byId.get("alone"))];
+choose(byId.get("leaf399"));
+out.push(shown(byId.get("leaf399")), folds.get("hub").inside.length);
+choose(folds.get("hub"));
+out.push(live.length, chosen.id, document.querySelectorAll(".fact").length);
+document.body.append(make("output", out.join(" ")));
+"""
+
+
+@needs_browser
+def test_of_who_knows_very_many_most_are_folded_until_asked_for(tmp_path: Path) -> None:
+    names = ["hub", "alone", "other", *(f"leaf{i}" for i in range(400))]
+    ties = [("hub", name) for name in names[2:]]
+    value = {
+        "made": "now",
+        "nodes": [{"id": n, "name": n, "type": "person", "mentions": 2, "also": []} for n in names],
+        "facts": [
+            {"head": h, "tail": t, "type": "KNOWS", "from": 1, "to": None, "confidence": 1, "sources": []}
+            for h, t in [*ties, ("other", "leaf0")]
+        ],
+    }  # fmt: skip
+    file = tmp_path / "picture.html"
+    file.write_text(export.page(value), "utf-8")
+    shown = part(page_of(file, HUB), '<output class="">', "</output>").partition(">")[2]
+    # The hub, who has no facts, the two tied to others too, and six of the others.
+    assert shown == "10 393 false true 392 403 hub 60"

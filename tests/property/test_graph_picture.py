@@ -98,3 +98,17 @@ def test_arrows_reach_every_entity(around: Neighbourhood, size: tuple[int, int])
         reached.add(here)
         edge += [picture.towards(here, *way) for way in ((-1, 0), (1, 0), (0, -1), (0, 1))]
     assert {one.node.id for one in picture.placed} <= reached
+
+
+def test_of_many_the_first_are_drawn_in_every_form_and_the_others_counted() -> None:
+    nodes = tuple(Node(f"n{i}", f"Name{i}", "person") for i in range(61))
+    facts = tuple(
+        Fact(f"f{i}", "n0", f"n{i}", "", "", RELATIONS[i % len(RELATIONS)], 0.9, 0.0)
+        for i in range(1, 61)
+    )
+    around = Neighbourhood("n0", nodes, facts, more=540)
+    for width in (40, 60, 120):
+        picture = draw(around, width, 20)
+        drawn = {one.node.id for one in picture.placed}
+        assert {f"n{i}" for i in range(12)} <= drawn
+        assert picture.left_out == 60 - (len(drawn) - 1) + 540

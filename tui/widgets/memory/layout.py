@@ -6,7 +6,7 @@ as there is room; in a narrow picture all stand to its right, in a very narrow o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -134,10 +134,11 @@ def draw(
         return Picture(Canvas(width, height), [], len(around.nodes))
     for branch in found:
         branch.outer.sort(key=lambda b: (_kind(b), b.node.name))
+    rank = {node.id: place for place, node in enumerate(around.nodes)}
     best: tuple[Canvas, list[Placed], int] | None = None
     # The most pleasant form that leaves nothing out, or the one that leaves out least.
     for form in _forms(width, len(found)):
-        tried = _drawn(form, centre, _copied(found), width, height)
+        tried = _drawn(form, centre, _copied(found), width, height, rank)
         if best is None or tried[2] < best[2]:
             best = tried
         if not tried[2]:
@@ -146,10 +147,11 @@ def draw(
     canvas, placed, lost = best
     for one in placed:
         _entity(canvas, one, one.node is centre, one.node.id == selected)
-    return Picture(canvas, placed, hidden + lost)
+    return Picture(canvas, placed, hidden + lost + around.more)
 
 
 Form = Literal["both", "right", "tree"]
+Rank = Mapping[str, int]  # entity -> its place, the most important first
 
 
 def _forms(width: int, neighbours: int) -> list[Form]:
@@ -166,12 +168,12 @@ def _copied(found: list[Branch]) -> list[Branch]:
 
 
 def _drawn(
-    form: Form, centre: Node, found: list[Branch], width: int, height: int
+    form: Form, centre: Node, found: list[Branch], width: int, height: int, rank: Rank
 ) -> tuple[Canvas, list[Placed], int]:
     if form == "tree":
         canvas = Canvas(width, height)
-        return canvas, *_tree(canvas, centre, found)
-    sides = _Sides(centre, found, width, height, form == "both")
+        return canvas, *_tree(canvas, centre, found, rank)
+    sides = _Sides(centre, found, width, height, form == "both", rank)
     canvas, placed, lost = sides.drawn(0)
     # What is drawn stands in the middle, also when one side is wider than the other.
     left = min(one.x for one in placed)
@@ -186,7 +188,13 @@ class _Sides:
     """The neighbours on one or both sides of the one in the middle."""
 
     def __init__(
-        self, centre: Node, found: list[Branch], width: int, height: int, both: bool
+        self,
+        centre: Node,
+        found: list[Branch],
+        width: int,
+        height: int,
+        both: bool,
+        rank: Rank,
     ) -> None:
         self.centre, self.width, self.height, self.both = centre, width, height, both
         sides = _split(found, centre.id) if self.both else ([], found)
@@ -201,7 +209,7 @@ class _Sides:
         self.lost = 0
         self.kept: list[list[Branch]] = []
         for side in sides:
-            fitting, lost = _trim(side, self.each, height)
+            fitting, lost = _trim(side, self.each, height, rank)
             self.kept.append(fitting)
             self.lost += lost
 
@@ -248,11 +256,12 @@ def _split(found: Sequence[Branch], centre: str) -> tuple[list[Branch], list[Bra
     return left, right
 
 
-def _trim(side: Sequence[Branch], each: int, height: int) -> tuple[list[Branch], int]:
-    """As many branches as there are rows for, and how many facts that leaves out."""
-    kept: list[Branch] = []
+def _trim(side: Sequence[Branch], each: int, height: int, rank: Rank) -> tuple[list[Branch], int]:
+    """As many branches as there are rows for, the most important ones, in their order; and how many
+    facts that leaves out."""
+    kept: set[str] = set()
     used = lost = 0
-    for branch in side:
+    for branch in sorted(side, key=lambda b: rank[b.node.id]):
         left = height - used
         while branch.outer and branch.rows(each) > left:
             lost += len(branch.outer.pop().facts)
@@ -260,20 +269,23 @@ def _trim(side: Sequence[Branch], each: int, height: int) -> tuple[list[Branch],
             lost += len(branch.facts)
             continue
         used += branch.rows(each)
-        kept.append(branch)
-    return kept, lost
+        kept.add(branch.node.id)
+    return [branch for branch in side if branch.node.id in kept], lost
 
 
 # --- below it ------------------------------------------------------------------------------------
 
 
-def _tree(canvas: Canvas, centre: Node, found: list[Branch]) -> tuple[list[Placed], int]:
+def _tree(
+    canvas: Canvas, centre: Node, found: list[Branch], rank: Rank
+) -> tuple[list[Placed], int]:
     """A line for each neighbour, theirs indented. Returns them, and how many had no room."""
     rows = sum(branch.rows(1) + (len(branch.outer) > 0) for branch in found)
     high = 3 if canvas.height >= rows + 3 else 1
     width = min(canvas.width, cell_len(cut(centre.name, NAME)) + (6 if high == 3 else 4))
     placed = [Placed(centre, 0, 0, width, high)]
-    y, lost = high, 0
+    found, lost = _trim(found, 1, canvas.height - high, rank)
+    y = high
     label = max((cell_len(_words(branch.facts)) for branch in found), default=0)
     label = max(LEAST_LABEL, min(label, LABEL, canvas.width - 20))
     for branch in found:
