@@ -64,6 +64,13 @@ def names_it(said: str, phrase: Phrase, start: int, end: int) -> bool:
     return False
 
 
+def several(said: str, phrase: Phrase) -> bool:
+    """Whether names of several follow: "my parents are called Rosa and Karl"."""
+    return (
+        re.match(rf"\s+(?:are|were)\s+{_CALLED}\b|['’]s?\s+names\b", said[phrase.end :]) is not None
+    )
+
+
 def candidates(said: str, phrase: Phrase) -> Iterator[tuple[int, int]]:
     """Words with a capital that may be the name of whom the phrase means."""
     for match in _NAME.finditer(said):

@@ -128,7 +128,7 @@ class Recaller:
             )
             for source in once
         ]
-        facts = self._facts(question, seeds, hybrid, spaces, as_of)
+        facts = self._facts(self._without_phrases(question, people), seeds, hybrid, spaces, as_of)
         named = sorted(seeds, key=lambda id: -seeds[id])[:8]
         return Recall(
             question,
@@ -290,6 +290,14 @@ class Recaller:
             if part >= 0.3:
                 found[id] = max(found.get(id, 0.0), 0.8 * part)
         return found
+
+    def _without_phrases(self, question: str, people: tuple[str, str]) -> str:
+        """A question without who is known by what they are: "Where does my mother live?" asks for a
+        place, and not for relatives."""
+        for phrase in reversed(relatives.find(question, bare=True)):
+            if self._meant(phrase, people):
+                question = question[: phrase.start] + question[phrase.end :]
+        return question
 
     def _meant(self, phrase: relatives.Phrase, people: tuple[str, str]) -> list[str]:
         """Who is known by what they are to somebody: "my mum", "Till's girlfriend"."""

@@ -97,6 +97,9 @@ _BARE = re.compile(
     rf"(?<![\w'’-])(?P<role>Mum|Mom|Mummy|Mommy|Mama|Dad|Daddy|Papa|Grandma|Grandpa|Granny|Grandad|Granddad)\b"
     rf"{_COMPOUND}(?!\s+(?-i:{_CAPITAL})\w)"
 )
+_SOME = re.compile(
+    r"\b(?:one|two|three|some|most|many|none|each|any|few|several|neither)\s+of\s+$", re.I
+)
 _DETERMINED = re.compile(
     r"\b(?:a|an|the|my|our|your|his|her|their|no|\w+['’]s)\s+(?:\w+\s+)?$", re.I
 )
@@ -148,6 +151,8 @@ def find(said: str, bare: bool = False) -> list[Phrase]:
     it who speak of their own."""
     found: list[Phrase] = []
     for match in _PHRASE.finditer(said):
+        if _SOME.search(said, 0, match.start()):
+            continue
         name, start = match["own"] or match["name"], match.start()
         if match["name"]:
             start, name = _without_stop(name, start)

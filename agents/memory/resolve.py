@@ -436,7 +436,8 @@ class Resolver:
         only one that is known at all. "A Ducati" is another one."""
         if _ANY.search(before):
             return []
-        for some in (here, self.registry.by_id.values() if _THE.search(before) else ()):
+        known = self.registry.with_stems(text.terms(name)) if _THE.search(before) else ()
+        for some in (here, [self.registry.by_id[id] for id in known]):
             found = [
                 e
                 for e in some

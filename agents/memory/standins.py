@@ -70,6 +70,8 @@ def reword(said: str, own: bool, unnamed: Sequence[Phrase] = ()) -> Reworded:
         phrase: Phrase | str = whole.owner if whole in named else whole
         if not isinstance(phrase, Phrase) or not _may_stand(phrase):
             continue
+        if naming.several(said, phrase):
+            continue
         names = free[phrase.role.pronoun]
         if not names:
             continue

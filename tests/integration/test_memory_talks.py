@@ -103,7 +103,7 @@ def test_somebodys_mum_is_found_and_gets_her_name(config: MemoryConfig, tmp_path
         assert "Your sister owns Rex" in words_of(memory)
         memory.remember([said("Hi, I'm Ada Brandt. My mother's name is Rosa.", 4, "bob")])
         assert asked("Where does Ada's mum live?")[0] == "Rosa lives in Lisbon"
-        assert "Rosa likes jazz" in asked("What does my mother like?")
+        assert asked("What does my mother like?")[0] == "Rosa likes jazz"
         assert asked("Who is Rex?")[0] == "Ada Brandt's sister owns Rex"
         before = words_of(memory)
         memory.remember(notes)
