@@ -60,6 +60,28 @@ async def test_what_an_owner_of_a_strix_halo_sees(tmp_path: Path) -> None:
         assert app.main.machine.shown is None
 
 
+async def test_a_look_that_ends_while_the_screen_is_closed_is_no_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = app_of(tmp_path, TREES / "discrete")
+    late: list[str] = []
+    gone = MachineScreen.on_unmount
+
+    def on_unmount(screen: MachineScreen) -> None:
+        """What it draws on is gone already."""
+        watch = screen.state
+        assert watch.shown is not None and watch.sample is not None
+        watch.take(watch.sample)
+        late.append("taken")
+        gone(screen)
+
+    monkeypatch.setattr(MachineScreen, "on_unmount", on_unmount)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(app, pilot)
+        await pilot.press("escape")
+        await until(lambda: app.screen is app.main and late)
+
+
 async def test_without_a_gpu_it_says_why(tmp_path: Path) -> None:
     bare = tmp_path / "bare"
     shutil.copytree(TREES / "strix-halo" / "proc", bare / "proc")

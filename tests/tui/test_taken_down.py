@@ -12,7 +12,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 from textual.worker import WorkerFailed
 
-from tui.widgets.taken_down import while_it_stands
+from tui.widgets.taken_down import stands, while_it_stands
 
 
 class Parent(Widget):
@@ -21,6 +21,7 @@ class Parent(Widget):
     def __init__(self) -> None:
         super().__init__()
         self.go, self.seen = asyncio.Event(), ""
+        self.stood: list[bool] = []
 
     def compose(self) -> ComposeResult:
         yield Static("shown")
@@ -47,7 +48,12 @@ class Parent(Widget):
     async def wrong(self) -> None:
         self.query_one("#never")
 
+    def on_mount(self) -> None:
+        self.call_after_refresh(lambda: self.stood.append(stands(self)))
+
     async def on_unmount(self) -> None:
+        self.stood.append(stands(self))
+        assert self.is_mounted, "as Textual has it"
         self.go.set()
         await asyncio.sleep(0)
         await asyncio.sleep(0)
@@ -64,6 +70,7 @@ async def closed(work_of: str) -> str:
         getattr(parent, work_of)()
         await pilot.pause()
         await parent.remove()
+    assert parent.stood == [True, False]
     return parent.seen
 
 

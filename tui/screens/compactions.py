@@ -23,6 +23,7 @@ from tui.widgets.chat.colours import readable
 from tui.widgets.compaction_words import SQUEEZE, TRIGGERS, progress
 from tui.widgets.layer_plot import layer_plot
 from tui.widgets.marks import bar
+from tui.widgets.taken_down import stands
 
 NOTHING = (
     "Nothing was compacted yet. It happens by itself when cells run short (/auto on 85%), or "
@@ -75,7 +76,7 @@ class CompactionsScreen(Screen[None]):
 
     def apply(self, event: WorkspaceEvent) -> None:
         """Something went on while the screen is open."""
-        if isinstance(event, CompactionChanged | RosterChanged) and self.is_mounted:
+        if isinstance(event, CompactionChanged | RosterChanged) and stands(self):
             self._fill()
 
     def on_resize(self) -> None:

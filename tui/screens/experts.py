@@ -19,6 +19,7 @@ from agents.workspace import Workspace
 from engine.errors import HaloError
 from engine.protocol import Experts
 from tui.widgets.expert_map import SHADES, expert_map, slider
+from tui.widgets.taken_down import stands
 
 BONUSES = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
 DENSE = (
@@ -84,7 +85,7 @@ class ExpertsScreen(Screen[None]):
 
     def apply(self, event: WorkspaceEvent) -> None:
         """Something went on while the screen is open."""
-        if not self.is_mounted:
+        if not stands(self):
             return
         if isinstance(event, EngineChanged) and event.state == "ready":
             self._do(routing.watch(self.workspace, True))
@@ -119,7 +120,7 @@ class ExpertsScreen(Screen[None]):
             await what
         except HaloError as error:
             self.notify(str(error), severity="error", markup=False)
-        if self.is_mounted:
+        if stands(self):
             self._draw()
 
     # --- drawing ---------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from textual.widgets import Static
 from tui.machine_watch import MachineWatch
 from tui.widgets.machine_canvas import MachineCanvas
 from tui.widgets.machine_text import colours, machine_text
+from tui.widgets.taken_down import stands
 
 
 class MachineScreen(Screen[None]):
@@ -77,7 +78,7 @@ class MachineScreen(Screen[None]):
     def draw(self) -> None:
         """The newest look."""
         watch = self.state
-        if self.paused or not self.is_mounted:
+        if self.paused or not stands(self):
             return
         if watch.sample is None:
             self.query_one(MachineCanvas).show(Text("Looking at the machine…"), 60)

@@ -21,7 +21,7 @@ from engine.config import Config
 from engine.errors import HaloError
 from engine.models import MINI_NAME, ModelFile
 from engine.recommend import Recommendation
-from tui.widgets.taken_down import while_it_stands
+from tui.widgets.taken_down import stands, while_it_stands
 
 WELCOME = (
     "Welcome to halo-tui: many agents, one model, one KV cache.\n"
@@ -206,13 +206,13 @@ class ModelsScreen(ModalScreen[str | None]):
             self.app.call_from_thread(self.dismiss, str(path))
 
     def _show(self, done: int, total: int) -> None:
-        if self.is_attached:
+        if stands(self):
             self.query_one(ProgressBar).update(total=total, progress=done)
             sizes = f"{done / 1e9:.2f} of {total / 1e9:.2f} GB"
             self._say(f"Downloading {self._pulling}: {sizes}. Esc stops; it can go on later.")
 
     def _failed(self, text: str) -> None:
-        if self.is_attached:
+        if stands(self):
             self._pulling = ""
             self.remove_class("-pulling")
             self._say(f"✗ {text}")

@@ -28,7 +28,7 @@ from tui.widgets.chat.markdown import clean
 from tui.widgets.chat.message import count
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.session_words import cells, kept, short_path, size, when
-from tui.widgets.taken_down import while_it_stands
+from tui.widgets.taken_down import stands, while_it_stands
 
 HINTS = (
     ("Enter", "restores", "restore"), ("s", "saves", "save"), ("r", "renames", "rename"),
@@ -124,7 +124,7 @@ class SessionsScreen(Screen[Path | None]):
 
     def apply(self, event: WorkspaceEvent) -> None:
         """Something went on while the screen is open."""
-        if isinstance(event, SavedChanged) and self.is_mounted:
+        if isinstance(event, SavedChanged) and stands(self):
             self._look()
 
     def on_resize(self) -> None:
@@ -139,7 +139,7 @@ class SessionsScreen(Screen[Path | None]):
         self._fill()
 
     def _fill(self) -> None:
-        if self.found is None or not self.is_mounted:
+        if self.found is None or not stands(self):
             return
         options, chosen = self.query_one(OptionList), self._chosen()
         at = options.highlighted or 0

@@ -32,6 +32,7 @@ from tui.widgets.chat.find import FindBar
 from tui.widgets.chat.finding import Finding
 from tui.widgets.chat.message import count
 from tui.widgets.chat.transcript import Transcript
+from tui.widgets.taken_down import stands
 
 if TYPE_CHECKING:
     from agents.agent import Agent
@@ -231,7 +232,7 @@ class Conversation(Widget):
 
     def apply(self, event: WorkspaceEvent) -> None:
         """Take note of a change; events of other agents are ignored."""
-        if not self.is_mounted:
+        if not stands(self):
             return
         if isinstance(event, RosterChanged):
             if self.transcript.agent != self.agent.name:

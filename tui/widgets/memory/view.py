@@ -38,7 +38,7 @@ from tui.widgets.memory.messages import MemoryLeft, MemoryZoomed, WordRequested
 from tui.widgets.memory.picture import GraphPicture
 from tui.widgets.memory.slider import TimeSlider
 from tui.widgets.memory.tabs import TABS, MemoryTabs, Tab
-from tui.widgets.taken_down import while_it_stands
+from tui.widgets.taken_down import stands, while_it_stands
 
 if TYPE_CHECKING:
     from agents.memory.service import MemoryService
@@ -156,7 +156,7 @@ class MemoryView(Edits, Vertical):
         self.set_class(self.size.height < LOW, "-low")
 
     def _redraw(self) -> None:
-        if self.is_mounted:
+        if stands(self):
             self.query_one(EntityList).redraw()
             self.query_one(FactList).redraw()
             self.query_one(Feed).redraw()
@@ -231,7 +231,7 @@ class MemoryView(Edits, Vertical):
     # --- what the memory tells -------------------------------------------------------------------
 
     def _heard(self, event: MemoryEvent) -> None:
-        if not self.is_mounted:
+        if not stands(self):
             return
         if isinstance(event, StateChanged):
             self._show_state()
