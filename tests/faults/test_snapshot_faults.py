@@ -371,10 +371,10 @@ def test_many_headers(path: Path) -> None:
     at = data.index(b"PK\x03\x04", 4)
     header = data[at : at + 30 + 9 + 20]
     path.write_bytes(header * 40_000)
-    began = time.monotonic()
+    began = time.thread_time()
     with pytest.raises(SnapshotError):
         salvage(path)
-    assert time.monotonic() - began < 5
+    assert time.thread_time() - began < 5
 
 
 @pytest.mark.parametrize("data", [b"", b"x", b"PK", b"PK\x03\x04", bytes(5000), b"{}" * 99])

@@ -13,7 +13,7 @@ from engine.models import MINI
 def test_the_figures_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(swap, "SESSIONS", 2)
     monkeypatch.setattr(swap, "SESSION_CELLS", 600)
-    monkeypatch.setattr(swap, "REPEATS", 1)
+    monkeypatch.setattr(swap, "REPEATS", 5)  # of which the median counts
     config = Config()
     config.engine.threads = 2
     said: list[str] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from textual.widgets import DataTable
 
 from agents import remembering
@@ -15,10 +16,13 @@ from tests.support.waiting import until
 from tests.tui.test_app import toasts, write
 from tests.tui.test_compaction import screen_text
 from tui.app import HaloApp
+from tui.screens.dialogs import Confirm
 from tui.widgets.chat.transcript import Transcript
 from tui.widgets.memory.entities import EntityList
 from tui.widgets.memory.facts import FactList
 from tui.widgets.memory.view import MemoryView
+
+pytestmark = pytest.mark.usefixtures("lasting_toasts")
 
 
 async def test_what_is_said_reaches_the_panel_and_is_corrected_there(tmp_path: Path) -> None:
@@ -28,17 +32,17 @@ async def test_what_is_said_reaches_the_panel_and_is_corrected_there(tmp_path: P
     remembering.attach(app.workspace, service)
     async with app.run_test(size=(200, 60)) as pilot:
         await until(lambda: app.main.is_mounted and app.main.current)
-        await until(lambda: service.state == "ready", 30, "for FalkorDB")
+        await until(lambda: service.state == "ready", 60, "for FalkorDB")
         await write(pilot, app, "Grace Hopper lives in London. Grace Hopper knows Ada Lovelace.")
         await until(lambda: not app.workspace.get("ada").busy)
         await pilot.press("ctrl+g")
         await until(lambda: app.screen.query(MemoryView))
         view = app.screen.query_one(MemoryView)
-        await until(lambda: {"Grace Hopper", "London"} <= {n.name for n in nodes(view)}, 20)
+        await until(lambda: {"Grace Hopper", "London"} <= {n.name for n in nodes(view)}, 60)
         await write(pilot, app, "Grace Hopper moved to Paris.")
         await until(lambda: not app.workspace.get("ada").busy)
         await service.settled()
-        await until(lambda: "Paris" in {n.name for n in nodes(view)}, 20)
+        await until(lambda: "Paris" in {n.name for n in nodes(view)}, 60)
         # Facts with validity, and the feed, which says what ended.
         await write(pilot, app, "/memory Grace Hopper")
         await until(lambda: view.node and view.node.name == "Grace Hopper")
@@ -77,9 +81,9 @@ async def test_what_is_said_reaches_the_panel_and_is_corrected_there(tmp_path: P
         assert (await service.stats()).entities >= 4, "the console only reads"
         # Forgotten.
         await write(pilot, app, "/forget Grace Hopper")
-        await pilot.pause(0.3)
+        await until(lambda: isinstance(app.screen, Confirm))
         await pilot.press("enter")
-        await until(lambda: "Grace Hopper" not in {n.name for n in nodes(view)}, 20)
+        await until(lambda: "Grace Hopper" not in {n.name for n in nodes(view)}, 60)
         await app.workspace.stop()
 
 
@@ -94,14 +98,14 @@ async def test_the_app_starts_the_memory_and_takes_in_what_was_said_before(tmp_p
         assert app.workspace.memory is None
         client.let_start()
         await until(lambda: not app.workspace.get("ada").busy)
-        await until(lambda: app.workspace.memory, 20, "for the memory")
+        await until(lambda: app.workspace.memory, 60, "for the memory")
         await pilot.press("ctrl+g")
         await until(lambda: app.screen.query(MemoryView))
         view = app.screen.query_one(MemoryView)
-        await until(lambda: {"Priya", "Lisbon"} <= {n.name for n in nodes(view)}, 30)
+        await until(lambda: {"Priya", "Lisbon"} <= {n.name for n in nodes(view)}, 60)
         await write(pilot, app, "/memory Priya")
-        await until(lambda: "lives in Lisbon" in screen_text(app).replace("\n", " "), 20)
-        await until(lambda: any(f.words == "Priya lives in Lisbon" for f in facts(view)), 20)
+        await until(lambda: "lives in Lisbon" in screen_text(app).replace("\n", " "), 60)
+        await until(lambda: any(f.words == "Priya lives in Lisbon" for f in facts(view)), 60)
         await app.workspace.stop()
 
 

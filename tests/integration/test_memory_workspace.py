@@ -102,7 +102,7 @@ async def test_a_prompt_taken_back_is_forgotten_and_old_chats_are_caught_up(tmp_
     async with room(tmp_path, settings()) as (space, _, _):
         memory = space.memory
         assert memory is not None
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while (await memory.stats()).messages < 2:
                 await memory.settled()
                 await asyncio.sleep(0.01)

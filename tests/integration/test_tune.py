@@ -19,6 +19,7 @@ from tests.support.cli import command as command_line
 from tests.support.cli import cores, environment, halo
 from tests.support.engine import CHATML, running
 from tests.support.mkgguf import tiny
+from tests.support.pace import Pace
 from tui.cli.tune import as_text
 
 TREE = Path(__file__).parents[1] / "data" / "sysfs" / "strix-halo"
@@ -63,17 +64,19 @@ def test_a_run_to_its_end(tmp_path: Path, model: Path, monkeypatch: pytest.Monke
     assert ("stays" in as_text(found)) == (not found["confirmed"])
 
 
-def test_ctrl_c_tells_what_it_had_and_writes_nothing(tmp_path: Path, model: Path) -> None:
+def test_ctrl_c_tells_what_it_had_and_writes_nothing(
+    tmp_path: Path, model: Path, slow_core: Pace
+) -> None:
     with subprocess.Popen(
         command_line("tune", "--quick", "--json", "--model", str(model)), cwd=tmp_path,
-        env=environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=environment(tmp_path, **slow_core.environment), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as process:  # fmt: skip
         assert process.stderr is not None and process.stdout is not None
         line = next(line for line in process.stderr if "[1/" in line)
         process.send_signal(signal.SIGINT)
         found = json.loads(process.stdout.read())
-        assert process.wait(30) == 130
+        assert process.wait(90) == 130
         assert cores(process.pid) == []
     assert "left at most" in line
     assert found["stopped"] and found["written"] is None and not found["confirmed"]

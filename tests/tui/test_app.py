@@ -583,7 +583,8 @@ async def test_moving_thinking_and_words_that_are_wrong(
             lambda: [r.agent.name for r in app.main.query(AgentRow)][:2] == ["grace", "ada"]
         )
         await write(pilot, app, "/think off")
-        await until(lambda: "thinking = false" in (tmp_path / "config.toml").read_text())
+        file = tmp_path / "config.toml"
+        await until(lambda: file.exists() and "thinking = false" in file.read_text())
         assert app.workspace.config.chat.thinking is False
         await write(pilot, app, "/think perhaps")
         await until(lambda: "neither on nor off" in toasts(app))

@@ -45,7 +45,7 @@ class FakeApp:
 
     def close(self) -> None:
         os.close(self.master)
-        self._thread.join(10)
+        self._thread.join(60)
         assert not self._thread.is_alive()
         os.close(self.slave)
 

@@ -19,13 +19,13 @@ pytestmark = pytest.mark.asyncio
 
 
 async def best_of(times: int, act: Callable[[], Awaitable[None]]) -> float:
-    """CPU seconds of the cheapest of several runs: waiting and other work do not count."""
+    """This thread's seconds in the cheapest of several runs: waiting and other work do not count."""
     best = float("inf")
     for _ in range(times):
         gc.collect()
-        started = time.process_time()
+        started = time.thread_time()
         await act()
-        best = min(best, time.process_time() - started)
+        best = min(best, time.thread_time() - started)
     return best
 
 
@@ -119,11 +119,11 @@ async def test_a_growing_code_block_costs_the_same_at_its_end() -> None:
     line = "    value = compute(value, 17)  # a comment\n"
 
     def quarter(document: Document) -> float:
-        started = time.perf_counter()
+        started = time.thread_time()
         for _ in range(50):
             document.set(document.source + line * 6)
             lay_out(document.leaves, 100)
-        return time.perf_counter() - started
+        return time.thread_time() - started
 
     best = float("inf")
     for _ in range(3):
@@ -141,10 +141,10 @@ async def test_a_long_answer_is_parsed_only_at_its_end() -> None:
     )
 
     def added(document: Document) -> float:
-        started = time.perf_counter()
+        started = time.thread_time()
         for _ in range(10):
             document.set(document.source + "word ")
-        return time.perf_counter() - started
+        return time.thread_time() - started
 
     short, long = Document(part * 5), Document(part * 500)
     few = min(added(short) for _ in range(5))

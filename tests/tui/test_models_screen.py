@@ -180,7 +180,7 @@ async def test_a_download_shows_progress_and_esc_stops_it(
     def pull(repo: str, file: str, progress: Callable[[int, int], Any]) -> Path:
         try:
             progress(250_000_000, 1_000_000_000)
-            go.wait(10)
+            go.wait(60)
             progress(1_000_000_000, 1_000_000_000)
         except BaseException:
             stopped.set()

@@ -16,6 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.support.pace import Pace
+
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux: sudo apt install tmux"),
@@ -125,7 +127,7 @@ def test_chat_survive_a_dead_core_and_leave_a_sane_terminal(
 
     core = core_of(str(tmp_path))
     core.kill()
-    core.wait(10)
+    core.wait(60)
     terminal.type("where do I work?")
     terminal.press("Enter")
     seen = terminal.wait(lambda s: s.count("tok/s · first") >= 2, "an answer of the new core")
@@ -182,12 +184,15 @@ def test_a_closed_terminal_leaves_no_process_and_loses_nothing(tmp_path: Path) -
         core = core_of(str(tmp_path))
     finally:
         terminal.close()
-    core.wait(20)
+    core.wait(60)
     history = list(tmp_path.rglob("*.jsonl"))
     assert any("My name is Ada." in file.read_text() for file in history)
 
 
-def test_closed_in_the_middle_of_an_answer_and_back_with_its_cells(tmp_path: Path) -> None:
+def test_closed_in_the_middle_of_an_answer_and_back_with_its_cells(
+    tmp_path: Path, slow_core: Pace
+) -> None:
+    slow_core.slow(0.01)  # a minute for an answer
     command = Path(sys.executable).parent / "halo-tui"
     long = "--set sampling.ignore_eos=true --set sampling.max_tokens=6000"
     terminal = Terminal(tmp_path, 100, 30)
@@ -203,8 +208,9 @@ def test_closed_in_the_middle_of_an_answer_and_back_with_its_cells(tmp_path: Pat
         assert app is not None
     finally:
         terminal.close()
-    core.wait(30)
-    app.wait(15)  # writing to a terminal that has gone must not hold it
+    core.wait(60)
+    app.wait(60)  # writing to a terminal that has gone must not hold it
+    slow_core.free()
     terminal = Terminal(tmp_path, 100, 30)
     try:
         terminal.type(f"exec {command}")

@@ -23,6 +23,7 @@ from engine.config import Config
 from engine.errors import EngineError, HaloError
 from engine.protocol import Delta, Deltas, Message, ToolCall
 from tests.support.memory import ListMemory
+from tests.support.quiet import quiet
 from tests.support.scripted import ScriptedClient
 from tests.support.waiting import until
 
@@ -361,7 +362,7 @@ async def test_stop_ends_a_tool_and_the_answer(room: Room, slow: asyncio.Event) 
     assert room.answer.status == "cancelled" and room.answer.text == "Wait."
     assert room.answer.calls[0].status == "cancelled"
     slow.set()
-    await asyncio.sleep(0.02)
+    await quiet()
     assert not room.client.generations, "nothing goes on by itself"
     await room.ask("Again")
     messages = room.client.generations[room.id]
@@ -404,7 +405,7 @@ async def test_the_core_dies_for_good_while_a_tool_works(room: Room, slow: async
     room.client.emit(CoreDied("The engine failed.", "Look.", False))
     assert room.answer.status == "error" and room.answer.calls[0].status == "cancelled"
     slow.set()
-    await asyncio.sleep(0.02)
+    await quiet()
     assert not room.client.generations
 
 

@@ -276,9 +276,9 @@ def test_rounds_over_compacted_cells_keep_the_mass():
 @pytest.mark.slow
 def test_two_thousand_kept_cells_take_seconds_not_minutes():
     head = synthetic.make("retrieval", 8192, 64, 1024, unseen=8)
-    start = time.perf_counter()
+    start = time.process_time()  # of all threads
     compact_head(head.keys, head.values, head.queries, 2048)
-    assert time.perf_counter() - start < 20  # 102 s by Gauss elimination
+    assert time.process_time() - start < 40  # more than 102 s by Gauss elimination
 
 
 # --- the API ---------------------------------------------------------------------------------------
