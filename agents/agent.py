@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,12 +14,20 @@ from agents.events import AgentState, PastCompaction, Turn
 from engine.protocol import Compaction, Message, Tool
 
 YOU = "you"
+COLOURS = ("cyan", "magenta", "yellow", "green", "purple", "orange", "red", "blue")  # told apart
 PAST_COMPACTIONS = 32  # kept of each agent
 
 
 def new_id(prefix: str) -> str:
     """An id that no other turn or agent has, e.g. "t-9f86d081884c"."""
     return f"{prefix}-{secrets.token_hex(6)}"
+
+
+def free_colour(colour: str, taken: Collection[str]) -> str:
+    """The colour for a copy: another one when somebody has this, "" (by its place) without any."""
+    if not colour or colour not in taken:
+        return colour
+    return next((other for other in COLOURS if other not in taken), "")
 
 
 @dataclass(slots=True)

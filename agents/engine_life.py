@@ -130,7 +130,7 @@ class EngineLife:
         workspace.note(
             "info",
             "engine",
-            f"{ready.model} is ready: {ready.n_ctx} cells, {ready.backend}, "
+            f"{ready.model} is ready: {ready.n_ctx:,} cells, {ready.backend}, "
             f"loaded in {ready.load_seconds:.1f} s.",
         )
         if changed := [f"{c.key} = {c.value} ({c.why})" for c in ready.chosen if c.changed]:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agents import talk as talks
-from agents.agent import Agent
+from agents.agent import Agent, free_colour
 from agents.events import SavedChanged
 from agents.roster import free_name
 from agents.saved import SUFFIX, TEXT_SUFFIX, free_path, write_talk
@@ -308,6 +308,7 @@ class Sessions:
             talk, workspace.free_name(name or free_name(talks.agent_name(talk), taken))
         )
         workspace.check_restored(agent)
+        self._recolour(agent)
         workspace.add(agent)
         said = f"Its {len(talk.turns)} messages are read with the next prompt."
         if lost:
@@ -357,6 +358,7 @@ class Sessions:
             workspace.free_name(new or free_name(agent.name, taken)),
         )
         copy.compactions.extend(agent.compactions)
+        self._recolour(copy)
         workspace.add(copy, workspace.agents.index(agent) + 1)
         await self.restored(agent)
         if workspace.engine_state == "ready" and agent.id in workspace.answers.opened:
@@ -367,6 +369,11 @@ class Sessions:
             except HaloError as error:
                 log.info("%s is read anew: %s", copy.name, error)
         return copy
+
+    def _recolour(self, copy: Agent) -> None:
+        """Cells and names of a copy are told from the original's by their colour."""
+        taken = [agent.spec.colour for agent in self.workspace.agents]
+        copy.spec.colour = free_colour(copy.spec.colour, taken)
 
     def delete(self, path: Path) -> None:
         """Take a snapshot off the list; `undo_delete` brings it back until the app ends."""

@@ -293,6 +293,24 @@ async def test_whoever_writes_on_the_conversation_writes_to_the_agent(tmp_path: 
         assert app.screen is app.main
 
 
+async def test_esc_in_the_conversation_goes_back_to_the_prompt_before_it_stops(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path) as (app, client, pilot):
+        ada = app.workspace.get("ada")
+        await write(pilot, app, "hi")
+        await until(lambda: ada.id in client.generations)
+        await pilot.click(Transcript)
+        await until(lambda: "Esc writes here" in screen_text(app))
+        await until(lambda: "Esc Back" in screen_text(app))
+        await pilot.press("escape")
+        await until(lambda: app.main.query_one(Prompt).has_focus_within)
+        assert ada.busy
+        await until(lambda: "Esc Stop" in screen_text(app))
+        await pilot.press("escape")
+        await until(lambda: not ada.busy)
+
+
 async def test_an_earlier_answer_is_given_anew(tmp_path: Path) -> None:
     async with running(tmp_path, client=ScriptedClient(lambda _: "hello")) as (app, _, pilot):
         ada = app.workspace.get("ada")

@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from textual.app import App, ComposeResult
 
+from agents.events import LogEntry
 from engine.protocol import CacheMap, CellRuns
 from tui.widgets.cache_pane import fill_text, history, legend_text
 from tui.widgets.cell_map import CellMap, owner_grid
+from tui.widgets.event_log import EventLog
 from tui.widgets.marks import bar, letters
 
 RUNS = st.lists(
@@ -123,3 +125,25 @@ def test_how_full_it_is_is_said_in_words_too() -> None:
                 "\n"
             )
             assert len(lines) == 3 and all(len(line) <= width for line in lines), lines
+
+
+@pytest.mark.asyncio
+async def test_events_are_wrapped_anew_at_another_width() -> None:
+    entries = [LogEntry(0.0, "info", "engine", "a line that is longer than thirty columns are")]
+
+    class Events(App[None]):
+        def compose(self) -> ComposeResult:
+            yield EventLog(entries)
+
+    app = Events()
+    async with app.run_test(size=(30, 10)) as pilot:
+        log = app.query_one(EventLog)
+        log.add(LogEntry(0.0, "info", "engine", "another line that is as long as that"))
+        await pilot.pause()
+        assert len(log.lines) == 5
+        await pilot.resize_terminal(80, 10)
+        await pilot.pause()
+        assert len(log.lines) == 2 and "longer than thirty columns are" in log.lines[0].text
+        await pilot.resize_terminal(30, 10)
+        await pilot.pause()
+        assert len(log.lines) == 5

@@ -15,7 +15,7 @@ import pytest_asyncio
 
 from agents import saved as files
 from agents import talk as talks
-from agents.agent import Agent
+from agents.agent import COLOURS, Agent, free_colour
 from agents.events import SavedChanged, Turn
 from agents.saved import describe, free_path, list_saved, read_talk
 from agents.workspace import Workspace
@@ -25,6 +25,7 @@ from engine.config import Config
 from engine.errors import EngineError, HaloError
 from tests.support.scripted import READY, ScriptedClient
 from tests.support.waiting import until
+from tui.themes import NAMED
 
 pytestmark = pytest.mark.asyncio
 
@@ -245,7 +246,9 @@ async def test_restored_as_a_new_agent(space: Workspace) -> None:
     saved = await space.sessions.save_as("ada", "one")
     said: list[str] = []
     copy = await space.sessions.restore(saved.path, tell=said.append)
-    assert copy.name == "ada-2" and copy.id != ada.id and copy.spec == ada.spec
+    assert copy.name == "ada-2" and copy.id != ada.id and copy.spec.colour == "cyan", "of its own"
+    ada.spec.colour = "cyan"
+    assert copy.spec == ada.spec
     assert [t.text for t in copy.turns] == [t.text for t in ada.turns]
     assert not {t.id for t in copy.turns} & {t.id for t in ada.turns}
     assert asked(space, "restore") == [(copy.id, saved.path)]
@@ -363,6 +366,7 @@ async def test_json_comes_back(space: Workspace, tmp_path: Path) -> None:
     fields = [f for f in Turn.__slots__ if f != "id"]
     for old, new in zip(ada.turns, copy.turns, strict=True):
         assert [getattr(old, f) for f in fields] == [getattr(new, f) for f in fields]
+    copy.spec.colour = ada.spec.colour  # it has one of its own
     assert copy.spec == ada.spec and said == ["Its 2 messages are read with the next prompt."]
 
 
@@ -392,6 +396,19 @@ async def test_snapshots_are_exported_by_the_ending(space: Workspace, tmp_path: 
 
 
 # --- forks, swapping, pinning --------------------------------------------------------------------
+
+
+async def test_a_copy_has_a_colour_of_its_own(space: Workspace, tmp_path: Path) -> None:
+    await space.change("ada", colour="cyan")
+    await space.change("grace", colour="magenta")
+    await space.change("alan", colour="")
+    copies = [await space.sessions.fork("ada") for _ in range(2)]
+    assert [copy.spec.colour for copy in copies] == ["yellow", "green"]
+    assert (await space.sessions.fork("alan")).spec.colour == "", "by its place in the list"
+    await space.change("ada", colour="#123456")
+    assert free_colour("#123456", ["cyan"]) == "#123456"
+    assert free_colour("cyan", COLOURS) == ""
+    assert set(COLOURS) <= set(NAMED), "the app knows them"
 
 
 async def test_fork_at_a_message(space: Workspace) -> None:

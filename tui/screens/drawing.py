@@ -28,7 +28,7 @@ class Drawing:
         self._meters_due = self._cells_due = 0.0
         self.sample_due = 0.0  # when the history of the cells moves on
         self._blinks = True  # the cursor of the prompt
-        self._escapes = (False, False)  # whether there are toasts, whether the memory has the keys
+        self._escapes: object = None  # whether there are toasts, and what has the keys
 
     def begin(self) -> None:
         """The first frame."""
@@ -42,7 +42,7 @@ class Drawing:
     def _tick(self) -> None:
         """One frame."""
         screen, frames, now = self.screen, self.screen.frames, time.monotonic()
-        escapes = (screen.app.toasts_shown, screen.memory.focused)  # type: ignore[attr-defined]
+        escapes = (screen.app.toasts_shown, screen.focused)  # type: ignore[attr-defined]
         if escapes != self._escapes:  # the hints say what Esc does
             self._escapes = escapes
             self.behind.add("agents")

@@ -228,7 +228,7 @@ class MainScreen(Screen[None]):
             return "the memory"
         if isinstance(focused, Tile):
             return ""  # it says so itself, and what is typed is written here
-        return "the conversation" if isinstance(focused, Transcript) else "another part"
+        return "the conversation" if isinstance(focused, Transcript) else "the search"
 
     def write(self, text: str) -> None:
         """Go on in the prompt with what was typed elsewhere."""
@@ -283,7 +283,7 @@ class MainScreen(Screen[None]):
     def toggle_side(self) -> None:
         """Show or hide cells and events; on narrow screens they are hidden at first."""
         side = self.query_one("#side")
-        if self.memory.shown:  # it stands in the same place
+        if self.memory.shown and not self.has_class("-narrow"):  # it stands in the same place
             self.memory.close()
             side.set_class(False, "-hidden")
             self.workspace.arrange("side", True)
@@ -312,6 +312,9 @@ class MainScreen(Screen[None]):
             return True
         if self.memory.focused and (view := self.memory.view) is not None:
             view.action_leave()
+            return True
+        if isinstance(self.focused, Transcript):
+            self.focused.action_leave()
             return True
         if self.grid_shown and not self.workspace.get(self.current).busy:
             self.run_worker(self.show_agent(self.current))
@@ -346,7 +349,7 @@ class MainScreen(Screen[None]):
         words: dict[str, str] = {}
         if self.app.toasts_shown:  # type: ignore[attr-defined]
             words["stop"] = "Close"
-        elif self.memory.focused:
+        elif self.memory.focused or isinstance(self.focused, Transcript):
             words["stop"] = "Back"
         elif self.current in self.workspace.names and self.workspace.get(self.current).busy:
             words["stop"] = "Stop"

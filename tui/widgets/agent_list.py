@@ -114,6 +114,9 @@ class AgentList(VerticalScroll):
         yield from (AgentRow(a, i) for i, a in enumerate(self.workspace.agents))
         yield Static("Alt+1…9 goes there\n@name asks one\n@all asks everyone", classes="hint")
 
+    def on_resize(self) -> None:
+        self.call_after_refresh(self.refresh_rows)  # rows are as wide as the list then
+
     async def sync(self) -> None:
         """Have a row for each agent of the workspace, in its order; rows are made anew only then."""
         wanted = self.workspace.agents

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Mapping
 
 from rich.text import Text
+from textual.events import Resize
 from textual.widgets import RichLog
 
 from agents.events import LogEntry
 
+KEPT = 500
 MARKS = {"info": "·", "warning": "!", "error": "✗"}
 STYLES = {"info": "dim", "warning": "yellow", "error": "bold red"}
 
@@ -38,17 +41,27 @@ class EventLog(RichLog):
     """
 
     def __init__(self, entries: list[LogEntry], wide: bool = False) -> None:
-        super().__init__(max_lines=500, wrap=True, min_width=10)
+        super().__init__(max_lines=KEPT, wrap=True, min_width=10)
         self.can_focus = wide
         self.border_title = "events"
-        self.entries, self.wide = entries, wide
+        self.entries, self.wide = deque(entries, KEPT), wide
+        self._wrapped = 0  # width that the lines were wrapped at
 
-    def on_mount(self) -> None:
-        for entry in self.entries:
-            self.add(entry)
+    def on_resize(self, event: Resize) -> None:
+        """Lines are wrapped when they are written: write them again at another width."""
+        if self.size.width and self.size.width != self._wrapped:
+            self._wrapped = self.size.width
+            self.clear()
+            for entry in self.entries:
+                self._write(entry)
 
     def add(self, entry: LogEntry) -> None:
         """Append an entry."""
+        self.entries.append(entry)
+        if self._wrapped:
+            self._write(entry)
+
+    def _write(self, entry: LogEntry) -> None:
         theme = self.app.theme_variables  # terminal red and yellow are hard to read on some themes
         styles = {
             **STYLES,

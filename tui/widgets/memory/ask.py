@@ -89,7 +89,9 @@ class AskPane(Vertical):
             rows.append((Row(None, None), Text("said", "dim")))
         for hit in recall.hits:
             source = hit.source
-            ranks = " ".join(f"{PARTS.get(k, k)} {n}" for k, n in sorted(hit.parts.items()))
+            ranks = " ".join(
+                f"{word} {hit.parts[k]}" for k, word in PARTS.items() if k in hit.parts
+            )
             head = Text(f"{cut(source.speaker or 'somebody', 14)}, {when(source.time)}", "dim")
             head = _with_right(
                 head, f"{ranks} · {hit.score:.2f}" if ranks else f"{hit.score:.2f}", width

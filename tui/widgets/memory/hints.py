@@ -12,7 +12,7 @@ from tui.widgets.memory.picture import GraphPicture
 from tui.widgets.memory.slider import TimeSlider
 from tui.widgets.memory.tabs import Tab
 
-SPARE = ("past", "changes", "order", "depth", "split", "rename", "zoom")  # left out in this order
+SPARE = ("past", "changes", "order", "depth", "split", "rename", "zoom", "undo")  # left out so
 
 
 def hints(
