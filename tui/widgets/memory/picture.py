@@ -71,7 +71,10 @@ class GraphPicture(Widget, can_focus=True):
         width, height = self.content_size
         wanted = (id(self.around), width, height, self.marked, self.depth)
         if wanted != self._for:
-            self._drawn = draw(self.around, width, height, self.marked, self.depth)
+            drawn = draw(self.around, width, height, self.marked, self.depth)
+            if drawn.left_out and height > 1:  # the last row says how many are not drawn
+                drawn = draw(self.around, width, height - 1, self.marked, self.depth)
+            self._drawn = drawn
             self._for = wanted
         return self._drawn
 
