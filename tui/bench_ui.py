@@ -44,6 +44,7 @@ SIZE = (120, 40)  # columns and rows of the pseudo-terminal
 TURNS = 3  # of headless, chat, headless, grid
 ROUNDS = 2  # of all agents answering once, per run, at least
 STREAMING = 15.0  # seconds of answering of all turns at least, with typing and without each
+LONGEST = 5  # times as many seconds a run takes where answers are short
 PATIENCE = 600.0  # seconds for a whole child
 PROMPT = (
     "Tell me a long story about a lighthouse keeper, her brother, the town of Oslo and a machine "
@@ -283,7 +284,13 @@ async def _work(
         other = core.cpu_times() if core is not None else None
         return time.process_time(), other.user + other.system if other is not None else 0.0
 
-    while len(speeds) < rounds or total["seconds"] < least or (streaming and number % 2):
+    # Short answers stream for a small part of the time.
+    latest = time.monotonic() + LONGEST * least
+    while (
+        len(speeds) < rounds
+        or (total["seconds"] < least and time.monotonic() < latest)
+        or (streaming and number % 2)
+    ):
         # The first round warms up; then they alternate.
         typing = streaming is not None and number % 2 == 0
         started: list[tuple[float, float, float]] = []  # when, and what was used until then

@@ -22,6 +22,7 @@ from agents.memory.errors import MemoryDown, Overrun, QueryError
 from agents.memory.types import Table
 
 GRAPH = "memory"
+EMBEDDED = "the embedded server"
 CONNECT_SECONDS = 5.0
 GRACE_SECONDS = 1.0  # after the time limit of a person's query, until we wait no longer
 IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
@@ -194,7 +195,7 @@ class GraphDB:
 
 
 def _connect(options: Mapping[str, Any]) -> FalkorDB:
-    where = str(options.get("host") or "the embedded server")
+    where = str(options.get("host") or EMBEDDED)
     if options.get("ssl"):
         _shake_hands(str(options["host"]), int(options["port"]), options.get("ssl_ca_certs"))
     try:
@@ -244,7 +245,8 @@ def down(error: Exception, where: str) -> MemoryDown:
         )
     return MemoryDown(
         f"The graph database does not answer: {text}.",
-        "What is said waits on disk and is taken in when it is back.",
+        ("" if where == EMBEDDED or where.startswith("/") else "Start it, or correct memory.url. ")
+        + "What is said waits on disk and is taken in when it is back.",
     )
 
 

@@ -14,6 +14,7 @@ from engine.bench import recall
 from engine.bench.compaction import Plan, Say
 from engine.client import EngineClient
 from engine.config import Config
+from engine.errors import EngineError
 from engine.protocol import Compaction, Deltas, Done, Event, Message, Sampling, Studied
 
 TALKERS = 3
@@ -134,8 +135,14 @@ async def _with(
 
 async def _prepared(ended: asyncio.Queue[Event], solved: bool) -> Studied:
     """Wait until the core has studied, or solved, the session that it would compact next."""
-    async with asyncio.timeout(STUDY_SECONDS):
-        while True:
-            event = await ended.get()
-            if isinstance(event, Studied) and event.solved == solved:
-                return event
+    try:
+        async with asyncio.timeout(STUDY_SECONDS):
+            while True:
+                event = await ended.get()
+                if isinstance(event, Studied) and event.solved == solved:
+                    return event
+    except TimeoutError:
+        raise EngineError(
+            f"No session was {'solved' if solved else 'studied'} ahead in {STUDY_SECONDS:.0f} s.",
+            "Give a larger --context: what the others say meanwhile must not outgrow it.",
+        ) from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -222,10 +221,10 @@ command.add_command(experts)
 
 
 def _print(result: dict[str, Any], as_json: bool) -> None:
-    from tui.cli.output import table
+    from tui.cli.output import dumps, table
 
     if as_json:
-        click.echo(json.dumps(result, ensure_ascii=False))
+        click.echo(dumps(result))
         return
     rows = result.get("rows")
     if rows:

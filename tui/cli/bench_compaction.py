@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -144,10 +143,10 @@ def compaction(
 
 
 def _print(result: dict[str, Any], as_json: bool) -> None:
-    from tui.cli.output import table
+    from tui.cli.output import dumps, table
 
     if as_json:
-        click.echo(json.dumps(result, ensure_ascii=False))
+        click.echo(dumps(result))
         return
     hidden = ("questions", "queries", "n_kv", "positions", "rounds")
     rows = result["rows"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import click
@@ -48,9 +47,6 @@ def experts(
         resolve(settings.model, config) if settings.model else None,
     )  # fmt: skip
     result = bench.run(config, plan, lambda line: click.echo(f"bench: {line}", err=True))
-    if as_json:
-        click.echo(json.dumps(result, ensure_ascii=False))
-        return
     from tui.cli.bench import _print
 
-    _print(result, False)
+    _print(result, as_json)
