@@ -42,7 +42,8 @@ class Solution:
 class Prepared:
     """What the branches of a study asked, layer by layer."""
 
-    start: int  # first token of the span they were asked about
+    start: int  # first token of what is left of the span they were asked about
+    since: int  # its first token then: what lies between has been compacted since
     tokens: list[int]  # of the session, which they saw
     fold: Fold | None  # as it was
     asked: list[list[span.Asked]]  # by `frugal`
@@ -62,10 +63,13 @@ class Prepared:
     def with_tail(
         self, ctx: Any, index: int, info: LayerInfo, sequence: Sequence, last: int
     ) -> list[span.Asked]:
-        """Who asked in one layer, with the keys they saw between the span's end, position `last`,
-        and their own."""
+        """Who asked in one layer, with the keys they see outside the span, which ends at position
+        `last`: of what was compacted since, and between the span and their own."""
         cells, pos, _ = seam.cells_of(ctx, sequence.slot)
+        shift = sequence.fold.shift if sequence.fold is not None else 0
         seen = (pos >= last) & (pos < sequence.position(self.upto))
+        if self.since < self.start:
+            seen |= (pos >= self.since - shift) & (pos < self.start - shift)
         tail = cells[seen]
         keys, _ = seam.read(ctx, index, info, tail)
         beta = seam.get_bias(ctx, index, info, tail)
@@ -73,6 +77,14 @@ class Prepared:
             span.Asked(a.queries.astype(np.float32), a.pos, keys, pos[seen], beta, a.known)
             for a in self.asked[index]
         ]
+
+
+def left(found: Prepared, part: Span, fold: Fold, least: int) -> Prepared | None:
+    """A study after its span has been compacted up to the end of `part`: for the tokens behind it,
+    if they are `least` at least."""
+    if part.whole or part.start != found.start or found.upto - part.end < least:
+        return None
+    return Prepared(part.end, found.since, found.tokens, fold, found.asked, found.seconds)
 
 
 def frugal(found: span.Asked, info: LayerInfo, share: float) -> span.Asked:

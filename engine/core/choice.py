@@ -37,6 +37,10 @@ class Choice:
         """Do not study a session ahead until it has grown."""
         self._unstudied[sequence.name] = sequence.held
 
+    def may_study(self, sequence: Sequence) -> bool:
+        """Whether it has not just been found that a session cannot be studied."""
+        return self._grown(sequence, self._unstudied)
+
     def _grown(self, sequence: Sequence, since: dict[str, int]) -> bool:
         failed_at = since.get(sequence.name)
         return failed_at is None or not (
@@ -113,7 +117,7 @@ class Choice:
         if best is None:
             return None
         sequence, part = self._ready(candidates, best, ahead.COVERED) or best
-        if not self._grown(sequence, self._unstudied):
+        if not self.may_study(sequence):
             return None
         found = ahead.studied(sequence)
         ready = ahead.covered(part, found)

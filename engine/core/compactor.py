@@ -163,17 +163,25 @@ class Compactor:
 
     def relief(self) -> bool:
         """Cells are short: whether a compaction will free some. Starts one if it can."""
+        self._mind_changes()
         if self.job is None and self.on:
             self._consider("pressure")
+            if self.job is not None and self.job.branches:
+                return True
         job = self.job
         if job is None:
             return False
+        first, job.urgent = not job.urgent, True
         if job.ahead and self.on and self._land_part(job, "pressure"):
             return True
         if job.stage == "study":  # its branches need cells themselves
             self._begin_gathering(job)
+            if self.job is None and self.on:
+                self._consider("pressure")
         elif job.trigger == "solve" and self.on:
             self._hurry(job, "pressure")
+        elif first and not job.ahead and job.trigger != "manual":
+            self._shorten(job)
         return self.job is not None
 
     def prepare(self) -> None:
@@ -183,6 +191,7 @@ class Compactor:
 
     def pump(self) -> None:
         """Between two steps: do the next little piece of work."""
+        self._mind_changes()
         if self.unbounded:
             self._mind_positions()
         job = self.job
@@ -208,14 +217,18 @@ class Compactor:
         """A session is at its last position: lower it, or have it wait until that can be done."""
         if self._lower(sequence):
             return True
-        if self.job is not None and self.job.ahead:
-            self._end("cancelled")
+        self._make_way()
         if self.job is None and self.unbounded:
             self._consider("session", sequence)
-        if self.job is not None and self.job.sequence is sequence:
+        if self.job is not None and self.unbounded:  # another's has to land first
             sequence.hold = True
             return True
         return False
+
+    def _make_way(self) -> None:
+        """End a preparation that nobody waits for."""
+        if self.job is not None and self.job.ahead and not self.job.urgent:
+            self._end("cancelled")
 
     def positions(self, sequence: Sequence) -> int:
         """Positions a session has left before the last one the model knows."""
@@ -227,8 +240,7 @@ class Compactor:
         """A prompt is read up to the last position: lower it, or whether that can be done soon."""
         if self._lower(sequence):
             return True
-        if self.job is not None and self.job.ahead:
-            self._end("cancelled")
+        self._make_way()
         if self.job is None:
             self._consider("session", sequence)
         return self.job is not None  # another's has to land first
@@ -242,10 +254,12 @@ class Compactor:
         """Lower positions in good time, so that prompts do not run past the last one."""
         limit = self.last_position
         for sequence in self._scheduler.pools.running:
-            if sequence.position(sequence.held) < limit - limit // 8 or self._lower(sequence):
+            if sequence.position(sequence.held) < limit - limit // 8:
                 continue
-            if self.job is None:
+            if not self._lower(sequence) and self.job is None:
                 self._consider("session", sequence)
+            if self.job is None:  # what it waited for, if it did, has landed
+                sequence.hold = False
 
     @property
     def pending(self) -> bool:
@@ -266,8 +280,16 @@ class Compactor:
                 return
         if self._limits.full():
             self._consider("threshold")
+        elif (coming := self._coming()) and self._limits.full(coming):
+            self._consider("threshold", reading=True)
         else:
             self._look_ahead()
+
+    def _coming(self) -> int:
+        """Cells that the next step may take for what is read."""
+        scheduler = self._scheduler
+        reading = [s.pending for s in scheduler.pools.prefilling if s.payload is not None]
+        return min(scheduler.n_batch, sum(reading))
 
     def _land_part(self, job: Job, trigger: str) -> bool:
         """Land a solution that is in hand, though `job` prepares more."""
@@ -311,20 +333,35 @@ class Compactor:
         sequence.guard, sequence.private = part.end, sequence.held  # others may still share all
         self._begin_gathering(job)
 
-    def _study_ahead(self, sequence: Sequence, part: policy.Span) -> None:
-        job = Job(0, sequence, part, "study", "", 0.0, time.monotonic())
+    def _study_ahead(self, sequence: Sequence, part: policy.Span, urgent: bool = False) -> bool:
+        job = Job(0, sequence, part, "study", "", 0.0, time.monotonic(), urgent=urgent)
         self._studies.begin(job, self.config)
         if not job.branches:
             self._choice.cannot_study(sequence)
-            return
+            return False
         sequence.guard, sequence.private = job.upto, sequence.held  # others may still share all
+        sequence.hold = sequence.hold or sequence.phase is Phase.PREFILL
         self.job = job
+        return True
 
-    def _consider(self, trigger: str, only: Sequence | None = None) -> None:
+    def _consider(self, trigger: str, only: Sequence | None = None, reading: bool = False) -> None:
+        """Start on the session with most to gain, if there is one; `reading`: if it is reading."""
         sequences = [only] if only is not None else self._scheduler.pools.alive()
         best = self._choice.to_compact(sequences)
-        if best is not None:
+        if best is None or (reading and best[0].phase is not Phase.PREFILL):
+            return
+        if trigger == "pressure" or not self._is_soon_read(*best):
             self._start(*best, trigger, self.config.method, self.config.ratio)
+
+    def _is_soon_read(self, sequence: Sequence, part: policy.Span) -> bool:
+        """Whether what a session is reading fits as it is, and leaves room for a study of it then."""
+        if sequence.phase is not Phase.PREFILL or self.positions(sequence) < sequence.pending:
+            return False
+        config, room = self.config, self._scheduler.cells.free - self._scheduler.pools.promised()
+        if config.study == "off":
+            return room >= 0
+        wanted = policy.recaps(config.study_samples, part.end - part.start + sequence.pending)
+        return room >= policy.study_room(wanted, config.study_tokens)
 
     # --- a job's life ---------------------------------------------------------------------------
 
@@ -333,27 +370,41 @@ class Compactor:
     ) -> int:
         """Start a compaction; the cells it is about: by hand of all there is, else of a part if that
         is ready, so that nobody waits for the rest."""
+        # What is being read does not fit as it is: it goes on when this has landed.
+        reading = sequence.phase is Phase.PREFILL
+        urgent = trigger == "pressure" or (reading and trigger != "manual")
         prepared = ahead.studied(sequence) if self.config.study != "off" else None
         share = ahead.COVERED if trigger == "manual" else ahead.ENOUGH
         ready = ahead.covered(part, prepared, share)
         solution = None
+        studies = self.config.study != "off" and not method.startswith("evict-recent")
         if ready is None or ready.cells < self.config.min_span:
             prepared = None
+            if trigger != "manual":  # what is studied first serves for any part of it
+                studies = studies and self._choice.may_study(sequence)
+                if studies and self._study_ahead(sequence, part, urgent):
+                    return 0
+                studies = False
+                if not self._studies.can_do_without(sequence, part):
+                    self._choice.give_up(sequence)
+                    return 0
         else:
             whole = ready if trigger == "manual" else part
             solution = ahead.solved(whole, prepared, self._terms(method, ratio), share)
             part = solution.part if solution is not None else ready
-        self.job = job = Job(0, sequence, part, trigger, method, ratio, time.monotonic())
+        if urgent and solution is None:
+            part = policy.piece(part, self.config.min_span)
+        self.job = job = Job(
+            0, sequence, part, trigger, method, ratio, time.monotonic(),
+            urgent=urgent, exact=ratio > 0,
+        )  # fmt: skip
         job.prepared = prepared
         self._begin(job)
+        sequence.hold = sequence.hold or (urgent and reading)
         if solution is not None:
             job.solution, job.source = solution, solution.source
             return part.cells
-        if (
-            prepared is None
-            and self.config.study != "off"
-            and not method.startswith("evict-recent")
-        ):
+        if prepared is None and studies:
             self._studies.begin(job, self.config)
             if job.branches:
                 self._progress.report(job, "study", total=self._study_total(job))
@@ -381,12 +432,25 @@ class Compactor:
         self._begin(job)
         self._solving.hurry(job)
 
-    def _pursue(self, job: Job) -> None:
-        if job.sequence.guard != job.end:
+    def _mind_changes(self) -> None:
+        """End a job whose tokens are not what they were."""
+        if self.job is not None and self.job.sequence.guard != self.job.end:
             self._end("cancelled")
+
+    def _shorten(self, job: Job) -> None:
+        """Somebody waits for its end now: solve a part of the span first, if most is to be done yet."""
+        part, worker = policy.piece(job.part, self.config.min_span), job.worker
+        far = worker is not None and 2 * len(worker.results) >= len(job.layers)
+        if part == job.part or far or job.solution is not None:
             return
+        if worker is not None:
+            worker.stop()
+        job.part, job.worker, job.sequence.guard = part, None, part.end
+        job.asked, job.errors, job.solved = [], {}, {}
+        self._begin_gathering(job)
+
+    def _pursue(self, job: Job) -> None:
         if job.solution is not None:
-            job.sequence.studied = None  # its part is done
             located(self._context, job)
             self._land(job, job.solution.results)
             return
@@ -428,7 +492,12 @@ class Compactor:
 
     def _land(self, job: Job, results: list[solve.LayerResult]) -> None:
         begun = time.monotonic()
+        sequence, studied = job.sequence, ahead.studied(job.sequence)
+        sequence.studied = None
         m = land(self._context, self._scheduler, job, results)
+        if studied is not None and sequence.fold is not None:
+            least = self.config.min_span
+            sequence.studied = ahead.left(studied, job.part, sequence.fold, least)
         self._holes = True
         job.stall = max(job.stall, time.monotonic() - begun)
         self.job, job.sequence.hold = None, False
@@ -468,12 +537,12 @@ class Compactor:
         """A branch has been computed up to its last token: choose the next."""
         job = self.job
         assert job is not None
-        spoke = self._studies.choose(job, self.config, branch, logits)
+        spoke = self._studies.choose(job, branch, logits)
         if spoke and job.said % 32 == 0 and not job.ahead:
             self._progress.report(job, "study", done=job.said, total=self._study_total(job))
 
     def _study_total(self, job: Job) -> int:
-        return len(job.branches) * self.config.study_tokens
+        return len(job.branches) * job.most
 
     def _begin_gathering(self, job: Job) -> None:
         if not self._studies.settle(job):
@@ -496,14 +565,18 @@ class Compactor:
         """A study ahead is done: its queries wait for their compaction."""
         sequence, seconds = job.sequence, time.monotonic() - job.started
         sequence.guard, self.job = 0, None
+        sequence.hold = sequence.hold and not job.urgent
+        start = job.part.start
         kept = ahead.Prepared(
-            job.part.start, sequence.tokens[: job.upto], sequence.fold, job.asked, seconds
+            start, start, sequence.tokens[: job.upto], sequence.fold, job.asked, seconds
         )
         # The span has grown since the last one: until all of it is solved, what is solved may land.
         before = ahead.studied(sequence)
         kept.solution = before.solution if before is not None else None
         sequence.studied = kept
         self._progress.studied(job, kept.queries, seconds)
+        if job.urgent and self.on:
+            self._watch()
 
     def marked(self) -> tuple[list[int], int, int] | None:
         """The slots that refer to the span being compacted, and its positions [first, last)."""

@@ -31,6 +31,9 @@ class Job:
     upto: int = 0  # tokens the branches share with the session
     prepared: Prepared | None = None  # a study made before
     said: int = 0  # tokens of the branches, in study
+    most: int = 0  # tokens that each may say
+    urgent: bool = False  # somebody waits for its end
+    exact: bool = False  # the ratio was asked for, whatever the error
     handed: int = 0  # layers, to the worker
     source: str = ""
     sources: list[int] = field(default_factory=list)  # slots that asked

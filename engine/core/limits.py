@@ -30,10 +30,11 @@ class Limits:
             return []
         return [s for s in self._scheduler.pools.alive() if self.too_long(s)]
 
-    def full(self) -> bool:
-        """Whether the threshold is passed, without the prefixes of closed sessions: those go before
-        anybody's memory is thinned."""
-        cells, limit = self._scheduler.cells, self._config.threshold * self._scheduler.cells.total
+    def full(self, coming: int = 0) -> bool:
+        """Whether the threshold is passed, or will be with so many cells more, without the prefixes of
+        closed sessions: those go before anybody's memory is thinned."""
+        cells = self._scheduler.cells
+        limit = self._config.threshold * cells.total - coming
         while cells.used >= limit and self._scheduler.cache.evict_kept():
             pass
         return cells.used >= limit

@@ -234,18 +234,23 @@ class EngineCore:
         gc.disable()
         try:
             while not self._requests.stopping:
-                for request in self._port.receive(self._patience()):
-                    self._requests.handle(request)
-                if self._scheduler.busy:
-                    self._step()
-                self._compactor.pump()
-                if self._archive.pump():
-                    self._stuck = False  # somebody may have waited for that
-                self._vault.pump()
-                self._tell()
+                self._turn(self._patience())
         finally:
             gc.enable()
             gc.unfreeze()
+
+    def _turn(self, patience: float | None) -> None:
+        """Requests that are there or come within `patience` seconds, one step, and all that is done
+        between two steps."""
+        for request in self._port.receive(patience):
+            self._requests.handle(request)
+        if self._scheduler.busy:
+            self._step()
+        self._compactor.pump()
+        if self._archive.pump():
+            self._stuck = False  # somebody may have waited for that
+        self._vault.pump()
+        self._tell()
 
     def _patience(self) -> float | None:
         """Seconds to wait for requests: none while there is work, else until a report is due."""

@@ -51,6 +51,7 @@ class Scheduler:
         self.more_positions: Callable[[Sequence], bool] = lambda sequence: False
         self.waiting = False  # the last step was cut short by waiting for that
         self._admission = Admission(self.cache, self.swap, self.pools)
+        self.brisk = False  # branches do not take turns
         self._decode_turn = 0
         self._branch_turn = 0
 
@@ -205,7 +206,7 @@ class Scheduler:
         running, prefilling = self.pools.running, self.pools.prefilling
         step = Step()
         decoding = [s for s in running if s.phase is Phase.DECODE and not s.hold]
-        if not decoding and not prefilling and running:
+        if not decoding and running and all(s.hold for s in prefilling):
             self.waiting = True
             return step
         decoding = self._calm(decoding)
@@ -229,7 +230,10 @@ class Scheduler:
 
     def _calm(self, decoding: list[Sequence]) -> list[Sequence]:
         """While sessions decode, the engine's own branches take turns, half as many in a step: a
-        study may take longer, but nobody's tokens come much later for it."""
+        study may take longer, but nobody's tokens come much later for it. Not where that
+        is wanted soon (`brisk`)."""
+        if self.brisk:
+            return decoding
         own = [s for s in decoding if s.name.startswith("~")]
         others = len(decoding) - len(own)
         most = max(1, others // 2)
@@ -257,14 +261,15 @@ class Scheduler:
         return decoding
 
     def _plan_prefill(self, step: Step, budget: int) -> None:
-        order = list(self.pools.prefilling)  # relief may end branches, or begin some
+        # relief may end branches, or begin some
+        order = [s for s in self.pools.prefilling if not s.hold]
         focus = self.focus
         if focus in order:
             order = [focus] + [s for s in order if s is not focus]
         for sequence in order:
             if budget <= 0:
                 break
-            if sequence.phase is not Phase.PREFILL:
+            if sequence.phase is not Phase.PREFILL or sequence.hold:
                 continue
             limit = budget
             if sequence is focus and len(order) > 1:
@@ -273,7 +278,7 @@ class Scheduler:
             while self.cells.free < wanted and self.cache.evict_kept():
                 pass
             relieved = self.cells.free >= wanted or self._relieved()
-            if sequence.phase is not Phase.PREFILL:
+            if sequence.phase is not Phase.PREFILL or sequence.hold:
                 continue
             while not relieved and self.cells.free < wanted and self.cache.evict():
                 pass

@@ -109,7 +109,9 @@ class Solving:
     def _measure(self, job: Job, config: CompactionConfig) -> list[solve.LayerResult] | None:
         """The ratio by error bound: solve some layers at one ratio after the other."""
         ratios = policy.ratios_up_to(config.max_ratio)
-        job.ratio, chosen = policy.next_ratio(ratios, job.errors, config.max_error, self._guess)
+        job.ratio, chosen = policy.next_ratio(
+            ratios, job.errors, config.max_error, self._guess, first=job.urgent
+        )
         if not chosen:
             count = min(PROBED, len(self._layers))
             self._work(
@@ -132,6 +134,8 @@ class Solving:
         job.stage, job.handed, job.layers = stage, 0, layers
         job.cells_after = after = policy.cells_after(job.part.cells, job.ratio)
         settings = solve.Settings.of(config, job.method, self.threads)
+        if job.urgent and not job.exact:  # more cells at once, not fewer in seconds
+            settings.refine = False
         weights = self._weights
         self._employ(
             job,

@@ -49,9 +49,15 @@ class Studies:
             return
         prompt, job.upto = found
         # Several, sampled: a single recap keeps to what comes to mind first.
-        room = self._scheduler.cells.free // (len(prompt) - job.upto + config.study_tokens // 2)
-        wanted = policy.recaps(config.study_samples, job.part.end - job.part.start)
-        for number in range(min(wanted, room)):
+        count, job.most = policy.recaps_in(
+            self._scheduler.cells.free,
+            wanted=policy.recaps(config.study_samples, job.part.end - job.part.start),
+            question=len(prompt) - job.upto,
+            tokens=config.study_tokens,
+        )
+        # Where somebody waits for it, or cells are few, it does not take turns with sessions.
+        self._scheduler.brisk = job.urgent or job.most < config.study_tokens
+        for number in range(count):
             branch = Sequence(f"{BRANCH}{number}")
             branch.payload = Study(number)
             if not self._scheduler.branch(sequence, branch, list(prompt), job.upto):
@@ -61,7 +67,6 @@ class Studies:
     def choose(
         self,
         job: Job,
-        config: CompactionConfig,
         branch: Sequence,
         logits: npt.NDArray[np.float32],
     ) -> bool:
@@ -73,12 +78,20 @@ class Studies:
             return False
         token = study.choose(logits)
         said = branch.tokens[branch.n_prompt :]
-        if self._ends(token) or len(said) >= config.study_tokens or study.repeats(said, token):
+        if self._ends(token) or len(said) >= job.most or study.repeats(said, token):
             self._scheduler.stop(branch)
             return False
         branch.tokens.append(token)
         job.said += 1
         return True
+
+    def can_do_without(self, sequence: Sequence, part: policy.Span) -> bool:
+        """Whether a session's own later tokens have asked enough."""
+        if sequence.slot not in self._context.tracked:
+            return False
+        start = sequence.position(part.end)
+        count = seam.count_queries(self._context.pointer, sequence.slot, start)
+        return count >= FEWEST_QUERIES
 
     def settle(self, job: Job) -> bool:
         """The study is over: see whose queries there are. False when they are too few."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import replace
 
 from engine.core.language import Language
 from engine.core.radix import common_prefix
@@ -50,8 +51,15 @@ def recap_prompt(
     """The tokens of the conversation with the question for a recap, and how many of them the
     session holds already; None where that is less than `end`, so that it would not look back at
     the same cells. `partial`: the memory can be continued from anywhere.
+
+    What is being read is cut off where it stands, in the middle of a message.
     """
-    if not sequence.messages or sequence.phase in (Phase.PREFILL, Phase.QUEUED):
+    if sequence.phase in (Phase.PREFILL, Phase.QUEUED):
+        tail = recap_tail(language)
+        if tail is None:
+            return None
+        return [*sequence.tokens[: sequence.held], *tail], sequence.held
+    if not sequence.messages:
         return None
     messages = list(sequence.messages)
     if said := sequence.tokens[sequence.n_prompt : sequence.held]:
@@ -67,3 +75,23 @@ def recap_prompt(
     if not partial and held != sequence.held:
         return None
     return prompt, held
+
+
+def recap_tail(language: Language) -> list[int] | None:
+    """The tokens that end a message anywhere and ask for a recap; None where the template does not
+    let that be found."""
+    for earlier in ((), (Message("user", "Hello"),)):
+        turn = Message("assistant" if earlier else "user", "")
+        try:
+            one, other = (
+                language.prompt(
+                    (*earlier, replace(turn, content=text), Message("user", RECAP)), False
+                )[0]
+                for text in ("a", "5")
+            )
+        except EngineError:  # the template wants other turns
+            continue
+        at = common_prefix(one, other)
+        if at < len(one) and one[at + 1 :] == other[at + 1 :]:
+            return one[at + 1 :]
+    return None

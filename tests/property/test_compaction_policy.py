@@ -58,9 +58,10 @@ def test_cells_after_are_some_and_not_more(cells: int, ratio: float) -> None:
     st.lists(st.floats(0, 2), min_size=8, max_size=8),
     st.floats(0.001, 1),
     st.floats(0.1, 200),
+    st.integers(1, 9),
 )
 def test_the_ratio_found_is_within_the_bound(
-    errors: list[float], bound: float, guess: float
+    errors: list[float], bound: float, guess: float, urgent_after: int
 ) -> None:
     ratios = policy.ratios_up_to(50)
     assert len(ratios) == 8
@@ -69,7 +70,8 @@ def test_the_ratio_found_is_within_the_bound(
     while not chosen:
         assert ratio not in measured  # so it ends
         measured[ratio] = true[ratio]
-        ratio, chosen = policy.next_ratio(ratios, measured, bound, guess)
+        urgent = len(measured) >= urgent_after
+        ratio, chosen = policy.next_ratio(ratios, measured, bound, guess, first=urgent)
     assert ratio in measured or ratio == ratios[0]
     assert ratio == ratios[0] or true[ratio] <= bound
 
@@ -103,3 +105,24 @@ def test_longer_spans_are_studied_more(samples: int, tokens: int, more: int) -> 
 @given(st.integers(1, 100_000))
 def test_more_cells_are_fitted_to_more_queries(cells: int) -> None:
     assert 4096 <= policy.fit_queries(cells) <= policy.fit_queries(cells + 1) <= 8192
+
+
+@given(st.integers(0, 20_000), st.integers(1, 16), st.integers(1, 60), st.integers(1, 512))
+def test_recaps_fit_into_the_room_there_is(
+    room: int, wanted: int, question: int, tokens: int
+) -> None:
+    count, most = policy.recaps_in(room, wanted=wanted, question=question, tokens=tokens)
+    assert 0 <= count <= wanted and 1 <= most <= tokens
+    if most < tokens:  # nothing speaks of most of them ending earlier
+        assert count * (question + most) <= room
+    assert count == wanted or room < wanted * (question + max(most, policy.SHORT_RECAP))
+
+
+@given(st.integers(0, 4000), st.integers(1, 9000), st.integers(1, 2000))
+def test_a_piece_is_the_beginning_of_its_span(start: int, cells: int, min_span: int) -> None:
+    span = policy.Span(start, start + cells, cells, cells)
+    part = policy.piece(span, min_span)
+    assert part.start == span.start and part.end - part.start == part.cells == part.fresh
+    assert part == span or min_span <= part.cells <= cells - min_span
+    again = policy.Span(start, start + 2 * cells, cells, cells - 1)
+    assert policy.piece(again, min_span) == again, "what is compacted is whole or gone"

@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 
 from engine.compaction import span
 from engine.compaction.policy import Span
-from engine.config import CompactionConfig
 from engine.core import ahead
 from engine.core.job import Job
-from engine.core.sequence import Sequence
+from engine.core.sequence import Fold, Sequence
 from engine.core.studies import Studies
 from engine.core.study import Study
 
@@ -42,7 +41,7 @@ def prepared(tokens: int, solved_to: int | None, start: int = 4) -> ahead.Prepar
     asked = span.Asked(
         none, np.empty(0, np.int32), none, np.empty(0, np.int32), np.empty((4, 0), np.float32), None
     )
-    found = ahead.Prepared(start, list(range(tokens)), None, [[asked]], 1.0)
+    found = ahead.Prepared(start, start, list(range(tokens)), None, [[asked]], 1.0)
     if solved_to is not None:
         cells = solved_to - start
         found.solution = ahead.Solution(
@@ -69,6 +68,19 @@ def test_at_a_limit_a_part_that_is_solved_serves_too() -> None:
     assert ahead.solved(due(4100), found, TERMS, ahead.ENOUGH) is None  # too little to be worth it
     assert ahead.covered(due(4004), found) is None
     assert ahead.covered(due(4004), found, ahead.ENOUGH) == due(1200)
+
+
+def test_a_study_serves_for_what_is_left_of_its_span() -> None:
+    found = prepared(tokens=3000, solved_to=None)
+    fold = Fold(4, 1028, 102)
+    rest = ahead.left(found, due(1028), fold, 256)
+    assert rest is not None and (rest.start, rest.since, rest.upto) == (1028, 4, 3000)
+    assert ahead.covered(due(2800, start=1028), rest) == due(2800, start=1028)
+    again = ahead.left(rest, due(2052, start=1028), fold, 256)
+    assert again is not None and (again.start, again.since) == (2052, 4)
+    assert ahead.left(found, due(2800), fold, 256) is None  # next to nothing is left
+    assert ahead.left(rest, due(2052), fold, 256) is None  # another span
+    assert ahead.left(found, Span(4, 1028, 600, 300), fold, 256) is None  # compacted once more
 
 
 @pytest.mark.parametrize(
@@ -101,14 +113,14 @@ def test_a_branch_whose_numbers_overflowed_is_dropped() -> None:
     scheduler = SimpleNamespace(end_branch=gone.append)
     keeper = SimpleNamespace(drop=lambda branch: None)
     studies = Studies(None, scheduler, None, keeper, [], lambda token: False)  # type: ignore[arg-type]
-    job = Job(0, Sequence("ada"), due(1004), "study", "", 0.0, 0.0)
+    job = Job(0, Sequence("ada"), due(1004), "study", "", 0.0, 0.0, most=64)
     for number in range(2):
         branch = Sequence(f"~study{number}")
         branch.payload, branch.tokens, branch.n_prompt = Study(number), [1, 2], 2
         job.branches.append(branch)
     bad, good = job.branches
-    assert not studies.choose(job, CompactionConfig(), bad, np.full(8, np.nan, np.float32))
-    assert studies.choose(job, CompactionConfig(), good, np.zeros(8, np.float32))
+    assert not studies.choose(job, bad, np.full(8, np.nan, np.float32))
+    assert studies.choose(job, good, np.zeros(8, np.float32))
     assert (gone, job.branches, len(good.tokens)) == ([bad], [good], 3)
 
 

@@ -1,0 +1,143 @@
+"""A session that fills fast: what is read is studied where it stands, and nobody waits for all of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from engine.config import CompactionConfig
+from engine.core.sequence import Phase
+from engine.core.study import recap_tail
+from engine.protocol import (
+    Cancel,
+    CancelCompaction,
+    Close,
+    Compaction,
+    Done,
+    Generate,
+    Sampling,
+    Studied,
+)
+from tests.support.engine import CHATML, GREEDY, chat
+from tests.support.mkgguf import tiny
+from tests.support.stepped import SteppedCore
+
+pytestmark = pytest.mark.timeout(240)
+
+WORDS = "The quick brown fox jumps over the lazy dog again. "
+SMALL = CompactionConfig(
+    method="am-attention", ratio=4.0, keep_recent=48, min_span=64, study="recap", study_tokens=32,
+    study_samples=4, study_ahead=1.0, threshold=0.6, queries=128,
+)  # fmt: skip
+TALKING = Sampling(temperature=1.0, seed=3, max_tokens=2000, ignore_eos=True)
+
+
+def with_(**changes: Any) -> CompactionConfig:
+    return msgspec.structs.replace(SMALL, **changes)
+
+
+def core(**changes: Any) -> SteppedCore:
+    engine = {"n_ctx": 2048, "n_batch": 128, "prefill_chunk": 128, **changes.pop("engine", {})}
+    return SteppedCore(tiny("qwen3", chat_template=CHATML), compaction=with_(**changes), **engine)
+
+
+def landed(one: SteppedCore) -> list[Compaction]:
+    return [c for c in one.all(Compaction) if c.phase == "done"]
+
+
+def test_what_is_read_is_studied_where_it_stands_and_waits_for_it() -> None:
+    with core() as one:
+        one.say("bob", "Count.", sampling=TALKING)
+        one.say("ada", WORDS * 26)
+        one.until(lambda: one.session("ada").hold, "for the study")
+        ada = one.session("ada")
+        held = ada.held
+        assert ada.phase is Phase.PREFILL and 0 < held < len(ada.tokens)
+        assert one.compactor.branches and not landed(one)
+        one.until(lambda: one.all(Studied), "for its end")
+        assert ada.held == held, "it took cells that the study needs"
+        one.until(lambda: landed(one), "for the landing")
+        (event,) = landed(one)
+        assert event.session == "ada" and event.source.startswith("recap") and event.end <= held
+        one.until(lambda: any(d.session == "ada" for d in one.all(Done)), "for the answer")
+        assert not ada.hold and one.session("bob").phase is Phase.DECODE
+
+
+def test_a_question_sees_all_of_a_prompt_that_fits() -> None:
+    with core(threshold=0.5) as one:
+        done = one.answer("ada", WORDS * 24, sampling=msgspec.structs.replace(GREEDY, max_tokens=1))
+        assert done.prompt_tokens > 0.5 * 2048
+        assert not landed(one)
+        one.until(lambda: landed(one), "for the compaction afterwards")
+        assert "recap" in landed(one)[0].source
+
+
+def test_what_follows_a_landing_needs_no_study_of_its_own() -> None:
+    with core(engine={"n_ctx": 5120, "n_batch": 512}) as one:
+        one.say("ada", WORDS * 38, "I see.", WORDS * 38, "I see.", WORDS * 16)
+        one.until(lambda: len(landed(one)) == 1, "for a part")
+        first = landed(one)[0]
+        assert first.cells_before == 1024 and first.trigger == "threshold"
+        studies = len(one.all(Studied))
+        ada = one.session("ada")
+        assert ada.studied is not None and ada.studied.start == first.end
+        one.until(lambda: len(landed(one)) == 2, "for the next")
+        second = landed(one)[1]
+        assert (second.start, len(one.all(Studied))) == (first.end, studies)
+        assert second.source.startswith("recap")
+        one.until(lambda: one.all(Done), "for the answer")
+
+
+@pytest.mark.parametrize("how", ["cancel", "close", "compaction"])
+def test_who_waits_for_a_study_can_be_stopped(how: str) -> None:
+    with core() as one:
+        one.say("ada", WORDS * 26)
+        one.until(lambda: one.session("ada").hold, "for the study")
+        ada = one.session("ada")
+        if how == "compaction":
+            one.ask(CancelCompaction, session="ada")
+            one.until(lambda: one.all(Done), "for the answer")
+        else:
+            one.ask(Cancel if how == "cancel" else Close, session="ada")
+        one.until(lambda: one.compactor.job is None and not one.scheduler.busy, "for its end")
+        assert not ada.hold
+        assert one.answer("bob", "Still there?").tokens > 0
+
+
+@pytest.mark.parametrize("how", ["edit", "close"])
+def test_a_limit_passed_while_the_span_changes_lands_nothing_stale(how: str) -> None:
+    """What was being solved ahead is about cells that are gone: a limit must not make it land."""
+    with core(method="am-omp", study_ahead=0.02, threshold=0.99, ratio=8.0) as one:
+        one.answer("ada", WORDS * 16)
+        one.until(lambda: one.compactor.job and one.compactor.job.trigger == "solve", "to solve")
+        job = one.compactor.job
+        number = job.number
+        assert not number, "only a preparation"
+        if how == "edit":
+            words = chat(WORDS * 4 + "Something else entirely. " * 20)
+            one.send(Generate, session="ada", messages=words, sampling=GREEDY)
+        else:
+            one.send(Close, session="ada")
+        # A limit is passed in the very turn in which the span changes.
+        one.compactor._limits.configure(with_(threshold=0.05))
+        one.turn()
+        assert one.compactor.job is not job and job.number == number
+
+
+def test_a_recap_can_be_asked_for_in_the_middle_of_a_message() -> None:
+    alternating = (
+        "{% for m in messages %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}"
+        "{{ raise_exception('roles must alternate') }}{% endif %}<s>{{ m.role }}\n{{ m.content }}"
+        "</s>\n{% endfor %}{% if add_generation_prompt %}<s>assistant\n{% endif %}"
+    )
+    for template in (CHATML, alternating):
+        with SteppedCore(tiny("qwen3", chat_template=template), compaction=SMALL) as one:
+            language = one.core._language
+            tail = recap_tail(language)
+            assert tail is not None
+            text = b"".join(map(one.core._model.piece, tail)).decode().replace("▁", " ")
+            assert "Ask yourself" in text and text.rstrip().endswith("assistant")
+            # Where turns have to alternate it stands in the same turn as what was cut off.
+            assert text.startswith("</s>" if template is CHATML else "\n\nAsk")
