@@ -305,7 +305,7 @@ class Controller(SessionActions, MemoryActions, WorkerActions):
     async def close_agent(self, _: str) -> None:
         name = self.agent.name
         await self.space.close_agent(name)
-        self.tell(f"{name} is closed. /undo brings it back.")
+        self.tell(f"Closed {name}; /undo brings it back.")
         await self.screen.go_to(self.space.focused or self.space.names[0])
 
     async def move_up(self, _: str) -> None:

@@ -21,7 +21,8 @@ from textual.widgets import Input, TextArea
 
 PATIENCE = 0.5  # seconds that keys wait at most for the effect of one
 ROUNDS = 4  # messages that a key may cause one after the other until something begins
-EDITING = frozenset("backspace delete left right up down home end pageup pagedown".split())
+PAGES = frozenset(("pageup", "pagedown"))
+MOVES = PAGES | {"up", "down", "home", "end"}
 
 Release = Callable[[], None]
 _action: ContextVar[Release | None] = ContextVar("key_order_action", default=None)
@@ -88,16 +89,21 @@ class KeyOrder:
     async def _go_on(self) -> None:
         while self._waiting and not self._holds:
             event = self._waiting.popleft()
-            effect = isinstance(event, events.Key) and not (typed(event) and self._writing())
-            if effect and event.key not in EDITING:  # type: ignore[attr-defined]
+            if isinstance(event, events.Key) and self._has_effect(event):
                 self._follow(self.hold())
             await self._hand_on(event)
 
-    def _writing(self) -> bool:
-        """Whether letters go into a text; elsewhere they are keys like all others."""
+    def _has_effect(self, key: events.Key) -> bool:
+        """Whether what is typed behind a key could overtake it.
+
+        A letter goes straight into a text; a key that edits it takes the way up to the app first.
+        """
+        focused = None
         with suppress(Exception):  # no screen yet
-            return self._app.focused is None or isinstance(self._app.focused, Input | TextArea)
-        return True
+            focused = self._app.focused
+        if isinstance(focused, Input | TextArea):
+            return not typed(key) and key.key not in PAGES
+        return not typed(key) if focused is None else key.key not in MOVES
 
     def _follow(self, release: Release) -> None:
         """Release when the key about to be handed on, and what it causes, has gone its way: from

@@ -28,7 +28,18 @@ KEYS = {" ": "space", "/": "slash", "+": "plus"}
 def type_at_once(app: HaloApp, *keys: str) -> None:
     """As a terminal hands it over: no widget has its turn in between."""
     for key in keys:
-        if key in ("enter", "down", "up", "f3", "alt+1", "alt+2", "ctrl+n"):
+        if key in (
+            "enter",
+            "down",
+            "up",
+            "f3",
+            "alt+1",
+            "alt+2",
+            "ctrl+n",
+            "backspace",
+            "left",
+            "home",
+        ):
             app.post_message(events.Key(key, None))
         else:
             for character in key:
@@ -133,3 +144,27 @@ async def test_an_action_that_takes_long_holds_keys_only_for_a_moment(
         type_at_once(app, "on we go")
         await until(lambda: written(app) == "on we go")
         never.set()
+
+
+async def test_what_is_typed_behind_an_editing_key_does_not_overtake_it(tmp_path: Path) -> None:
+    async with running(tmp_path) as (app, _, pilot):
+        type_at_once(
+            app,
+            "tezt",
+            "backspace",
+            "backspace",
+            "st",
+            "left",
+            "left",
+            "backspace",
+            "E",
+            "home",
+            "a",
+        )
+        await until(lambda: written(app) == "atEst", what=f"for the text, not {written(app)!r}")
+        await pilot.press("ctrl+n")
+        await until(lambda: isinstance(app.screen, AgentEditor))
+        field = app.screen.query_one("#name", Input)
+        await until(lambda: app.focused is field)
+        type_at_once(app, *["backspace"] * 8, "bob the builder")
+        await until(lambda: field.value == "bob the builder")
