@@ -173,3 +173,25 @@ def test_the_command(tmp_path: Path, file: Path) -> None:
     assert set(result["by_type"]) == {"person", "location"}
     bad = halo(tmp_path, "bench", "extract", "--map", str(file), *options)
     assert bad.returncode == 2 and "--map belongs to --ner" in bad.stderr
+
+
+def test_a_map_may_spell_types_otherwise_and_what_the_schema_has_not_is_told() -> None:
+    given = {
+        "a": "Organization",
+        "b": "creative-work",
+        "c": "date/time",
+        "d": None,
+        "e": "humanoid",
+    }
+    found, faults = score.of_schema(given, ["organisation", "creative_work", "date"])
+    assert found == {
+        "a": "organisation", "b": "creative_work", "c": "date", "d": None, "e": "humanoid",
+    }  # fmt: skip
+    (fault,) = faults
+    assert "e is mapped to 'humanoid'" in fault
+
+
+def test_a_byte_order_mark_and_windows_lines_are_no_fault(tmp_path: Path) -> None:
+    path = tmp_path / "x.tsv"
+    path.write_bytes(b"\xef\xbb\xbfAda\tB-PER\r\nsaw\tO\r\n\r\nOslo\tB-LOC\r\n")
+    assert [s.tokens for s in score.read(path)] == [("Ada", "saw"), ("Oslo",)]

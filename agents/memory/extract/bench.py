@@ -136,6 +136,8 @@ def read_ner(config: MemoryConfig, file: Path, mapping: Path | None, say: Say) -
 
     config.threads = THREADS
     sentences = score.read(file)
-    types = score.read_map(mapping, sentences)
+    types, faults = score.of_schema(score.read_map(mapping, sentences), config.entity_types)
+    for fault in faults:
+        say(fault)
     say(f"{file}: {len(sentences)} sentences")
     return score.measure(load(config), sentences, types)

@@ -11,8 +11,9 @@ last token and type are right. The map takes the file's types to the schema's:
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -41,7 +42,7 @@ class Sentence:
 def read(path: Path) -> list[Sentence]:
     """The sentences of a labelled file. Raises HaloError with the line where it is not one."""
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = path.read_text("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise _unreadable(path, error, "Give a labelled text file.") from error
     sentences: list[Sentence] = []
@@ -96,7 +97,7 @@ def read_map(path: Path | None, sentences: Sequence[Sentence]) -> dict[str, str 
     if path is None:
         return {kind: kind for kind in used}
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = json.loads(path.read_text("utf-8-sig"))
     except (OSError, ValueError) as error:
         raise _unreadable(path, error, "Give a JSON object.") from error
     if not isinstance(content, dict) or not all(
@@ -113,6 +114,28 @@ def read_map(path: Path | None, sentences: Sequence[Sentence]) -> dict[str, str 
             "Map each of them, to null if need be.",
         )
     return content
+
+
+def of_schema(
+    types: Mapping[str, str | None], schema: Iterable[str]
+) -> tuple[dict[str, str | None], list[str]]:
+    """A map with the schema's own spelling of its types, and sentences about types that it has not."""
+    spelt = {_spelling(kind): kind for kind in schema}
+    found = {
+        kind: None if to is None else spelt.get(_spelling(to), to) for kind, to in types.items()
+    }
+    known = {*spelt.values(), None}
+    return found, [
+        f"{kind} is mapped to '{to}', which memory.entity_types has not: all of it counts as missed"
+        for kind, to in found.items()
+        if to not in known
+    ]
+
+
+def _spelling(kind: str) -> str:
+    """One spelling: "Creative work", "organization", "date/time", "preference/topic"."""
+    plain = re.sub(r"[^a-z/]+", "_", kind.strip().lower()).replace("ization", "isation")
+    return {"date/time": "date", "preference/topic": "topic"}.get(plain, plain)
 
 
 def measure(
