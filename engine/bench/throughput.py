@@ -35,6 +35,8 @@ from engine.protocol import Deltas, Done, Event, Message, Sampling
 
 PROMPT_WORDS = 42
 REPEATS = 3
+LEAST_CELLS = 8192
+ROOM = 128  # cells of an agent beside its answer: the prompt
 
 
 def run(
@@ -199,14 +201,15 @@ async def _model(
 ) -> list[dict[str, Any]]:
     own: Config = msgspec.convert(msgspec.to_builtins(config), Config)
     own.model.path = str(path)
-    own.engine.n_ctx = 8192
     own.engine.keep_closed = False  # every prompt is computed
+    own.compaction.auto = False
     own.engine.auto = False  # the contenders know nothing of it
     rows = []
     for count in agents:
         found: dict[str, list[float]] = {
             k: [] for k in ("engine", "ceiling", "sequential", "ttft", "shared", "lag")
         }
+        own.engine.n_ctx = max(LEAST_CELLS, count * (tokens + ROOM))  # nobody waits for cells
         tell(f"{path.stem}: {count} agents, how many threads")
         own.engine.threads = config.engine.threads or _best_threads(_job(own, path, count, tokens))
         for repeat in range(repeats):

@@ -90,6 +90,7 @@ def compaction(
     as_json: bool,
 ) -> None:
     """How well compaction keeps what was said, beside the full cache and plain eviction."""
+    from engine import models
     from engine.bench import compaction as bench
     from engine.bench.throughput import machine
     from engine.errors import HaloError
@@ -108,6 +109,9 @@ def compaction(
         threads=config.engine.threads,
         engine={"type_k": config.engine.type_k, "type_v": config.engine.type_v},
     )
+    trained = models.info(plan.model).n_ctx_train
+    if 0 < trained < context:
+        _say(f"the model was trained on {trained:,} tokens: what lies beyond, it answers at random")
     rows: list[dict[str, Any]] = []
     result: dict[str, Any] = {"rows": rows, "machine": machine(), "model": plan.model.name}
     if text is not None:
