@@ -7,6 +7,7 @@ sampling), `state.bin` (llama.cpp's sequence state) and `bias.npy` (beta). See e
 from __future__ import annotations
 
 import io
+import logging
 import math
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -29,6 +30,8 @@ from engine.core.sequence import Phase, Sequence
 from engine.core.vault import Vault
 from engine.errors import EngineError, HaloError
 from engine.protocol import Compaction, Message, Restore, Sampling, Save
+
+log = logging.getLogger(__name__)
 
 BIAS, STATE, TOKENS, TALK = "bias.npy", "state.bin", "tokens.json", "talk.json"
 
@@ -91,8 +94,10 @@ class Archive:
                 value = job.done(job.future.result())
             except HaloError as error:
                 job.reply(None, error)
-            except (OSError, MemoryError, ValueError) as error:
-                job.reply(None, EngineError(f"{error}.", "See the engine's log.", "engine"))
+            except Exception as error:  # one bad file must not end all answers
+                log.exception("a snapshot")
+                what = f"{str(error).rstrip('.') or type(error).__name__}."
+                job.reply(None, EngineError(what, "See the engine's log.", "engine"))
             else:
                 job.reply(value, None)
         return bool(finished)
@@ -226,7 +231,7 @@ class Archive:
             bias = _from_npy(found.part(BIAS)) if BIAS in found.names else None
         except snapshot.SnapshotError as error:
             raise _damaged(error) from None
-        except (msgspec.DecodeError, ValueError, KeyError) as error:
+        except (msgspec.MsgspecError, ValueError, KeyError, RecursionError) as error:
             raise EngineError(
                 f"{path.name} contradicts itself: {error}.", "Its text is read again.", "damaged"
             ) from None
@@ -237,9 +242,12 @@ class Archive:
             or history.last_position != len(history.tokens) - shift - 1
             or (fold is not None and fold.end > len(history.tokens))
             or (bias is not None and bias.shape[-1] != history.cells)
+            or not history.tokens
+            or min(history.tokens) < 0
+            or max(history.tokens) >= self._context.model.n_vocab
         ):
             raise EngineError(
-                f"{path.name} contradicts itself: its counts of cells differ.",
+                f"{path.name} contradicts itself: its counts of cells or tokens differ.",
                 "Its text is read again.",
                 "damaged",
             )
@@ -274,7 +282,10 @@ def _from_npy(data: Any) -> npt.NDArray[np.float32]:
     file = io.BytesIO(bytes(data))
     if np.lib.format.read_magic(file) != (1, 0):
         raise ValueError("its biases are in another version of NumPy's format")
-    shape, by_columns, dtype = np.lib.format.read_array_header_1_0(file)
+    try:
+        shape, by_columns, dtype = np.lib.format.read_array_header_1_0(file)
+    except Exception as error:  # it is parsed as Python, whose errors are many
+        raise ValueError(f"its biases have no header ({type(error).__name__})") from None
     rest = file.getbuffer()[file.tell() :]
     if (
         len(shape) != 3
@@ -284,6 +295,6 @@ def _from_npy(data: Any) -> npt.NDArray[np.float32]:
     ):
         raise ValueError("its biases are not [layers, heads, cells] of float32")
     array: npt.NDArray[np.float32] = np.frombuffer(rest, np.float32).reshape(shape)
-    if np.isnan(array).any():
+    if not (array < np.inf).all():  # -inf hides a cell; false for NaN
         raise ValueError("its biases are not numbers")
     return array

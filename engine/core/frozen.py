@@ -93,10 +93,24 @@ def thaw(context: Context, frozen: Frozen, slot: int) -> bool:
     data = np.frombuffer(frozen.state, np.uint8)
     source = ctypes.cast(data.ctypes.data, ctypes.POINTER(ctypes.c_uint8))
     read = int(api.llama_state_seq_set_data(context.pointer, source, frozen.size, slot))
-    if read == frozen.size and _set_bias(context, frozen, slot):
+    if (
+        read == frozen.size
+        and _is_as_said(context, frozen, slot)
+        and _set_bias(context, frozen, slot)
+    ):
         return True
     api.llama_memory_seq_rm(context.memory, slot, -1, -1)
     return False
+
+
+def _is_as_said(context: Context, frozen: Frozen, slot: int) -> bool:
+    """Whether the cells are those that the ledger will count on: a state of a file may hold others."""
+    shift = frozen.fold.shift if frozen.fold is not None else 0
+    if int(context.llama.llama_memory_seq_pos_max(context.memory, slot)) != frozen.held - shift - 1:
+        return False
+    if not context.layers():
+        return True
+    return len(seam.cells_of(context.pointer, slot)[0]) == frozen.cells
 
 
 def _bias(context: Context, slot: int) -> npt.NDArray[np.float32] | None:
@@ -118,14 +132,16 @@ def _set_bias(context: Context, frozen: Frozen, slot: int) -> bool:
     layers, bias = context.layers(), frozen.bias
     if bias is None and (not layers or not seam.bias_count(context.pointer, 0)):
         return True
+    if not layers:
+        return False
     try:
         cells, _, _ = seam.cells_of(context.pointer, slot)
+        heads = max(info.n_head_kv for info in layers)
         if bias is None:
             # The cells may be those of a compacted session that left since the last step: the seam
             # clears what a step overwrites, and llama.cpp has just filled them without one.
-            heads = max(info.n_head_kv for info in layers)
             bias = np.zeros((len(layers), heads, len(cells)), np.float32)
-        if len(layers) != len(bias) or len(cells) != bias.shape[2]:
+        if bias.shape[:1] + bias.shape[2:] != (len(layers), len(cells)) or bias.shape[1] < heads:
             return False
         for index, info in enumerate(layers):
             seam.set_bias(context.pointer, index, cells, bias[index, : info.n_head_kv])
@@ -146,6 +162,7 @@ def fold_from_json(data: dict[str, Any] | None) -> Fold | None:
     if data is None:
         return None
     fold = Fold(**{k: int(data[k]) for k in ("start", "end", "cells", "rounds", "shift")})
-    if not (0 <= fold.start < fold.end and 0 < fold.cells <= fold.end - fold.start):
+    freed = fold.end - fold.start - fold.cells
+    if not (0 <= fold.start < fold.end and 0 < fold.cells and 0 <= fold.shift <= freed):
         raise ValueError("the numbers of its compaction contradict each other")
     return fold

@@ -9,6 +9,7 @@ import logging
 import mmap
 import os
 import tempfile
+import time
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,6 +26,7 @@ from engine.errors import HaloError
 log = logging.getLogger(__name__)
 
 MIB = 1 << 20
+FIRST_WAIT, LONGEST_WAIT = 30.0, 600.0  # seconds until a disk that failed is tried again
 
 
 class Vault:
@@ -43,7 +45,8 @@ class Vault:
         self._disk: weakref.WeakSet[Frozen] = weakref.WeakSet()
         self._moves: dict[Future[mmap.mmap], weakref.ref[Frozen]] = {}
         self._pool = ThreadPoolExecutor(1, "halo-swap")
-        self._disk_works = True
+        self._wait = 0.0  # seconds between two tries of a disk that fails; 0 = it works
+        self._next_try = 0.0
         self._said_full = False
 
     @property
@@ -79,17 +82,21 @@ class Vault:
         needed = self._context.model.kv_bytes_per_cell * sequence.cells_of(sequence.held)
         total = self.bytes_in("memory") + self.bytes_in("disk") + needed
         room = self._config.swap_memory_mib
-        if self._disk_works:
+        if not self._wait:
             room += self._config.swap_disk_mib
         if total <= room * MIB:
             self._said_full = False
             return True
         if not self._said_full:
             self._said_full = True
+            remedy = (
+                f"{self._folder} cannot be written now." if self._wait
+                else "Raise sessions.swap_disk_mib."
+            )  # fmt: skip
             self._tell(
                 "warning",
                 f"No room to keep {sequence.name}'s cells aside ({room:,} MiB are allowed): it "
-                "reads its conversation again. Raise sessions.swap_disk_mib.",
+                f"reads its conversation again. {remedy}",
                 sequence.name,
             )
         return False
@@ -100,7 +107,7 @@ class Vault:
         here = sorted((f for f in self._memory if id(f) not in leaving), key=lambda f: f.last_used)
         excess = sum(f.size for f in here) - self._config.swap_memory_mib * MIB
         for frozen in here:
-            if excess <= 0 or not self._disk_works:
+            if excess <= 0 or time.monotonic() < self._next_try:
                 return
             self._moves[self._pool.submit(_to_disk, frozen.state, self._folder)] = weakref.ref(
                 frozen
@@ -113,18 +120,41 @@ class Vault:
             frozen = self._moves.pop(future)()
             error = future.exception()
             if error is not None:
-                self._disk_works = False
-                why = error.strerror if isinstance(error, OSError) else error
-                self._tell(
-                    "warning",
-                    f"Idle sessions' cells cannot be moved to {self._folder}: {why}. They stay in "
-                    "memory, as far as sessions.swap_memory_mib allows.",
-                    "",
-                )
+                self._failed(error)
             elif frozen is not None:
                 frozen.state, frozen.place = future.result(), "disk"
                 self._memory.discard(frozen)
                 self._disk.add(frozen)
+                self._succeeded()
+        if self._wait and not self._moves and time.monotonic() >= self._next_try:
+            self._spill()
+
+    def _failed(self, error: BaseException) -> None:
+        """What should have moved stays in memory; try again later."""
+        now = time.monotonic()
+        if now < self._next_try:  # was on its way when another failed
+            return
+        first, self._wait = not self._wait, min(LONGEST_WAIT, 2 * self._wait or FIRST_WAIT)
+        self._next_try = now + self._wait
+        why = error.strerror if isinstance(error, OSError) and error.strerror else error
+        log.warning(
+            "cannot move cells to %s: %s; next try in %.0f s", self._folder, why, self._wait
+        )
+        if first:
+            self._tell(
+                "warning",
+                f"Idle sessions' cells cannot be moved to {self._folder}: {why}. They stay in "
+                "memory, as far as sessions.swap_memory_mib allows; it is tried again every "
+                f"{FIRST_WAIT:.0f} to {LONGEST_WAIT:.0f} s.",
+                "",
+            )
+
+    def _succeeded(self) -> None:
+        if self._wait:
+            self._wait = self._next_try = 0.0
+            self._said_full = False
+            self._tell("info", f"Idle sessions' cells can be moved to {self._folder} again.", "")
+            self._spill()
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
