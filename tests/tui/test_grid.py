@@ -11,7 +11,8 @@ from textual.widget import Widget
 from agents.workspace import Workspace
 from tests.support.chat_app import chat
 from tests.support.waiting import until
-from tui.widgets.chat.grid import ChatGrid, Tile, best_columns, tail
+from tui.widgets.chat.grid import ChatGrid, Tile, best_columns
+from tui.widgets.chat.tile_text import Fences, markdown_tail, plain, tail
 
 pytestmark = pytest.mark.asyncio
 
@@ -92,6 +93,19 @@ async def test_agents_come_and_go(tmp_path: Path) -> None:
         await until(lambda: [t.agent.name for t in view.query(Tile)] == ["mary", "ada", "grace"])
 
 
+async def test_one_that_was_closed_and_is_back_at_once_is_shown(tmp_path: Path) -> None:
+    async with chat(tmp_path, grid) as room:
+        view = room.app.query_one(ChatGrid)
+        await room.workspace.close_agent("grace")
+        await room.workspace.reopen("grace")
+        view.look()  # before it saw that there was one less
+        await until(
+            lambda: [tile.agent for tile in view.query(Tile)] == room.workspace.agents,
+            what="for the new grace's tile",
+        )
+        await until(lambda: not view._rebuilding, what="for the rebuilding to end")
+
+
 async def test_states_are_words(tmp_path: Path) -> None:
     async with chat(tmp_path, grid, (120, 40)) as room:
         session = await room.ask("hi", "ada")
@@ -104,6 +118,39 @@ async def test_states_are_words(tmp_path: Path) -> None:
 async def test_the_tail_costs_no_more_for_a_long_text() -> None:
     lines = tail("word " * 100_000 + "\nlast", 20, 5)
     assert len(lines) == 5 and lines[-1] == "last" and max(map(len, lines)) <= 20
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("## A **bold** start", "A bold start"),
+        ("- an *item* with `code` and [a link](http://x)", "• an item with code and a link"),
+        (
+            "2 * 3 * 4 = 24, a*b*c, snake_case_name, **kwargs",
+            "2 * 3 * 4 = 24, a*b*c, snake_case_name, **kwargs",
+        ),
+        ("  - nested", "  • nested"),
+        ("# not `closed and **open", "not `closed and **open"),
+        ("", ""),
+    ],
+)
+async def test_marks_of_markdown_are_left_out(line: str, shown: str) -> None:
+    assert plain(line) == shown
+
+
+async def test_code_stays_as_it_is_wherever_the_end_begins() -> None:
+    text = "Look **here**:\n\n```python\n" + "# **a** comment\n" * 300 + "```\n\n**done**"
+    fences = Fences()
+    for end in range(0, len(text) + 1, 7):  # as it streams
+        lines = markdown_tail(text[:end], 40, 6, fences)
+        if 700 < end < len(text) - 60:
+            assert lines[1] == "# **a** comment"
+    assert markdown_tail(text, 40, 6, fences) == markdown_tail(text, 40, 6, Fences())
+    assert markdown_tail(text, 40, 4, fences) == ["# **a** comment", "┄┄", "", "done"]
+    assert markdown_tail("Look **here**:\n```python\nx = 1", 40, 6, Fences()) == [
+        "Look here:", "┄┄ python", "x = 1",
+    ]  # fmt: skip
+    assert markdown_tail("word " * 100_000, 20, 3, Fences())[-1] == "word word word word"
 
 
 async def test_columns_adapt() -> None:

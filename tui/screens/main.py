@@ -15,11 +15,9 @@ from textual.actions import SkipAction
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.screen import Screen
 from textual.widgets import ContentSwitcher, Static
 
 from agents.addressing import stranger
-from agents.agent import Agent
 from agents.events import (
     AgentChanged,
     CacheChanged,
@@ -55,11 +53,12 @@ from tui.screens.experts import ExpertsScreen
 from tui.screens.log import LogScreen
 from tui.screens.memory_side import MemorySide
 from tui.screens.names import Names
+from tui.screens.places import Places
 from tui.screens.sessions import SessionsScreen
 from tui.widgets.agent_list import AgentList, AgentSelected, AgentTabs
 from tui.widgets.cache_pane import CachePane
 from tui.widgets.chat.conversation import Conversation
-from tui.widgets.chat.grid import ChatGrid, Tile
+from tui.widgets.chat.grid import ChatGrid
 from tui.widgets.chat.prompt import Prompt
 from tui.widgets.chat.transcript import Transcript
 from tui.widgets.event_log import EventLog
@@ -70,7 +69,7 @@ from tui.widgets.status_line import StatusLine
 SMALLEST = (60, 16)
 
 
-class MainScreen(Screen[None]):
+class MainScreen(Places):
     """Everything a person works with."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -88,14 +87,9 @@ class MainScreen(Screen[None]):
         self.remember = remember
         self.controller = Controller(self)
         self.frames = Frames(workspace.config.ui.markdown_fps)
-        self.current = ""  # name of the agent shown
-        self._shown: Agent | None = None
-        self.grid_shown = False
-        self.chats: dict[str, Conversation] = {}  # by agent id
         self._kinds: dict[str, str] = {}  # of agents' states, as they were told last
         self._away: dict[str, Away] = {}  # as the list shows it
         self._rebuilding = asyncio.Lock()
-        self._mounted = 0
         self.drawing = Drawing(self)
         self.answer_news = AnswerNews(self)
         self.compaction_news = CompactionNews(self)
@@ -133,7 +127,7 @@ class MainScreen(Screen[None]):
         yield KeyHints(keys, self._hint_words)
 
     async def on_mount(self) -> None:
-        self.query_one(Prompt).elsewhere = self._elsewhere
+        self.query_one(Prompt).elsewhere = self.elsewhere
         self.drawing.begin()
         wanted = self.workspace.config.chat.default_agent or self.workspace.focused
         names = self.workspace.names
@@ -149,136 +143,6 @@ class MainScreen(Screen[None]):
         self.drawing.behind |= {"roster", "cells", "stats"}
         self.names.read_sessions()
         self.call_after_refresh(self.memory.begin, self.remember)
-
-    @property
-    def conversation(self) -> Conversation:
-        """The conversation of the agent shown."""
-        return self.chats[self.workspace.get(self.current).id]
-
-    async def show_agent(self, name: str) -> None:
-        """Look at another agent."""
-        agent = self.workspace.get(name)
-        self.keep_draft()
-        prompt = self.query_one(Prompt)
-        switcher = self.query_one("#chats", ContentSwitcher)
-        await self._have_chat(agent)
-        self.current, self._shown = agent.name, agent
-        self.grid_shown = prompt.grid = False
-        self.workspace.arrange("grid", False)
-        switcher.current = self.chats[agent.id].id
-        self._drop_grid()
-        prompt.set_draft(agent.draft)
-        prompt.set_agent(agent)
-        await self.workspace.focus(agent.name)
-        self.drawing.behind.add("agents")
-        self.drawing.flush()
-        prompt.focus_input()
-
-    async def _have_chat(self, agent: Agent) -> None:
-        """Have a conversation for the agent, shown or not."""
-        if agent.id in self.chats:
-            return
-        window = self.workspace.config.ui.history_window
-        chat = Conversation(self.workspace, agent.name, frames=self.frames, window=window)
-        # Of its own each time: an agent may come back while its old chat is being taken down.
-        self._mounted += 1
-        chat.id = f"chat-{self._mounted}"
-        chat.display = False  # the switcher shows it when it is its turn
-        self.chats[agent.id] = chat
-        await self.query_one("#chats", ContentSwitcher).mount(chat)
-
-    async def go_to(self, name: str, writes: bool = True) -> None:
-        """To another agent: its chat, or in the grid its tile, which gets what is written.
-
-        `writes`: the keys go to the prompt.
-        """
-        if not self.grid_shown:
-            await self.show_agent(name)
-            return
-        agent, prompt = self.workspace.get(name), self.query_one(Prompt)
-        await self._have_chat(agent)
-        if agent is not self._shown:
-            text = prompt.get_draft()
-            if text and not agent.draft:  # the same text for somebody else
-                if self._shown in self.workspace.agents:
-                    self.workspace.set_draft(self._shown.name, "")
-            else:
-                self.keep_draft()
-                prompt.set_draft(agent.draft)
-        self.current, self._shown = agent.name, agent
-        prompt.set_agent(agent)
-        await self.workspace.focus(agent.name)
-        for grid in self.query(ChatGrid):
-            grid.show_tile(agent.name)
-        self.drawing.behind.add("agents")
-        self.drawing.flush()
-        if writes:
-            prompt.focus_input()
-
-    def focus_prompt(self) -> None:
-        """Keys to the prompt."""
-        self.query_one(Prompt).focus_input()
-
-    def _elsewhere(self) -> str:
-        """What has the keys, if it is not the prompt."""
-        focused = self.focused
-        if focused is None or any(isinstance(n, Prompt) for n in focused.ancestors_with_self):
-            return ""
-        if self.memory.focused:
-            return "the memory"
-        if isinstance(focused, Tile):
-            return ""  # it says so itself, and what is typed is written here
-        return "the conversation" if isinstance(focused, Transcript) else "the search"
-
-    def write(self, text: str) -> None:
-        """Go on in the prompt with what was typed elsewhere."""
-        self.query_one(Prompt).write(text)
-
-    def keep_draft(self) -> None:
-        """Save what is typed for the agent shown."""
-        if self._shown is not None and self._shown in self.workspace.agents:  # by whatever name
-            self.workspace.set_draft(self._shown.name, self.query_one(Prompt).get_draft())
-
-    def give_back(self, name: str, text: str) -> None:
-        """What could not be sent is in the input again, before what was written since."""
-        agent, prompt = self.workspace.get(name), self.query_one(Prompt)
-        shown = agent is self._shown
-        since = prompt.get_draft() if shown else agent.draft
-        draft = f"{text}\n{since}" if since else text
-        self.workspace.set_draft(name, draft)
-        if shown:
-            prompt.set_draft(draft)
-
-    async def toggle_grid(self) -> None:
-        """Several agents at once, or one conversation."""
-        if self.grid_shown:
-            await self.show_agent(self.current)
-            return
-        switcher = self.query_one("#chats", ContentSwitcher)
-        prompt = self.query_one(Prompt)
-        grid = ChatGrid(
-            self.workspace,
-            self.workspace.config.ui.grid_columns,
-            self.frames,
-            lambda: prompt.recipients,
-        )
-        self._mounted += 1
-        grid.id = f"grid-{self._mounted}"
-        self.grid_shown = prompt.grid = (
-            True  # before waiting: the key may be pressed again meanwhile
-        )
-        self.workspace.arrange("grid", True)
-        await switcher.mount(grid)
-        if not self.grid_shown:
-            return
-        switcher.current = grid.id
-        for agent in self.workspace.agents:
-            self.workspace.mark_read(agent.name)
-        self.drawing.behind.add("agents")
-
-    def _drop_grid(self) -> None:
-        for grid in self.query(ChatGrid):
-            grid.remove()
 
     def toggle_side(self) -> None:
         """Show or hide cells and events; on narrow screens they are hidden at first."""

@@ -7,14 +7,12 @@ of them at full speed have to cost no more than one conversation.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style as RichStyle
 from textual import events
-from textual._wrap import compute_wrap_offsets
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.geometry import Region
@@ -28,10 +26,12 @@ from tui.frames import Frames
 from tui.widgets.chat.colours import author_style
 from tui.widgets.chat.markdown import clean
 from tui.widgets.chat.message import waiting
+from tui.widgets.chat.tile_text import Fences, markdown_tail, tail
 from tui.widgets.plain_lines import PlainLines
 
 if TYPE_CHECKING:
     from agents.agent import Agent
+    from agents.events import Turn
     from agents.workspace import Workspace
 
 SMALLEST_TILE = (28, 6)
@@ -95,6 +95,7 @@ class Tile(PlainLines, can_focus=True):
         self.addressed = addressed
         self.here = False  # what is written goes to this one
         self._shown: object = None  # what is drawn now
+        self._fences, self._fences_of = Fences(), ""  # of a turn
         self._rows: list[Row] = []
         self._strips: list[Strip] = []
         self._styles: dict[str, RichStyle] = {}
@@ -211,7 +212,7 @@ class Tile(PlainLines, can_focus=True):
                     part = [[("thinking…", "tile--asked")]]
                     part += [[(line, "tile--dim")] for line in tail(turn.thinking, width, height)]
                 else:
-                    part = [[(line, "tile--text")] for line in tail(turn.text, width, height)]
+                    part = [[(line, "tile--text")] for line in self._said(turn, width, height)]
                 if turn.status == "streaming":
                     part = part or [[]]
                     if sum(cell_len(text) for text, _ in part[-1]) < width:
@@ -228,6 +229,12 @@ class Tile(PlainLines, can_focus=True):
                 break
         rows = (rows or [[("nothing said yet", "tile--dim")]])[-height:]
         return [_fit(row, width) for row in rows + [[] for _ in range(height - len(rows))]]
+
+    def _said(self, turn: Turn, width: int, height: int) -> list[str]:
+        """The end of what an answer says."""
+        if turn.id != self._fences_of:
+            self._fences, self._fences_of = Fences(), turn.id
+        return markdown_tail(turn.text, width, height, self._fences)
 
     # --- drawing ---------------------------------------------------------------------------------
 
@@ -302,21 +309,6 @@ def _fit(row: Row, width: int) -> Row:
         room -= size
     out.append((" " * (room + 1), ""))
     return out
-
-
-def tail(text: str, width: int, height: int) -> list[str]:
-    """The last `height` lines of a text wrapped at `width`; costs no more for a long text."""
-    end = clean(text[-(width * height + 200) :]).rstrip("\n")
-    lines: list[str] = []
-    for line in reversed(end.expandtabs(4).split("\n")):
-        if cell_len(line) <= width:
-            lines.insert(0, line)
-        else:
-            cuts = [0, *compute_wrap_offsets(line, width, tab_size=4), len(line)]
-            lines[:0] = [line[a:b].rstrip() for a, b in pairwise(cuts)]
-        if len(lines) >= height:
-            break
-    return lines[-height:]
 
 
 class ChatGrid(Widget):
@@ -404,12 +396,13 @@ class ChatGrid(Widget):
     async def _rebuild(self) -> None:
         """The list of agents changed: keep the tiles that stay."""
         agents = self.workspace.agents
-        known = {tile.agent.id: tile for tile in self.query(Tile)}
-        for agent_id, tile in known.items():
-            if all(agent.id != agent_id for agent in agents):
+        # Not by their ids: an agent that was closed and came back has the same, and is another.
+        for tile in self.query(Tile):
+            if all(agent is not tile.agent for agent in agents):
                 await tile.remove()
+        shown = [tile.agent for tile in self.query(Tile)]
         for agent in agents:
-            if agent.id not in known:
+            if all(agent is not other for other in shown):
                 await self.mount(Tile(self.workspace, agent, self.addressed))
         order = {agent.id: index for index, agent in enumerate(agents)}
         self.sort_children(

@@ -34,7 +34,7 @@ def words(rule: Rule) -> tuple[str, str]:
         left += ", who is answering"
     if rule.grid:
         other = f"Alt+1…{min(9, rule.grid)} another · " if rule.grid > 1 else ""
-        right = f"Enter {'queues' if rule.busy else 'sends'} · {other}@ several · F5 opens the chat"
+        right = f"{other}Enter {'queues' if rule.busy else 'sends'} · @ several · F5 opens the chat"
         return left, right
     if rule.busy:
         return left, "Enter queues" + (" · Esc stops" if rule.stops else "")
