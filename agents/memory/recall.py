@@ -46,7 +46,7 @@ class Weights:
     beside: float = 0.10  # share of a neighbouring message's score
     answer: float = 0.15  # lift for who, where, when and how many, where a message says that
     kind: float = 0.20  # the same in the graph alone
-    others: float = 0.60  # factor for what others say than whom the question names
+    others: float = 0.65  # factor for what others say than whom the question names
     asks: float = 0.70  # factor for messages that only ask
     brief: float = 0.80  # factor for messages without a word; those of BRIEF words count fully
     again: float = 0.70  # factor for a message that was said before with the same words
