@@ -163,6 +163,6 @@ def fold_from_json(data: dict[str, Any] | None) -> Fold | None:
         return None
     fold = Fold(**{k: int(data[k]) for k in ("start", "end", "cells", "rounds", "shift")})
     freed = fold.end - fold.start - fold.cells
-    if not (0 <= fold.start < fold.end and 0 < fold.cells and 0 <= fold.shift <= freed):
+    if not (0 <= fold.start < fold.end and fold.cells > 0 and 0 <= fold.shift <= freed):
         raise ValueError("the numbers of its compaction contradict each other")
     return fold

@@ -77,9 +77,10 @@ def copy(lab: Lab, slot: int) -> Frozen:
     from engine.core.frozen import freeze
 
     held = lab.positions[slot]
+    cells = len(seam.cells_of(lab.context.pointer, slot)[0])  # some were evicted
     sequence = SimpleNamespace(
         name="ada", slot=slot, tokens=[0] * held, held=held, fold=None, messages=(),
-        cells_of=lambda count: count,
+        cells_of=lambda count: cells,
     )  # fmt: skip
     return freeze(lab.context, sequence)  # type: ignore[arg-type]
 
