@@ -176,6 +176,16 @@ def _explained(error: Exception, repo: str, file: str = "") -> ModelError:
         return ModelError(f"{repo} has no file {file}.", "`halo-tui models pull REPO` lists them.")
     if isinstance(error, OSError) and error.errno == 28:
         return ModelError("The disk is full.", "Free some space; the download goes on from there.")
+    hub = _endpoint()
+    if hub is not None and not hub.startswith(("http://", "https://")):
+        return ModelError(
+            f"HF_ENDPOINT is '{hub}', which is no address.", "Write https://… in it, or unset it."
+        )
+    if "Connect" in type(error).__name__:  # requests' and httpx' errors of that kind
+        return ModelError(
+            f"{hub or 'The hub'} cannot be reached.",
+            "Check the network and HF_ENDPOINT, then try again; it goes on where it stopped.",
+        )
     what = f"of {file} " if file else ""
     return ModelError(
         f"The download {what}from the hub failed: {type(error).__name__}.",

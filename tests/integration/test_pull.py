@@ -89,6 +89,12 @@ def test_offline_says_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         real.pull(Hub.repo, "Q4_K_M")
 
 
+def test_a_hub_without_an_address_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "nonsense")
+    with pytest.raises(ModelError, match="'nonsense', which is no address"):
+        real.pull("a/b", "c.gguf")
+
+
 def test_a_full_disk_is_seen_before_the_download(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(real, "SPARE_BYTES", 10**18)
     with pytest.raises(ModelError, match="GB are free"):
