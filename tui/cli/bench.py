@@ -237,4 +237,6 @@ def _print(result: dict[str, Any], as_json: bool) -> None:
 def _number(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_number(inner)}" for key, inner in value.items())
     return "–" if value is None else str(value)
