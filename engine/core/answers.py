@@ -137,11 +137,11 @@ class Answers:
             pass
         elif sequence.position(
             len(sequence.tokens)
-        ) >= self._compactor.last_position and not self._compactor.make_positions(sequence):
+        ) >= self._compactor.positions.last and not self._compactor.positions.make(sequence):
             self.finish(
                 sequence,
                 "length",
-                f"The conversation has reached {self._compactor.last_position:,} tokens, "
+                f"The conversation has reached {self._compactor.positions.last:,} tokens, "
                 "all that fits.",
                 "Raise engine.n_ctx if the model was trained on more, or start a new one.",
             )
@@ -150,10 +150,10 @@ class Answers:
         """End what can neither go on nor get more room."""
         what = f"The context of {self._scheduler.cells.total:,} cells is full."
         remedy = "Raise engine.n_ctx, or start a new conversation."
-        if self._compactor.positions(sequence) <= 0:
+        if self._compactor.positions.left(sequence) <= 0:
             what = (
                 f"The conversation has {len(sequence.tokens):,} tokens, more than may be compacted "
-                f"into the {self._compactor.last_position:,} that the model was trained on."
+                f"into the {self._compactor.positions.last:,} that the model was trained on."
             )
             remedy = "Start a new one, or raise compaction.max_ratio."
         said = len(sequence.tokens) > sequence.n_prompt
@@ -215,16 +215,16 @@ class Answers:
         Compaction makes room for a conversation, by thinning what is old. What is asked now has to
         fit as it is: it would be thinned before the question in it was read.
         """
-        compactor = self._compactor
-        longest, needed = compactor.last_position, max(prompt + MIN_ANSWER, total)
-        if compactor.unbounded:
+        positions = self._compactor.positions
+        longest, needed = positions.last, max(prompt + MIN_ANSWER, total)
+        if positions.unbounded:
             longest = min(longest, self._scheduler.max_length)
         if needed <= longest:
             return
         alone = self._alone(request)
         if alone + MIN_ANSWER > longest:
             what, remedy = f"The prompt has {alone:,} tokens", "Shorten it, or send it in parts"
-        elif compactor.unbounded:
+        elif positions.unbounded:
             return
         else:
             what = f"The conversation has {total:,} tokens"

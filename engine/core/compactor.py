@@ -27,15 +27,14 @@ from engine.core.keeper import QueryKeeper
 from engine.core.landing import land
 from engine.core.language import Language
 from engine.core.limits import Limits
-from engine.core.lowering import lower
+from engine.core.positions import Positions
 from engine.core.progress import Progress
 from engine.core.runner import Context
-from engine.core.scheduler import UNLIMITED, Scheduler
+from engine.core.scheduler import Scheduler
 from engine.core.sequence import Phase, Sequence
 from engine.core.settings import changed
 from engine.core.solving import READ_SECONDS, Solving, located
 from engine.core.studies import Studies
-from engine.core.study import Study
 from engine.errors import EngineError, HaloError
 from engine.protocol import Compaction, Studied
 
@@ -81,25 +80,12 @@ class Compactor:
         self._next_look = 0.0
         self._holes = False
         scheduler.relief = self.relief
-        scheduler.positions, scheduler.more_positions = self.positions, self.more_positions
+        self.positions = Positions(context, scheduler, self)
 
     @property
     def on(self) -> bool:
         """Whether sessions are compacted without being asked."""
         return self.config.auto and not self.impossible
-
-    @property
-    def unbounded(self) -> bool:
-        """Whether conversations may grow longer than the context and the model's trained length."""
-        return self.on and self._context.can_shift
-
-    @property
-    def last_position(self) -> int:
-        """Positions a session may have: with compaction the model's training is the limit, not
-        the cells."""
-        if self.on:
-            return self._context.model.n_ctx_train or 1 << 30
-        return self._scheduler.max_length
 
     @property
     def branches(self) -> list[Sequence]:
@@ -123,6 +109,8 @@ class Compactor:
             raise EngineError(
                 f"{self.job.sequence.name} is being compacted.", "Wait for it.", "busy"
             )
+        if self.job is not None:  # its branches share cells
+            self._leave(self.job)
         part = self._choice.span(sequence, again=True)
         if part is None:
             shared = self._scheduler.cells.shared_rows(sequence.slot) if sequence.held else 0
@@ -137,8 +125,6 @@ class Compactor:
             )
         if not ratio:
             ratio = self.config.ratio
-        if self.job is not None:
-            self._end("cancelled")
         return self._start(sequence, part, "manual", method or self.config.method, max(0.0, ratio))
 
     def cancel(self, sequence: Sequence) -> bool:
@@ -165,7 +151,7 @@ class Compactor:
         """Cells are short: whether a compaction will free some. Starts one if it can."""
         self._mind_changes()
         if self.job is None and self.on:
-            self._consider("pressure")
+            self.consider("pressure")
             if self.job is not None and self.job.branches:
                 return True
         job = self.job
@@ -177,7 +163,7 @@ class Compactor:
         if job.stage == "study":  # its branches need cells themselves
             self._begin_gathering(job)
             if self.job is None and self.on:
-                self._consider("pressure")
+                self.consider("pressure")
         elif job.trigger == "solve" and self.on:
             self._hurry(job, "pressure")
         elif first and not job.ahead and job.trigger != "manual":
@@ -192,8 +178,8 @@ class Compactor:
     def pump(self) -> None:
         """Between two steps: do the next little piece of work."""
         self._mind_changes()
-        if self.unbounded:
-            self._mind_positions()
+        if self.positions.unbounded:
+            self.positions.mind()
         job = self.job
         if job is None:
             if self._holes:
@@ -213,53 +199,10 @@ class Compactor:
             self._fail(job, error.what, error.remedy)
         job.stall = max(job.stall, time.monotonic() - begun)
 
-    def make_positions(self, sequence: Sequence) -> bool:
-        """A session is at its last position: lower it, or have it wait until that can be done."""
-        if self._lower(sequence):
-            return True
-        self._make_way()
-        if self.job is None and self.unbounded:
-            self._consider("session", sequence)
-        if self.job is not None and self.unbounded:  # another's has to land first
-            sequence.hold = True
-            return True
-        return False
-
-    def _make_way(self) -> None:
+    def make_way(self) -> None:
         """End a preparation that nobody waits for."""
         if self.job is not None and self.job.ahead and not self.job.urgent:
             self._end("cancelled")
-
-    def positions(self, sequence: Sequence) -> int:
-        """Positions a session has left before the last one the model knows."""
-        if not self.unbounded or isinstance(sequence.payload, Study):
-            return UNLIMITED
-        return self.last_position - sequence.position(sequence.held)
-
-    def more_positions(self, sequence: Sequence) -> bool:
-        """A prompt is read up to the last position: lower it, or whether that can be done soon."""
-        if self._lower(sequence):
-            return True
-        self._make_way()
-        if self.job is None:
-            self._consider("session", sequence)
-        return self.job is not None  # another's has to land first
-
-    def _lower(self, sequence: Sequence) -> bool:
-        if self.job is not None and self.job.sequence is sequence:
-            return False
-        return lower(self._context, self._scheduler, sequence)
-
-    def _mind_positions(self) -> None:
-        """Lower positions in good time, so that prompts do not run past the last one."""
-        limit = self.last_position
-        for sequence in self._scheduler.pools.running:
-            if sequence.position(sequence.held) < limit - limit // 8:
-                continue
-            if not self._lower(sequence) and self.job is None:
-                self._consider("session", sequence)
-            if self.job is None:  # what it waited for, if it did, has landed
-                sequence.hold = False
 
     @property
     def pending(self) -> bool:
@@ -275,21 +218,15 @@ class Compactor:
     def _watch(self) -> None:
         """Start a compaction when a limit is passed, or prepare one when a limit is near."""
         for sequence in self._limits.all_too_long():
-            self._consider("session", sequence)
+            self.consider("session", sequence)
             if self.job is not None:
                 return
         if self._limits.full():
-            self._consider("threshold")
-        elif (coming := self._coming()) and self._limits.full(coming):
-            self._consider("threshold", reading=True)
+            self.consider("threshold")
+        elif (coming := self._limits.coming()) and self._limits.full(coming):
+            self.consider("threshold", reading=True)
         else:
             self._look_ahead()
-
-    def _coming(self) -> int:
-        """Cells that the next step may take for what is read."""
-        scheduler = self._scheduler
-        reading = [s.pending for s in scheduler.pools.prefilling if s.payload is not None]
-        return min(scheduler.n_batch, sum(reading))
 
     def _land_part(self, job: Job, trigger: str) -> bool:
         """Land a solution that is in hand, though `job` prepares more."""
@@ -344,24 +281,14 @@ class Compactor:
         self.job = job
         return True
 
-    def _consider(self, trigger: str, only: Sequence | None = None, reading: bool = False) -> None:
+    def consider(self, trigger: str, only: Sequence | None = None, reading: bool = False) -> None:
         """Start on the session with most to gain, if there is one; `reading`: if it is reading."""
         sequences = [only] if only is not None else self._scheduler.pools.alive()
         best = self._choice.to_compact(sequences)
         if best is None or (reading and best[0].phase is not Phase.PREFILL):
             return
-        if trigger == "pressure" or not self._is_soon_read(*best):
+        if trigger == "pressure" or not self._limits.soon_read(*best):
             self._start(*best, trigger, self.config.method, self.config.ratio)
-
-    def _is_soon_read(self, sequence: Sequence, part: policy.Span) -> bool:
-        """Whether what a session is reading fits as it is, and leaves room for a study of it then."""
-        if sequence.phase is not Phase.PREFILL or self.positions(sequence) < sequence.pending:
-            return False
-        config, room = self.config, self._scheduler.cells.free - self._scheduler.pools.promised()
-        if config.study == "off":
-            return room >= 0
-        wanted = policy.recaps(config.study_samples, part.end - part.start + sequence.pending)
-        return room >= policy.study_room(wanted, config.study_tokens)
 
     # --- a job's life ---------------------------------------------------------------------------
 
@@ -450,6 +377,10 @@ class Compactor:
         self._begin_gathering(job)
 
     def _pursue(self, job: Job) -> None:
+        if not self._context.settle():  # keys are read and written as they are rotated
+            if self._scheduler.waiting:
+                raise EngineError("No cell is free to lower positions.", "Free some.")
+            return
         if job.solution is not None:
             located(self._context, job)
             self._land(job, job.solution.results)

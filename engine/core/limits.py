@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 
+from engine.compaction import policy
 from engine.config import CompactionConfig
 from engine.core.scheduler import Scheduler
-from engine.core.sequence import Sequence
+from engine.core.sequence import Phase, Sequence
+from engine.core.study import Study
 
 
 class Limits:
@@ -38,6 +40,25 @@ class Limits:
         while cells.used >= limit and self._scheduler.cache.evict_kept():
             pass
         return cells.used >= limit
+
+    def coming(self) -> int:
+        """Cells that the next step may take for what is read."""
+        scheduler = self._scheduler
+        reading = [
+            s.pending for s in scheduler.pools.prefilling if not isinstance(s.payload, Study)
+        ]
+        return min(scheduler.n_batch, sum(reading))
+
+    def soon_read(self, sequence: Sequence, part: policy.Span) -> bool:
+        """Whether what a session is reading fits as it is, and leaves room for a study of it then."""
+        config, scheduler = self._config, self._scheduler
+        if sequence.phase is not Phase.PREFILL or scheduler.positions(sequence) < sequence.pending:
+            return False
+        room = scheduler.cells.free - scheduler.pools.promised()
+        if config.study == "off":
+            return room >= 0
+        wanted = policy.recaps(config.study_samples, part.end - part.start + sequence.pending)
+        return room >= policy.study_room(wanted, config.study_tokens)
 
     def passed(self, sequence: Sequence) -> str:
         """Which limit makes the compaction of a session due: session | threshold, "" when none."""

@@ -324,6 +324,8 @@ class EngineCore:
         self._context.clear()
         if self._fatal_steps >= 3:
             for sequence in [*scheduler.pools.running, *scheduler.pools.queue]:
+                if not isinstance(sequence.payload, Generation):
+                    continue  # a branch: it ends with its study
                 self._answers.finish(
                     sequence,
                     "error",

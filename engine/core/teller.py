@@ -113,7 +113,8 @@ class Teller:
             if deltas:
                 port.send(Deltas(tuple(deltas)))
         for happening in self._scheduler.cache.happenings:
-            port.send(_told(happening))
+            if not happening.session.startswith("~"):  # the engine's own branches
+                port.send(_told(happening))
         self._scheduler.cache.happenings.clear()
         self._send_states()
         for event in self._ended:

@@ -8,12 +8,14 @@ import msgspec
 import pytest
 
 from engine.config import CompactionConfig
+from engine.core.model import Model
 from engine.core.sequence import Phase
 from engine.core.study import recap_tail
 from engine.protocol import (
     Cancel,
     CancelCompaction,
     Close,
+    Compact,
     Compaction,
     Done,
     Generate,
@@ -124,6 +126,32 @@ def test_a_limit_passed_while_the_span_changes_lands_nothing_stale(how: str) -> 
         one.compactor._limits.configure(with_(threshold=0.05))
         one.turn()
         assert one.compactor.job is not job and job.number == number
+
+
+def test_compacting_by_hand_while_a_study_is_prepared_takes_all_there_is() -> None:
+    """The branches of the study share the span's cells until they end."""
+    with core(study_ahead=0.02, threshold=0.99) as one:
+        done = one.answer("ada", WORDS * 12)
+        one.until(lambda: one.compactor.branches, "for the study ahead")
+        reply = one.ask(Compact, session="ada", ratio=4.0)
+        assert reply.ok and isinstance(reply.value, int), reply
+        assert reply.value > 0.8 * done.prompt_tokens
+        one.until(lambda: landed(one), "for the landing")
+
+
+def test_a_session_at_its_last_position_waits_while_another_is_compacted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is not ended because somebody else's compaction is under way."""
+    with core(threshold=0.99, engine={"n_ctx": 8192}) as one:
+        one.answer("bob", "Another beginning. " + WORDS * 20)
+        held = one.answer("ada", WORDS * 8).cells
+        monkeypatch.setattr(Model, "n_ctx_train", held + 80)  # the next turn comes up to it
+        assert one.ask(Compact, session="bob", ratio=4.0).ok
+        many = Sampling(temperature=1.0, seed=1, max_tokens=200, ignore_eos=True)
+        done = one.answer("ada", WORDS * 8, "I see.", "And then?", sampling=many)
+        assert (done.reason, done.tokens) == ("length", 200) and not done.what
+        assert {c.session for c in landed(one)} == {"ada", "bob"}
 
 
 def test_a_recap_can_be_asked_for_in_the_middle_of_a_message() -> None:

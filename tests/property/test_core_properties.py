@@ -11,22 +11,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from engine import seam
 from engine.config import CompactionConfig, SessionsConfig
+from engine.core.runner import NO_SLOT
 from engine.core.sequence import Phase, Sequence
 from engine.protocol import (
     Cancel,
     CancelCompaction,
     Close,
     Compact,
+    Compaction,
     Delta,
     Deltas,
     Done,
     Fork,
     Generate,
+    Note,
     Open,
     Pin,
     Restore,
@@ -60,7 +63,7 @@ class World:
         )
         self.said: dict[str, list[str]] = {}
         self.accepted: dict[str, int] = {}
-        self.fails = 0  # steps that llama.cpp will refuse
+        self.fails, self.code = 0, 0  # steps that llama.cpp will refuse, and how
         context = self.core.core._context
         self.compute = context.compute
         context.compute = self.step  # type: ignore[method-assign]
@@ -68,7 +71,7 @@ class World:
     def step(self, step: Any) -> int:
         if self.fails:
             self.fails -= 1
-            return -3
+            return self.code
         return self.compute(step)
 
     # --- what may be asked ------------------------------------------------------------------------
@@ -111,8 +114,8 @@ class World:
         self.core.send(Open, session=name)
         self.request(Restore, name, path=str(self.folder / f"{source}.halo"))
 
-    def fail(self, steps: int) -> None:
-        self.fails = steps
+    def fail(self, steps: int, code: int) -> None:
+        self.fails, self.code = steps, code
 
     def threshold(self, share: float) -> None:
         self.core.compactor.configure("threshold", share)
@@ -167,6 +170,10 @@ class World:
     def finish(self) -> None:
         self.core.until(self.at_rest, "for everybody", 60)
         self.check()
+        for phase in sorted({c.phase for c in self.core.all(Compaction)}):
+            event(f"compaction {phase}")
+        for kind in {n.text.split(",")[0][:20] for n in self.core.all(Note)}:
+            event(kind)
         for name, count in self.accepted.items():
             assert len([d for d in self.core.all(Done) if d.session == name]) == count, name
 
@@ -186,9 +193,10 @@ class World:
         return [(p[0].token, p[0].logprob) for d in deltas for p in d.logprobs]
 
 
-@pytest.fixture(scope="module")
-def model() -> Path:
-    return tiny("qwen3", chat_template=CHATML)
+@pytest.fixture(scope="module", params=["qwen3", "gemma3", "lfm2"])
+def model(request: pytest.FixtureRequest) -> Path:
+    """Plain cells, a sliding window beside them, a recurrent state beside them."""
+    return tiny(request.param, chat_template=CHATML)
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +218,7 @@ OPS = st.one_of(
     st.tuples(st.just("fork"), name, name),
     st.tuples(st.just("save"), name),
     st.tuples(st.just("restore"), name, name),
-    st.tuples(st.just("fail"), st.integers(1, 4)),
+    st.tuples(st.just("fail"), st.integers(1, 4), st.sampled_from([NO_SLOT, -3])),
     st.tuples(st.just("threshold"), st.sampled_from([0.2, 0.5, 0.7, 0.9])),
 )  # fmt: skip
 
@@ -227,7 +235,7 @@ def play(world: World, ops: list[tuple[Any, ...]]) -> None:
 
 
 @settings(
-    max_examples=40, deadline=None,
+    max_examples=25, deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
 @given(st.lists(OPS, min_size=3, max_size=30))
