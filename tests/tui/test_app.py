@@ -321,6 +321,15 @@ async def test_an_earlier_answer_is_given_anew(tmp_path: Path) -> None:
         await until(lambda: "What came after it is replaced" in screen_text(app))
         await pilot.press("enter")
         await until(lambda: [t.text for t in ada.turns] == ["one", "hello"] and not ada.busy)
+        # A click on what stands beside an earlier answer asks too.
+        await write(pilot, app, "two")
+        await until(lambda: len(ada.turns) == 4 and not ada.busy)
+        transcript = app.main.conversation.transcript
+        transcript.post_message(Transcript.Action("regenerate", ada.turns[1]))
+        await until(lambda: "What came after it is replaced" in screen_text(app))
+        await pilot.press("escape")
+        await until(lambda: app.screen is app.main)
+        assert len(ada.turns) == 4
 
 
 async def test_side_pane_hides_on_wide_and_shows_on_narrow_screens(tmp_path: Path) -> None:

@@ -383,6 +383,20 @@ async def test_the_question_is_about_what_was_chosen(tmp_path: Path) -> None:
         assert memory.known["f0"].status != "rejected"
 
 
+async def test_the_question_follows_the_panel_and_goes_with_it(tmp_path: Path) -> None:
+    async with running(tmp_path, (160, 30)) as (app, memory, pilot):
+        view = await opened(app, pilot, "d")
+        bar = app.screen.query_one("#sure")
+        await until(lambda: bar.region.bottom == view.region.bottom and bar.region.x > 60)
+        await pilot.resize_terminal(120, 40)
+        await until(lambda: bar.region.width == view.region.width == 57)
+        assert bar.region.bottom == view.region.bottom
+        await pilot.resize_terminal(80, 24)  # the panel has no room any more
+        await until(lambda: app.screen is app.main and app.main.query_one(Prompt).has_focus_within)
+        await pilot.press("enter")
+        assert "priya" in memory.nodes
+
+
 async def test_the_slider_shows_what_held_then(tmp_path: Path) -> None:
     async with running(tmp_path) as (app, memory, pilot):
         view = await opened(app, pilot)

@@ -10,6 +10,7 @@ from textual.app import App, ComposeResult
 
 from agents.events import LogEntry
 from engine.protocol import CacheMap, CellRuns
+from tests.support.waiting import until
 from tui.widgets.cache_pane import fill_text, history, legend_text
 from tui.widgets.cell_map import CellMap, owner_grid
 from tui.widgets.event_log import EventLog
@@ -139,11 +140,9 @@ async def test_events_are_wrapped_anew_at_another_width() -> None:
     async with app.run_test(size=(30, 10)) as pilot:
         log = app.query_one(EventLog)
         log.add(LogEntry(0.0, "info", "engine", "another line that is as long as that"))
-        await pilot.pause()
-        assert len(log.lines) == 5
+        await until(lambda: len(log.lines) == 5)
         await pilot.resize_terminal(80, 10)
-        await pilot.pause()
-        assert len(log.lines) == 2 and "longer than thirty columns are" in log.lines[0].text
+        await until(lambda: len(log.lines) == 2, what="for lines as wide as the window")
+        assert "longer than thirty columns are" in log.lines[0].text
         await pilot.resize_terminal(30, 10)
-        await pilot.pause()
-        assert len(log.lines) == 5
+        await until(lambda: len(log.lines) == 5)

@@ -55,10 +55,20 @@ class Sure(ModalScreen[bool]):
             yield KeyBar(self)
 
     def on_mount(self) -> None:
-        room, bar = self.owner.region, self.query_one("#sure")
+        self._place()
+        self._hints()
+
+    def on_resize(self) -> None:
+        self.set_timer(0.1, self._place)  # when what it is about has its new place
+
+    def _place(self) -> None:
+        room = self.owner.region
+        if not room:  # hidden meanwhile
+            self.dismiss(False)
+            return
+        bar = self.query_one("#sure")
         bar.styles.width = room.width
         bar.styles.offset = (room.x, room.bottom - self.app.size.height)
-        self._hints()
 
     def _hints(self) -> None:
         hints = [("Esc", "no", "no")]

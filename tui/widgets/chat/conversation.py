@@ -364,6 +364,8 @@ class Conversation(Widget):
                 self._copy(self._last_code(turn) or "", "Code")
             case "edit":
                 self._edit(turn)
+            case "regenerate" if not event.args and turn is not self.agent.turns[-1]:
+                self.transcript.ask_about("regenerate", turn)
             case "regenerate":
                 self.post_message(self.RegenerateRequested(self.agent.name, turn.id))
             case "fork" if turn.status in ("waiting", "streaming"):

@@ -37,7 +37,7 @@ class Look:
     colour_of: Callable[[str], str]  # style of an author's name
     state: AgentState
     agent: str
-    last: bool = False  # the newest message, which can be answered anew
+    last: bool = False  # the newest message
     selected: bool = False
     hovered: bool = False
     opened: bool = False  # thoughts, or a long prompt
@@ -174,7 +174,7 @@ class MessageView:
             tools.append(("y", "code", "last_code"))
         if turn.role == "user" and turn.author in ("", "you"):
             tools.append(("e", "edit", "edit"))
-        if look.last and turn.role == "assistant" and turn.status not in ("waiting", "streaming"):
+        if turn.role == "assistant" and turn.status not in ("waiting", "streaming"):
             tools.append(("r", "again", "regenerate"))
         if turn.status not in ("waiting", "streaming"):
             tools.append(("f", "fork here", "fork"))

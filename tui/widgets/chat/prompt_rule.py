@@ -18,7 +18,7 @@ class Rule:
     everyone: bool = False
     busy: bool = False  # the only one is answering
     searching: bool = False  # earlier prompts are searched
-    stops: bool = True  # Esc stops the answer
+    stops: bool = True  # Esc acts on this; else it closes a toast first
     grid: int = 0  # number of agents in the grid, when it is shown
     elsewhere: str = ""  # what has the keys, when it is not the prompt
 
@@ -29,7 +29,8 @@ def words(rule: Rule) -> tuple[str, str]:
         return "search your prompts", "Enter takes · Esc leaves"
     left = f"to {_together(rule)}" if rule.names else ""
     if rule.elsewhere:
-        return left, f"Esc writes here · {rule.elsewhere} has the keys"
+        keys = f"{rule.elsewhere} has the keys"
+        return left, f"Esc writes here · {keys}" if rule.stops else keys
     if rule.busy:
         left += ", who is answering"
     if rule.grid:

@@ -260,7 +260,12 @@ class Transcript(Lettered, MessageScroll, can_focus=True):
             "edit": (f"Edit this prompt and send it again?{after}", "edits"),
             "fork": ("A new agent that knows everything up to this message?", "forks"),
         }.get(action, (f"Answer this anew?{after or ' The answer is replaced.'}", "answers"))
-        return Question(words, yes, lambda: self.post_message(self.Action(action, turn)))
+        return Question(words, yes, lambda: self.post_message(self.Action(action, turn, ("sure",))))
+
+    def ask_about(self, action: str, turn: Turn) -> None:
+        """Ask before something is done with a message that was clicked."""
+        self.select(self.index_of(turn.id))
+        self.action_asks(action)
 
     def action_leave(self) -> None:
         self.select(None)
