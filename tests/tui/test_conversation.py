@@ -81,6 +81,28 @@ async def test_what_went_wrong_is_said_with_what_to_do(
         assert [m.agent for m in room.app.said(Conversation.RegenerateRequested)] == ["ada"]
 
 
+async def test_a_click_takes_nobody_away_from_where_they_read(tmp_path: Path) -> None:
+    text = "\n\n".join(f"Paragraph {n} of a long answer." for n in range(100))
+    turns = [turn("user", "hi", 1), turn("assistant", text, 2),
+             turn("user", "more", 3), turn("assistant", "short", 4)]  # fmt: skip
+    async with chat(tmp_path, conversation, (80, 24), turns) as room:
+        view = room.transcript
+        for at, selected in ((40, 1), (90, 1), (2, 1), (10**6, 2)):
+            view.scroll_to(y=at, animate=False)
+            await room.pilot.pause()
+            before = view.scroll_y
+            await room.pilot.click(view, offset=(30, 20))
+            await room.pilot.pause()
+            assert (view.scroll_y, view.selected) == (before, selected)
+            room.app.screen.set_focus(None)
+            await room.pilot.pause()
+            room.conversation.focus_messages()
+            await room.pilot.pause()
+            assert view.scroll_y == before and view.selected is not None
+            room.app.screen.set_focus(None)
+            await room.pilot.pause()
+
+
 async def test_only_the_last_answer_offers_to_be_given_again(tmp_path: Path) -> None:
     turns = [*history(2), turn("assistant", "x", 7, status="cancelled"), turn("user", "more", 8)]
     async with chat(tmp_path, conversation, (80, 24), turns) as room:

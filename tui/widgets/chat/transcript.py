@@ -166,7 +166,9 @@ class Transcript(Lettered, MessageScroll, can_focus=True):
             if name == "code":
                 args = [self.views[index].code_at(line.y)]
             self.post_message(self.Action(name, turn, tuple(args)))
-        elif event.chain >= 2:
+            return
+        self.select(index, show=False)
+        if event.chain >= 2:
             event.stop()
             _, offset = self.screen.get_widget_and_offset_at(event.screen_x, event.screen_y)
             if offset is not None:
@@ -199,12 +201,12 @@ class Transcript(Lettered, MessageScroll, can_focus=True):
 
     # --- message mode ----------------------------------------------------------------------------
 
-    def select(self, index: int | None) -> None:
-        """Choose the message that keys act on; None = none."""
+    def select(self, index: int | None, show: bool = True) -> None:
+        """Choose the message that keys act on; None = none. `show`: scroll to it."""
         before, self.selected = self.selected, index
         self._redraw_headers(before, index)
         self.refresh()
-        if index is not None:
+        if index is not None and show:
             self.show_message(index)
 
     def selected_turn(self) -> Turn | None:
@@ -216,8 +218,9 @@ class Transcript(Lettered, MessageScroll, can_focus=True):
         if not self.views:
             return
         if self.selected is None:
+            # It is in sight, though perhaps not all of it: nobody is taken away from where they read.
             page_end = round(self.scroll_y) + self.size.height - 1
-            self.select(self._message_at(page_end))
+            self.select(self._message_at(page_end), show=False)
         elif self._tops[self.selected] < round(self.scroll_y):
             self.scroll_lines(-max(1, self.size.height // 2))
         elif self.selected > 0:
@@ -228,7 +231,7 @@ class Transcript(Lettered, MessageScroll, can_focus=True):
         if not self.views:
             return
         if self.selected is None:
-            self.select(self._message_at(round(self.scroll_y)))
+            self.select(self._message_at(round(self.scroll_y)), show=False)
             return
         view_end = round(self.scroll_y) + self.size.height
         if self._tops[self.selected + 1] - 1 > view_end:
