@@ -151,8 +151,12 @@ def _log(workspace: Workspace, agent: Agent, event: Compaction) -> None:
             text += f". {advice(event)}"
         workspace.note("warning" if high else "info", "compaction", text, agent)
     elif event.phase == "failed":
-        text = f"Not compacted: {event.what or 'the solver gave up.'} {event.remedy}".strip()
-        workspace.note("error", "compaction", text, agent)
+        # One that nobody asked for is no error of theirs, and is tried again by itself.
+        asked = event.trigger == "manual"
+        level = "error" if asked else "warning"
+        remedy = event.remedy if asked else "It is tried again when more was said."
+        text = f"Not compacted: {event.what or 'the solver gave up.'} {remedy}".strip()
+        workspace.note(level, "compaction", text, agent)
     else:
         why = f" {event.what}" if event.what else ""
         workspace.note("info", "compaction", f"Compaction given up; nothing changed.{why}", agent)
@@ -172,18 +176,15 @@ def ratio_now(event: Compaction) -> float:
 
 
 def summary(event: Compaction) -> str:
-    """3,412 → 341 cells (10.0×) in 0.8 s, error 4% (eviction 22%), recap."""
+    """Compacted 3,412 → 341 cells (10.0×) in 0.8 s, error 4% (eviction 22%)."""
     now = ratio_now(event)
     ratio = f"{now:.1f}×"
     if event.ratio > 1.05 * now:  # the span had been compacted before
         ratio += f", {event.ratio:.1f}× in all"
     # One that was prepared lands in milliseconds.
     took = f"{event.seconds:.1f} s" if event.seconds >= 0.1 else f"{1000 * event.seconds:.0f} ms"
-    parts = [
-        f"{event.cells_before:,} → {event.cells_after:,} cells ({ratio}) in {took}",
-        errors(event),
-    ]
-    return ", ".join(filter(None, (*parts, event.source)))
+    cells = f"Compacted {event.cells_before:,} → {event.cells_after:,} cells"
+    return f"{cells} ({ratio}) in {took}, {errors(event)}"
 
 
 def errors(event: Compaction) -> str:

@@ -77,7 +77,7 @@ class AgentState:
     """What an agent is doing right now."""
 
     kind: AgentStateKind = "idle"
-    reason: str = ""  # while queued or after an error: one sentence
+    reason: str = ""  # while it waits or after an error: one sentence
     done: int = 0  # prompt tokens computed, while prefilling
     total: int = 0
     tok_s: float = 0.0

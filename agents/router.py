@@ -49,12 +49,12 @@ def route(workspace: Workspace, event: Event) -> None:
         case Compaction(session):
             if (agent := workspace.by_id(session)) is not None:
                 compaction.apply(workspace, agent, event)
-        case Studied(session, tokens, queries, seconds, solved):
+        case Studied(session, tokens, _, seconds, solved):
             if (agent := workspace.by_id(session)) is not None:
                 text = (
                     f"Compaction of {tokens:,} tokens is prepared ({seconds:.1f} s); it lands when due."
                     if solved else
-                    f"Studied {tokens:,} tokens ahead of compaction: {queries:,} queries, {seconds:.0f} s."
+                    f"Studied {tokens:,} tokens ahead of compaction ({seconds:.1f} s)."
                 )  # fmt: skip
                 workspace.note("info", "compaction", text, agent)
         case CacheMap():

@@ -300,8 +300,9 @@ class Reply(Event, tag="reply", omit_defaults=True, frozen=True):
 class State(Event, tag="state", omit_defaults=True, frozen=True):
     """A session changed state.
 
-    state: idle | queued | prefill | decode. `reason` is set while queued (one sentence for the
-    user). `done`/`total` are prompt tokens during prefill; `cached` of them were reused.
+    state: idle | queued | prefill | decode. `reason` (one sentence for the user) is set while queued,
+    and while one that runs has to wait for cells. `done`/`total` are prompt tokens during prefill;
+    `cached` of them were reused.
     """
 
     session: str

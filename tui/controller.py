@@ -199,6 +199,8 @@ class Controller(SessionActions, MemoryActions, WorkerActions):
         )
         if new and new.strip():
             await self.space.edit_and_resend(name, turn_id, new.strip())
+            if not self.screen.grid_shown and self.screen.current == name:
+                self.screen.conversation.scroll_end_now()
 
     async def copy_answer(self, _: str) -> None:
         self.screen.conversation.copy_last()
@@ -378,8 +380,15 @@ class Controller(SessionActions, MemoryActions, WorkerActions):
     async def compact(self, text: str) -> None:
         name = self.agent.name
         if text.casefold() == "stop":
+            running = self.agent.compaction
+            urgent = running is not None and running.trigger == "pressure"
             if await self.space.cancel_compaction(name):
-                self.tell(f"The compaction of {name} is given up; nothing changed.")
+                again = (
+                    " It begins again while an answer waits for cells: Esc stops the answer."
+                    if urgent
+                    else ""
+                )
+                self.tell(f"The compaction of {name} is given up; nothing changed.{again}")
             else:
                 self.tell(f"{name} is not being compacted.")
             return

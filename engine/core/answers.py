@@ -29,6 +29,7 @@ NAN = (
     'Set engine.flash_attention = "off" (on a CPU it adds up in half precision), or start a new '
     "conversation.",
 )
+SWITCH_ON = "Have it compacted by itself (/auto on, or compaction.auto = true)"
 MIN_ANSWER = 8  # cells a prompt must leave for its answer
 
 
@@ -143,13 +144,16 @@ class Answers:
                 "length",
                 f"The conversation has reached {self._compactor.positions.last:,} tokens, "
                 "all that fits.",
-                "Raise engine.n_ctx if the model was trained on more, or start a new one.",
+                f"{SWITCH_ON}, or start a new one."
+                if self._compactor.switched_off
+                else "Raise engine.n_ctx if the model was trained on more, or start a new one.",
             )
 
     def give_up(self, sequence: Sequence) -> None:
         """End what can neither go on nor get more room."""
         what = f"The context of {self._scheduler.cells.total:,} cells is full."
-        remedy = "Raise engine.n_ctx, or start a new conversation."
+        first = f"{SWITCH_ON}, raise" if self._compactor.switched_off else "Raise"
+        remedy = f"{first} engine.n_ctx, or start a new conversation."
         if self._compactor.positions.left(sequence) <= 0:
             what = (
                 f"The conversation has {len(sequence.tokens):,} tokens, more than may be compacted "
@@ -228,7 +232,8 @@ class Answers:
             return
         else:
             what = f"The conversation has {total:,} tokens"
-            remedy = "Shorten or clear the conversation"
+            first = SWITCH_ON if compactor.switched_off else "Shorten it"
+            remedy = f"{first}, clear the conversation"
         raise too_long(what, remedy, longest, self._model.n_ctx_train)
 
     def _alone(self, request: Generate) -> int:

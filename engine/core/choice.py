@@ -21,17 +21,24 @@ class Choice:
     def __init__(self, config: CompactionConfig, scheduler: Scheduler) -> None:
         self._config, self._scheduler = config, scheduler
         self._given_up: dict[str, int] = {}  # session -> tokens held when it gained nothing
+        self._spared: dict[str, int] = {}  # session -> tokens held when somebody stopped it
         self._unstudied: dict[str, int] = {}  # session -> tokens held when no study was possible
 
     def configure(self, config: CompactionConfig) -> None:
         """Other settings: what was not worth it may be now."""
         self._config = config
         self._given_up.clear()
+        self._spared.clear()
         self._unstudied.clear()
 
     def give_up(self, sequence: Sequence) -> None:
         """Leave a session alone until it has grown."""
         self._given_up[sequence.name] = sequence.held
+
+    def spare(self, sequence: Sequence) -> None:
+        """Somebody does not want a session compacted: leave it until it has grown, or until there is
+        no cell left for what is being answered."""
+        self._spared[sequence.name] = sequence.held
 
     def cannot_study(self, sequence: Sequence) -> None:
         """Do not study a session ahead until it has grown."""
@@ -65,6 +72,22 @@ class Choice:
             again=again,
         )
 
+    def too_few(self, sequence: Sequence) -> str:
+        """Why there is no span in a session, by its numbers; goes on a sentence."""
+        config, fold = self._config, sequence.fold
+        shared = self._scheduler.cells.shared_rows(sequence.slot) if sequence.held else 0
+        end = max(0, sequence.held - config.keep_recent)
+        if fold is not None:
+            there = fold.cells + max(0, end - fold.end)
+            already = f", {fold.cells:,} of them compacted already" if fold.cells else ""
+        else:
+            there, already = max(0, end - max(config.keep_first, shared)), ""
+        others = f", and its first {shared:,} are shared with others" if shared > there else ""
+        return (
+            f"{there:,} where {config.min_span:,} are worth it{already} "
+            f"(its newest {config.keep_recent:,} are always kept{others})"
+        )
+
     def _bearable(self, sequence: Sequence, part: policy.Span) -> bool:
         """Whether nobody's memory gets thinner than max_ratio by being compacted unasked."""
         fold = sequence.fold
@@ -73,10 +96,12 @@ class Choice:
         after = policy.cells_after(part.cells, self._config.ratio or policy.RATIOS[0])
         return part.end - start <= self._config.max_ratio * (kept + after)
 
-    def _candidates(self, sequences: Iterable[Sequence]) -> list[Candidate]:
+    def _candidates(self, sequences: Iterable[Sequence], urgent: bool = False) -> list[Candidate]:
         found = []
         for sequence in sequences:
             if not self._grown(sequence, self._given_up):
+                continue
+            if not urgent and not self._grown(sequence, self._spared):
                 continue
             part = self.span(sequence)
             if part is not None and self._bearable(sequence, part):
@@ -93,17 +118,21 @@ class Choice:
                 return sequence, part
         return None
 
-    def to_compact(self, sequences: Iterable[Sequence]) -> Candidate | None:
-        """The session whose compaction frees the most, or one that is prepared and frees enough."""
-        candidates = self._candidates(sequences)
+    def to_compact(self, sequences: Iterable[Sequence], urgent: bool = False) -> Candidate | None:
+        """The session whose compaction frees the most, or one that is prepared and frees enough.
+
+        `urgent`: of all, also those that somebody wants spared."""
+        candidates = self._candidates(sequences, urgent)
         best = policy.most_promising(candidates)
         return best and (self._ready(candidates, best, ahead.ENOUGH) or best)
 
-    def landable(self, sequences: Iterable[Sequence], terms: Terms) -> Candidate | None:
+    def landable(
+        self, sequences: Iterable[Sequence], terms: Terms, urgent: bool = False
+    ) -> Candidate | None:
         """The session with most to gain of those that have enough of their span solved."""
         return policy.most_promising(
             (sequence, part)
-            for sequence, part in self._candidates(sequences)
+            for sequence, part in self._candidates(sequences, urgent)
             if ahead.solved(part, ahead.studied(sequence), terms, ahead.ENOUGH)
         )
 

@@ -88,6 +88,11 @@ class Compactor:
         return self.config.auto and not self.impossible
 
     @property
+    def switched_off(self) -> bool:
+        """Whether only the setting keeps conversations from being unbounded."""
+        return not self.config.auto and not self.impossible and self._context.can_shift
+
+    @property
     def branches(self) -> list[Sequence]:
         """The sessions' hidden branches that are at work now."""
         return self.job.branches if self.job is not None else []
@@ -113,13 +118,8 @@ class Compactor:
             self._leave(self.job)
         part = self._choice.span(sequence, again=True)
         if part is None:
-            shared = self._scheduler.cells.shared_rows(sequence.slot) if sequence.held else 0
-            why = (
-                f"its first {shared:,} cells are shared" if shared > self.config.keep_first else
-                f"its newest {self.config.keep_recent:,} are always kept"
-            )  # fmt: skip
             raise EngineError(
-                f"{sequence.name} has too few old cells to compact ({why}).",
+                f"{sequence.name} has too few old cells to compact: {self._choice.too_few(sequence)}.",
                 "Talk on, or lower compaction.keep_recent or compaction.min_span.",
                 "nothing",
             )
@@ -132,6 +132,8 @@ class Compactor:
         if self.job is None or self.job.sequence is not sequence:
             return False
         asked_for = not self.job.ahead
+        if asked_for and self.job.trigger != "manual":
+            self._choice.spare(sequence)  # else the next look would start it again
         self._end("cancelled")
         return asked_for
 
@@ -232,7 +234,8 @@ class Compactor:
         """Land a solution that is in hand, though `job` prepares more."""
         config = self.config
         sequences = [job.sequence] if trigger == "session" else self._scheduler.pools.alive()
-        found = self._choice.landable(sequences, self._terms(config.method, config.ratio))
+        terms = self._terms(config.method, config.ratio)
+        found = self._choice.landable(sequences, terms, urgent=trigger == "pressure")
         if found is None:
             return False
         self._leave(job)
@@ -284,7 +287,7 @@ class Compactor:
     def consider(self, trigger: str, only: Sequence | None = None, reading: bool = False) -> None:
         """Start on the session with most to gain, if there is one; `reading`: if it is reading."""
         sequences = [only] if only is not None else self._scheduler.pools.alive()
-        best = self._choice.to_compact(sequences)
+        best = self._choice.to_compact(sequences, urgent=trigger == "pressure")
         if best is None or (reading and best[0].phase is not Phase.PREFILL):
             return
         if trigger == "pressure" or not self._limits.soon_read(*best):
@@ -479,7 +482,7 @@ class Compactor:
         if not self._studies.settle(job):
             self._fail(
                 job,
-                f"{job.sequence.name} has no queries yet that look back at its old cells.",
+                f"Nothing shows yet what of {job.sequence.name}'s old cells will be looked up.",
                 "Say something more, then compact again.",
             )
 

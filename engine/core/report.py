@@ -145,7 +145,8 @@ class Speedometer:
     def read(self, scheduler: Scheduler) -> Stats:
         """The figures of the window that ends now; starts a new one."""
         seconds = max(self._clock() - self._since, 1e-6)
-        phases = [s.phase for s in scheduler.pools.running]
+        # The engine's own branches are nobody's answer.
+        phases = [s.phase for s in scheduler.pools.running if not s.name.startswith("~")]
         stats = Stats(
             decode_tok_s=sum(self._decoded.values()) / seconds,
             prefill_tok_s=self._prefilled / seconds,

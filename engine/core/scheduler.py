@@ -19,6 +19,7 @@ from engine.core.swap import Swap
 
 FOCUS_SHARE = 0.75  # of the prefill budget, while others wait too
 UNLIMITED = 1 << 30
+SHORT = "A compaction is about to free cells."
 
 
 class Scheduler:
@@ -50,6 +51,7 @@ class Scheduler:
         self.positions: Callable[[Sequence], int] = lambda sequence: UNLIMITED
         self.more_positions: Callable[[Sequence], bool] = lambda sequence: False
         self.waiting = False  # the last step was cut short by waiting for that
+        self._short: list[Sequence] = []  # those that had to wait
         self._admission = Admission(self.cache, self.swap, self.pools)
         self.brisk = False  # branches do not take turns
         self._decode_turn = 0
@@ -150,6 +152,10 @@ class Scheduler:
     def schedule(self) -> Step:
         """Choose the next step and take its cells. Empty when there is nothing to compute."""
         self.waiting = False
+        for sequence in self._short:
+            if sequence.reason == SHORT:
+                sequence.reason = ""
+        self._short.clear()
         running = self.pools.running
         self._admission.admit(self.focus)
         while True:
@@ -205,6 +211,7 @@ class Scheduler:
     def _plan(self) -> Step:
         running, prefilling = self.pools.running, self.pools.prefilling
         step = Step()
+        self._wait([s for s in running if s.hold])
         decoding = [s for s in running if s.phase is Phase.DECODE and not s.hold]
         if not decoding and running and all(s.hold for s in prefilling):
             self.waiting = True
@@ -252,6 +259,7 @@ class Scheduler:
             relieved = self._relieved()
             decoding = [s for s in decoding if s.phase is Phase.DECODE]  # branches may have ended
             if relieved:
+                self._wait(decoding[self.cells.free :])
                 return decoding[: self.cells.free]
             if len(decoding) <= self.cells.free:
                 break
@@ -287,6 +295,14 @@ class Scheduler:
                 self.cells.grow(sequence.slot, count)
                 step.prefill.append(Chunk(sequence, sequence.held, count))
                 budget -= count
+            elif sequence.pending:
+                self._wait([sequence])
+
+    def _wait(self, sequences: list[Sequence]) -> None:
+        """They get nothing in this step, and people are told why."""
+        for sequence in sequences:
+            sequence.reason = SHORT
+        self._short += sequences
 
     def _positions_left(self, sequence: Sequence) -> int:
         """0 while a sequence waits for positions; it is given up when there will be none."""

@@ -64,7 +64,7 @@ class Sequence:
         self.admitted = 0  # order of admissions: the youngest is preempted first
         self.last_used = 0  # order of use: of the idle ones, the oldest is freed first
         self.preempted = False
-        self.reason = ""  # why it is queued, one sentence for people
+        self.reason = ""  # why it waits, one sentence for people
         self.waits_for: tuple[Sequence, int] | None = None  # whose tokens, and how many of them
         self.payload: object = None  # the generation it works on; not the scheduler's business
         self.fold: Fold | None = None  # what was compacted

@@ -125,7 +125,12 @@ class Teller:
         for name, sequence in self._sessions.items():
             phase = sequence.phase
             if phase is Phase.PREFILL:
-                key: tuple[object, ...] = (phase, "", sequence.held, len(sequence.tokens))
+                key: tuple[object, ...] = (
+                    phase,
+                    sequence.reason,
+                    sequence.held,
+                    len(sequence.tokens),
+                )
             else:
                 key = (phase, sequence.reason)
             if self._sent_states.get(name) == key:
@@ -136,7 +141,7 @@ class Teller:
                 State(
                     name,
                     phase.value,
-                    sequence.reason if phase is Phase.QUEUED else "",
+                    sequence.reason if phase is not Phase.IDLE else "",
                     done=sequence.held if reading else 0,
                     total=len(sequence.tokens) if reading else 0,
                     cached=sequence.cached if reading else 0,

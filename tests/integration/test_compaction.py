@@ -216,6 +216,62 @@ async def test_too_little_to_compact_is_said(tmp_path: Path) -> None:
             await talk.client.compact("ada", 2.0, "magic")
 
 
+async def test_what_is_compacted_already_is_said_to_be(tmp_path: Path) -> None:
+    async with running(model(), tmp_path, compaction=with_(min_span=200)) as talk:
+        await talk.answer("ada", LONG)
+        event = await talk.compact("ada", 8.0)
+        with pytest.raises(EngineError) as refused:
+            await talk.client.compact("ada", 50.0)
+        assert f"{event.cells_after} of them compacted already" in refused.value.what
+        assert "200 are worth it" in refused.value.what
+
+
+async def test_a_conversation_that_is_full_is_told_what_would_let_it_go_on(tmp_path: Path) -> None:
+    """Compaction is switched off: to switch it on is the first remedy, and it is one."""
+    part, off = LONG[:150], with_(auto=False)
+    said = [part, "Yes."] * 4
+    async with running(model(), tmp_path, n_ctx=512, compaction=off) as talk:
+        with pytest.raises(EngineError, match="holds 512") as refused:
+            await talk.say("ada", *said, part)
+        assert refused.value.remedy.startswith("Have it compacted by itself (/auto on")
+        await talk.answer("bob", part, sampling=LONGER, seconds=120)
+        done = talk.done("bob")
+        assert done is not None and done.reason == "length"
+        assert "/auto on" in done.remedy
+        await talk.client.configure("compaction.auto", True)
+        assert (await talk.answer("ada", *said, part, seconds=120)).tokens > 0
+
+
+async def test_a_compaction_that_somebody_stops_does_not_begin_again(
+    tmp_path: Path, slow_core: Pace
+) -> None:
+    slow_core.free()
+    slow = with_(study="recap", study_tokens=2000, keep_recent=16, study_ahead=1.0)
+    async with running(model(), tmp_path, n_ctx=8192, compaction=slow) as talk:
+        await talk.answer("ada", LONG * 2)
+        slow_core.slow()
+        await talk.client.configure("compaction.threshold", 0.05)
+        await until(lambda: bool(talk.all(Compaction)), what="for its start")
+        assert talk.all(Compaction)[0].trigger == "threshold"
+        assert await talk.client.cancel_compaction("ada")
+        slow_core.free()
+        await talk.answer("bob", "Still there?")
+        await asyncio.sleep(1.0)
+        assert {c.number for c in talk.all(Compaction)} == {1}
+        assert talk.all(Compaction)[-1].phase == "cancelled"
+        await talk.client.configure("compaction.threshold", 0.04)  # asked for anew
+        await until(lambda: talk.all(Compaction)[-1].number > 1, what="for the next")
+
+
+async def test_who_waits_for_a_compaction_is_told(tmp_path: Path) -> None:
+    part = LONG[:150]
+    async with running(model(), tmp_path, n_ctx=512, compaction=SMALL) as talk:
+        await talk.answer("ada", *[part, "Yes."] * 4, part, seconds=120)
+        told = [s for s in talk.states("ada") if "a compaction is about to free" in s.reason]
+        assert told and {s.state for s in told} <= {"prefill", "decode"}
+        assert talk.states("ada")[-1].reason == ""
+
+
 @pytest.mark.parametrize("how", ["close", "edit", "fork", "cancel"])
 async def test_what_changes_the_span_ends_the_compaction(
     how: str, tmp_path: Path, slow_core: Pace

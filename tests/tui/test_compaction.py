@@ -11,7 +11,7 @@ from textual.app import App, ComposeResult
 from textual.widgets import OptionList, Static
 
 from engine.errors import EngineError
-from engine.protocol import CacheMap, CellRuns, Stretch
+from engine.protocol import CacheMap, CellRuns, State, Stretch
 from tests.support.scripted import ScriptedClient
 from tests.support.waiting import until
 from tests.tui.test_app import SIZES, running, screen_text, toasts, write
@@ -73,6 +73,10 @@ async def test_stop_gives_it_up(tmp_path: Path) -> None:
         await write(pilot, app, "/compact stop")
         await until(lambda: "is given up; nothing changed" in toasts(app))
         assert asked(client, "cancel_compaction") == [session(app)]
+        assert "begins again" not in toasts(app)
+        client.compaction(session(app), "solve", trigger="pressure")
+        await write(pilot, app, "/compact stop")
+        await until(lambda: "begins again while an answer waits" in toasts(app))
 
 
 @pytest.mark.parametrize(
@@ -174,15 +178,43 @@ async def test_a_high_error_is_a_warning_with_what_to_do(tmp_path: Path) -> None
         assert {n.severity for n in app._notifications} == {"warning"}
 
 
-@pytest.mark.parametrize(("trigger", "severity"), [("manual", "error"), ("threshold", "warning")])
-async def test_a_failure_is_told_once(tmp_path: Path, trigger: str, severity: str) -> None:
+@pytest.mark.parametrize(("trigger", "toasted"), [("manual", True), ("threshold", False)])
+async def test_a_failure_is_told_once(tmp_path: Path, trigger: str, toasted: bool) -> None:
     async with running(tmp_path) as (app, client, _):
         client.compaction(
             session(app, "grace"), "failed", trigger=trigger, what="Too few queries.",
             remedy="Talk more.",
         )  # fmt: skip
-        await until(lambda: "Not compacted: Too few queries. Talk more." in toasts(app))
-        assert [n.severity for n in app._notifications] == [severity]
+        told = "Not compacted: Too few queries. "
+        told += "Talk more." if toasted else "It is tried again when more was said."
+        await until(lambda: told in [entry.text for entry in app.workspace.log])
+        await until(lambda: (told in toasts(app)) is toasted)
+        assert [n.severity for n in app._notifications] == ["error"] * toasted
+        assert app.workspace.log[-1].level == ("error" if toasted else "warning")
+
+
+async def test_who_waits_for_cells_says_so(tmp_path: Path) -> None:
+    """Reading stands still while a compaction is awaited: no percentage, the reason."""
+    async with running(tmp_path) as (app, client, pilot):
+        await write(pilot, app, "hello")
+        await until(lambda: app.workspace.get("ada").busy)
+        why = "A compaction is about to free cells."
+        client.emit(State(session(app), "prefill", why, done=90, total=100))
+        await shown(app, "… waiting: A compaction is about")
+        await shown(app, "waits for cells")
+        client.compaction(session(app), "solve", trigger="pressure")
+        await shown(app, "compacting 75%")
+        client.emit(State(session(app), "prefill", done=95, total=100))
+        await shown(app, "reading the prompt, 95 %")
+
+
+async def test_the_pane_tells_what_holds_when_it_is_opened(tmp_path: Path) -> None:
+    async with running(tmp_path, (80, 24)) as (app, client, _):
+        client.emit(cells(402))
+        await until(lambda: app.workspace.cache is not None)
+        app.main.toggle_side()
+        fill = app.main.query_one("#fill", Static)
+        assert "702/1,000" in str(fill.render())
 
 
 @pytest.mark.parametrize("size", SIZES)

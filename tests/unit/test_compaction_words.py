@@ -17,7 +17,7 @@ DONE = Compaction(
 
 
 def test_a_line_says_how_much_how_fast_and_how_well() -> None:
-    said = "3,412 → 341 cells (10.0×) in 0.8 s, error 4% (eviction 22%), recap"
+    said = "Compacted 3,412 → 341 cells (10.0×) in 0.8 s, error 4% (eviction 22%)"
     assert compaction.summary(DONE) == said
 
 

@@ -53,7 +53,7 @@ async def test_a_compaction_is_told_with_names_kept_and_logged(space: Workspace)
     assert [e.compaction.phase for e in told] == ["started", "study", "solve", "done"]
     assert {(e.agent, e.compaction.session) for e in told} == {("ada", "ada")}
     assert ada.compaction is None
-    text = "3,412 → 341 cells (10.0×) in 0.8 s, error 4% (eviction 22%), recap"
+    text = "Compacted 3,412 → 341 cells (10.0×) in 0.8 s, error 4% (eviction 22%)"
     assert lines(space) == [("info", "ada", text)]
     await space.rename("ada", "mia")
     assert [past.compaction.session for past in space.compactions] == ["mia"]

@@ -1,4 +1,4 @@
-"""Toasts about compactions: those that landed out of sight, and those that did not go well."""
+"""Toasts about compactions: those that landed out of sight, and those asked for that failed."""
 
 from __future__ import annotations
 
@@ -29,11 +29,9 @@ class CompactionNews:
                     self._tell(event, f"{landed(compaction)}. {advice(compaction)}", "warning")
                 elif screen.workspace.config.ui.notify and not screen.cells_shown:
                     self._tell(event, f"{landed(compaction)}.")
-            case "failed":
-                # One that nobody asked for is tried again by itself: it is no error of theirs.
-                severity = "error" if compaction.trigger == "manual" else "warning"
+            case "failed" if compaction.trigger == "manual":  # others are tried again by themselves
                 why = f"Not compacted: {compaction.what or 'the solver gave up.'}"
-                self._tell(event, f"{why} {compaction.remedy}".strip(), severity)
+                self._tell(event, f"{why} {compaction.remedy}".strip(), "error")
 
     def _tell(self, event: CompactionChanged, text: str, severity: str = "information") -> None:
         self.screen.notify(

@@ -158,6 +158,7 @@ class MainScreen(Places):
         else:
             side.toggle_class("-hidden")
             self.workspace.arrange("side", not side.has_class("-hidden"))
+        self.query_one(CachePane).draw()  # else it says what held when it was hidden
         self.drawing.behind.add("cells")
         self.call_after_refresh(self.drawing.cells)
 
@@ -259,6 +260,8 @@ class MainScreen(Places):
         elif names == [self.current] and (name := stranger(event.text, self.workspace.names)):
             self.notify(f"Nobody is called {name}: it went to {self.current}.", markup=False)
         self.workspace.set_draft(self.current, "")
+        if self.current in names:
+            self.conversation.scroll_end_now()  # what one just said is what one wants to see
 
     @on(Prompt.Command)
     def _command(self, event: Prompt.Command) -> None:

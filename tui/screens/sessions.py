@@ -91,7 +91,7 @@ class SessionsScreen(Screen[Path | None]):
                               border-top: solid $primary 60%; scrollbar-size-vertical: 1; }
     SessionsScreen.-short > #about { padding: 0 1; }
     SessionsScreen #facts { height: auto; }
-    SessionsScreen > #said { height: 1; padding: 0 1; color: $text-warning; }
+    SessionsScreen > #said { height: auto; min-height: 1; max-height: 2; padding: 0 1; color: $text-warning; }
     SessionsScreen.-empty > #head, SessionsScreen.-empty > #find { display: none; }
     SessionsScreen.-empty > OptionList { height: 0; }
     SessionsScreen.-empty > #about { border-top: none; padding: 1 1 0 1; }

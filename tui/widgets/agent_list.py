@@ -16,7 +16,7 @@ from engine.protocol import Away
 from tui.themes import agent_colour
 from tui.widgets.chat.colours import readable
 from tui.widgets.compaction_words import SQUEEZE, doing_now
-from tui.widgets.marks import MARKS, bar, doing, short
+from tui.widgets.marks import MARKS, bar, doing, short, waits_for_cells
 from tui.widgets.session_words import ASIDE, PINNED, aside
 
 
@@ -52,11 +52,12 @@ def row_text(
     line.append(" " * max(1, width - line.cell_len - len(cells)))
     line.append(cells, "dim")
     line.append("\n    ")
-    if state.kind == "prefill" and state.total:
+    waits = waits_for_cells(state)
+    if state.kind == "prefill" and state.total and not waits:
         line.append("prefill ")
         line.append(bar(state.done / state.total, max(3, width - 18)), colour)
         line.append(f" {100 * state.done // state.total}%")
-    elif agent.compaction and (not agent.busy or state.kind == "decode"):  # it may wait for cells
+    elif agent.compaction and (not agent.busy or state.kind == "decode" or waits):
         line.append(doing_now(agent.compaction))
     elif away and state.kind == "idle":
         line.append(aside(away, width - 4), "dim")

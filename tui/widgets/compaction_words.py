@@ -25,8 +25,8 @@ def doing_now(event: Compaction) -> str:
 
 
 def landed(event: Compaction) -> str:
-    """3,412 → 341 cells (10.0×), error 4% (eviction 22%)."""
-    cells = f"{event.cells_before:,} → {event.cells_after:,} cells"
+    """Compacted 3,412 → 341 cells (10.0×), error 4% (eviction 22%)."""
+    cells = f"Compacted {event.cells_before:,} → {event.cells_after:,} cells"
     return f"{cells} ({ratio_now(event):.1f}×), {errors(event)}"
 
 

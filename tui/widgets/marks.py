@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from agents.agent import Agent
+from agents.events import AgentState
 
 MARKS = {
     "idle": "○",
@@ -30,9 +31,16 @@ def bar(fraction: float, width: int) -> str:
     return ("█" * full + (" ▏▎▍▌▋▊▉"[rest] if rest else "")).ljust(width)
 
 
+def waits_for_cells(state: AgentState) -> bool:
+    """Whether what had begun cannot go on for now."""
+    return state.kind in ("prefill", "decode") and bool(state.reason)
+
+
 def doing(agent: Agent) -> str:
     """A few words: what the agent does now."""
     state = agent.state
+    if waits_for_cells(state):
+        return "waits for cells"
     if state.kind == "prefill" and state.total:
         return f"prefill {100 * state.done // state.total}%"
     if state.kind in ("decode", "thinking"):

@@ -443,7 +443,7 @@ def count(number: int, noun: str) -> str:
 
 def waiting(state: AgentState) -> str:
     """Why there is no text yet."""
-    if state.kind == "prefill":
+    if state.kind == "prefill" and not state.reason:
         if state.total:
             return f"… reading the prompt, {100 * state.done // state.total} %"
         return "… reading the prompt"
