@@ -232,7 +232,7 @@ class Answers:
             return
         else:
             what = f"The conversation has {total:,} tokens"
-            first = SWITCH_ON if compactor.switched_off else "Shorten it"
+            first = SWITCH_ON if self._compactor.switched_off else "Shorten it"
             remedy = f"{first}, clear the conversation"
         raise too_long(what, remedy, longest, self._model.n_ctx_train)
 

@@ -263,15 +263,6 @@ async def test_a_compaction_that_somebody_stops_does_not_begin_again(
         await until(lambda: talk.all(Compaction)[-1].number > 1, what="for the next")
 
 
-async def test_who_waits_for_a_compaction_is_told(tmp_path: Path) -> None:
-    part = LONG[:150]
-    async with running(model(), tmp_path, n_ctx=512, compaction=SMALL) as talk:
-        await talk.answer("ada", *[part, "Yes."] * 4, part, seconds=120)
-        told = [s for s in talk.states("ada") if "a compaction is about to free" in s.reason]
-        assert told and {s.state for s in told} <= {"prefill", "decode"}
-        assert talk.states("ada")[-1].reason == ""
-
-
 @pytest.mark.parametrize("how", ["close", "edit", "fork", "cancel"])
 async def test_what_changes_the_span_ends_the_compaction(
     how: str, tmp_path: Path, slow_core: Pace

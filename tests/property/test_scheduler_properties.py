@@ -642,3 +642,22 @@ def test_a_sequence_stopped_before_its_first_chunk_gives_its_slot_back() -> None
     world.submit("alan", [3] * 10, 3)
     world.run_out(100)
     assert sorted(name for name, _ in world.finished) == ["ada", "alan"]
+
+
+def test_who_waits_for_a_compaction_says_so_until_it_goes_on() -> None:
+    scheduler = Scheduler(Cells(16, 4, FakeMemory()), 8, 8, 16)
+    ada, bob = Sequence("ada"), Sequence("bob")
+    scheduler.submit(bob, list(range(8)), 8)
+    scheduler.commit(scheduler.schedule())
+    scheduler.stop(bob)
+    scheduler.relief = lambda: True  # a compaction is on its way
+    scheduler.submit(ada, list(range(100, 112)), 12)
+    for _ in range(2):  # what is free is read, then there is nothing
+        assert not ada.reason
+        step = scheduler.schedule()
+        scheduler.commit(step)
+    assert scheduler.waiting and not step and ada.phase is Phase.PREFILL
+    assert "compaction is about to free cells" in ada.reason
+    scheduler.relief = lambda: False
+    step = scheduler.schedule()
+    assert step.prefill and not ada.reason
