@@ -94,7 +94,12 @@ class Lab:
         context._outputs[:n] = [b[3] for b in batch]
         context._batch.n_tokens = n
         if code := context._decode(context.pointer, context._batch):
-            raise EngineError(f"llama_decode failed with code {code}.", "Give a larger --context.")
+            what = f"llama_decode failed with code {code}"
+            if code == 1:
+                what = (
+                    "The cells ran out: this model makes more tokens of the dialogues than expected"
+                )
+            raise EngineError(f"{what}.", "Give a larger --context.")
         outputs = sum(b[3] for b in batch)
         return (
             np.stack([context.logits(i).copy() for i in range(outputs)])
