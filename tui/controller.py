@@ -432,11 +432,12 @@ class Controller(SessionActions, MemoryActions, WorkerActions):
         await asyncio.to_thread(_save, "compaction.auto", on)
         if threshold is not None:
             await asyncio.to_thread(_save, "compaction.threshold", threshold)
-        self.tell(
-            f"Cells are compacted when {settings.threshold:.0%} of them are in use."
-            if on
-            else "Cells are compacted only by /compact."
-        )
+        if on:
+            self.tell(f"Cells are compacted when {settings.threshold:.0%} of them are in use.")
+            return
+        ready = self.space.ready
+        end = f"; a conversation ends at {ready.n_ctx:,} tokens" if ready else ""
+        self.tell(f"Cells are compacted only by /compact{end}.")
 
     # --- view ---
 

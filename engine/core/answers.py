@@ -29,7 +29,7 @@ NAN = (
     'Set engine.flash_attention = "off" (on a CPU it adds up in half precision), or start a new '
     "conversation.",
 )
-SWITCH_ON = "Have it compacted by itself (/auto on, or compaction.auto = true)"
+SWITCH_ON = "Have it compacted by itself (/auto on or the menu; compaction.auto = true)"
 MIN_ANSWER = 8  # cells a prompt must leave for its answer
 
 
