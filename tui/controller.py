@@ -437,7 +437,7 @@ class Controller(SessionActions, MemoryActions, WorkerActions):
             return
         ready = self.space.ready
         end = f"; a conversation ends at {ready.n_ctx:,} tokens" if ready else ""
-        self.tell(f"Cells are compacted only by /compact{end}.")
+        self.tell(f"Cells are compacted only by /compact{end}. /auto on undoes it.")
 
     # --- view ---
 

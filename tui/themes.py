@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from textual.color import Color, ColorParseError
 from textual.theme import Theme
+
+if TYPE_CHECKING:
+    from textual.app import App
 
 THEMES = (
     Theme("halo-dark", primary="#5fb3f9", secondary="#8f7df0", accent="#f5a65b",
@@ -31,6 +36,20 @@ NAMED = {"cyan": "#4cc9f0", "magenta": "#f472b6", "yellow": "#facc15", "green": 
          "purple": "#a78bfa"}  # fmt: skip
 SHARED = "#e5e7eb"
 KEPT = "#64748b"
+
+
+def rich_colour(app: App[Any], name: str, otherwise: str) -> str:
+    """A colour of the theme as Rich writes it: themes of the terminal's own 16 say "ansi_green"."""
+    return str(app.theme_variables.get(name, otherwise)).removeprefix("ansi_")
+
+
+def solid(app: App[Any], name: str, otherwise: str) -> str:
+    """A colour of the theme to reckon with. The terminal's own ground and text, which nobody knows,
+    count as black and white, as the theme is for."""
+    colour = str(app.theme_variables.get(name, otherwise))
+    if colour == "ansi_default":
+        return "#ffffff" if (name == "foreground") == app.current_theme.dark else "#000000"
+    return colour
 
 
 def agent_colour(colour: str, index: int) -> str:

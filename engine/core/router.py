@@ -276,7 +276,7 @@ class Router:
             return
         if self._policy is None:
             raise EngineError(
-                "There is nothing to compare: expert routing is off.", "Switch it on first.",
+                "There is nothing to compare: expert routing is off.", "Switch it on first: /experts cache.",
                 "nothing",
             )  # fmt: skip
         self._ab = _Trial()

@@ -18,7 +18,7 @@ from agents.compaction import ENDS, advice, percent, ratio_now, too_high
 from agents.events import CompactionChanged, PastCompaction, RosterChanged, WorkspaceEvent
 from agents.workspace import Workspace
 from engine.protocol import Compaction
-from tui.themes import agent_colour
+from tui.themes import agent_colour, rich_colour, solid
 from tui.widgets.chat.colours import readable
 from tui.widgets.compaction_words import SQUEEZE, TRIGGERS, progress
 from tui.widgets.layer_plot import layer_plot
@@ -147,12 +147,12 @@ class CompactionsScreen(Screen[None]):
         return "·", ""
 
     def _theme(self, name: str, otherwise: str) -> str:
-        return self.app.theme_variables.get(name, otherwise)
+        return rich_colour(self.app, name, otherwise)
 
     def _colour(self, name: str) -> str:
         for index, agent in enumerate(self.workspace.agents):
             if agent.name == name:
-                ground = self.app.theme_variables.get("surface", "#000000")
+                ground = solid(self.app, "surface", "#000000")
                 return readable(agent_colour(agent.spec.colour, index), ground)
         return ""
 

@@ -18,6 +18,7 @@ from agents.events import EngineChanged, ExpertsChanged, WorkspaceEvent
 from agents.workspace import Workspace
 from engine.errors import HaloError
 from engine.protocol import Experts
+from tui.themes import rich_colour
 from tui.widgets.expert_map import SHADES, expert_map, slider
 from tui.widgets.taken_down import stands
 
@@ -137,9 +138,8 @@ class ExpertsScreen(Screen[None]):
         if event is None or not event.heat:
             heat.update("")
             return
-        theme = self.app.theme_variables
-        hot = theme.get("accent", "yellow")
-        colours = ("dim", "dim", theme.get("primary", "blue"), theme.get("primary", "blue"), hot)
+        warm = rich_colour(self.app, "primary", "blue")
+        colours = ("dim", "dim", warm, warm, rich_colour(self.app, "accent", "yellow"))
         assert len(colours) == len(SHADES)
         rows = max(4, self.app.size.height - self._about(event).plain.count("\n") - 5)
         heat.update(expert_map(event, self.app.size.width - 4, rows, colours))

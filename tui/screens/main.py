@@ -128,6 +128,7 @@ class MainScreen(Places):
 
     async def on_mount(self) -> None:
         self.query_one(Prompt).elsewhere = self.elsewhere
+        self.app.theme_changed_signal.subscribe(self, lambda _: self._recolour())
         self.drawing.begin()
         wanted = self.workspace.config.chat.default_agent or self.workspace.focused
         names = self.workspace.names
@@ -161,6 +162,12 @@ class MainScreen(Places):
         self.query_one(CachePane).draw()  # else it says what held when it was hidden
         self.drawing.behind.add("cells")
         self.call_after_refresh(self.drawing.cells)
+
+    def _recolour(self) -> None:
+        """Another theme: what was drawn in colours of the one before is drawn anew."""
+        self.query_one(EventLog).write_again()
+        self.drawing.behind |= {"agents", "stats", "cells"}
+        self.drawing.meters_now()
 
     @property
     def cells_shown(self) -> bool:

@@ -22,7 +22,7 @@ from agents.saved import Saved, free_path
 from agents.workspace import Workspace
 from engine.errors import HaloError
 from tui.screens.dialogs import AskText, may_write
-from tui.themes import agent_colour
+from tui.themes import agent_colour, rich_colour
 from tui.widgets.chat.colours import readable
 from tui.widgets.chat.markdown import clean
 from tui.widgets.chat.message import count
@@ -187,7 +187,7 @@ class SessionsScreen(Screen[Path | None]):
         return line
 
     def _theme(self, name: str, otherwise: str) -> str:
-        return self.app.theme_variables.get(name, otherwise)
+        return rich_colour(self.app, name, otherwise)
 
     def _colour(self, name: str) -> str:
         for index, agent in enumerate(self.workspace.agents):

@@ -13,7 +13,7 @@ from textual.widgets import Static
 from agents.agent import Agent
 from agents.workspace import Workspace
 from engine.protocol import Away
-from tui.themes import agent_colour
+from tui.themes import agent_colour, solid
 from tui.widgets.chat.colours import readable
 from tui.widgets.compaction_words import SQUEEZE, doing_now
 from tui.widgets.marks import MARKS, bar, doing, short, waits_for_cells
@@ -83,7 +83,7 @@ class AgentRow(Static):
     def draw(self, focused: bool, away: Away | None = None) -> None:
         """Show the agent's state now; nothing is repainted when nothing changed."""
         self.set_class(focused, "-focused")
-        ground = self.app.theme_variables.get("panel", "#000000")
+        ground = solid(self.app, "panel", "#000000")
         line = row_text(self.agent, self.index, max(12, self.size.width), ground, away)
         if line == self._line:
             return  # most rows are the same most of the time, and drawing is what costs
@@ -166,7 +166,7 @@ class AgentTabs(Widget):
             label += f" {SQUEEZE}"
         if agent.pinned:
             label += f" {PINNED}"
-        ground = self.app.theme_variables.get("surface", "#000000")
+        ground = solid(self.app, "surface", "#000000")
         colour = readable(agent_colour(agent.spec.colour, index), ground)
         focused = agent.name == self.workspace.focused
         return Text(label + " ", f"bold {colour} reverse" if focused else colour)

@@ -13,7 +13,7 @@ from textual.widgets import Static
 
 from agents.workspace import Workspace
 from engine.protocol import CacheMap
-from tui.themes import KEPT, SHARED, agent_colour
+from tui.themes import KEPT, SHARED, agent_colour, solid
 from tui.widgets.cell_looks import TEXTURE
 from tui.widgets.cell_map import HIGHEST, CellMap
 from tui.widgets.chat.colours import readable
@@ -198,7 +198,7 @@ class CachePane(Vertical):
         agents = self.workspace.agents
         colours = {a.name: agent_colour(a.spec.colour, i) for i, a in enumerate(agents)}
         signs = letters(colours)
-        shared = readable(SHARED, self.app.theme_variables.get("panel", "#000000"))
+        shared = readable(SHARED, solid(self.app, "panel", "#000000"))
         self.query_one(CellMap).show(cache, {**colours, "*": shared, "~": KEPT}, signs)
         width = max(10, self.size.width - 2)
         self.query_one("#fill", Static).update(fill_text(cache, width), layout=False)

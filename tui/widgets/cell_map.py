@@ -19,6 +19,7 @@ from textual.strip import Strip
 from textual.timer import Timer
 
 from engine.protocol import CacheMap
+from tui.themes import solid
 from tui.widgets.cell_looks import (
     FADE,
     FITTED,
@@ -205,9 +206,8 @@ class CellMap(PlainLines):
 
     def _free_colours(self) -> tuple[str, str]:
         """Free cells that attention reads over, and those beyond the highest one."""
-        variables = self.app.theme_variables
-        ground = Paint.parse(variables.get("panel", "#222222"))
-        text = Paint.parse(variables.get("foreground", "#dddddd"))
+        ground = Paint.parse(solid(self.app, "panel", "#222222"))
+        text = Paint.parse(solid(self.app, "foreground", "#dddddd"))
         return ground.blend(text, 0.22).hex6, ground.hex6
 
     def _coloured(

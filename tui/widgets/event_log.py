@@ -11,6 +11,7 @@ from textual.events import Resize
 from textual.widgets import RichLog
 
 from agents.events import LogEntry
+from tui.themes import rich_colour
 
 KEPT = 500
 MARKS = {"info": "·", "warning": "!", "error": "✗"}
@@ -51,6 +52,11 @@ class EventLog(RichLog):
         """Lines are wrapped when they are written: write them again at another width."""
         if self.size.width and self.size.width != self._wrapped:
             self._wrapped = self.size.width
+            self.write_again()
+
+    def write_again(self) -> None:
+        """All lines anew, at the width and in the colours that are now."""
+        if self._wrapped:
             self.clear()
             for entry in self.entries:
                 self._write(entry)
@@ -62,10 +68,10 @@ class EventLog(RichLog):
             self._write(entry)
 
     def _write(self, entry: LogEntry) -> None:
-        theme = self.app.theme_variables  # terminal red and yellow are hard to read on some themes
+        # The terminal's red and yellow are hard to read on some themes.
         styles = {
             **STYLES,
-            "warning": theme.get("warning", STYLES["warning"]),
-            "error": f"bold {theme.get('error', 'red')}",
+            "warning": rich_colour(self.app, "warning", STYLES["warning"]),
+            "error": f"bold {rich_colour(self.app, 'error', 'red')}",
         }
         self.write(line(entry, self.wide, styles))

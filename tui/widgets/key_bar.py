@@ -9,6 +9,8 @@ from textual import events
 from textual.dom import DOMNode
 from textual.widget import Widget
 
+from tui.themes import rich_colour
+
 Hint = tuple[str, str, str]  # key, what it does, action of the screen
 
 
@@ -34,7 +36,7 @@ class KeyBar(Widget):
         """ "s saves"; "s save" where there is no room for more."""
         wanted = sum(len(key) + len(word) + 3 for key, word, _ in self.hints) - 2
         gap = 2 if wanted <= self.size.width else 1
-        accent = self.app.theme_variables.get("accent", "yellow")
+        accent = rich_colour(self.app, "accent", "yellow")
         line = Text(no_wrap=True)
         self._spans = []
         for key, word, action in self.hints:

@@ -11,6 +11,7 @@ from textual.widget import Widget
 
 from tui.actions import ACTIONS, Action
 from tui.keymap import brief
+from tui.themes import rich_colour
 
 ROOMY = 100  # columns from which on hints stand further apart
 
@@ -62,7 +63,7 @@ class KeyHints(Widget):
         words = self._drawn = dict(self.words())
         gap = 2 if width >= ROOMY else 1
         hints = chosen(self.keys, width, words, gap)
-        accent = self.app.theme_variables.get("accent", "yellow")
+        accent = rich_colour(self.app, "accent", "yellow")
         line = Text(no_wrap=True)
         self._spans = []
         for action, key, word in hints:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from textual.color import Color, ColorParseError
 
-from tui.themes import agent_colour
+from tui.themes import agent_colour, solid
 
 if TYPE_CHECKING:
     from textual.app import App
@@ -23,7 +23,7 @@ def author_style(app: App[object], workspace: Workspace, author: str) -> str:
         return ".chat--you"
     for index, agent in enumerate(workspace.agents):
         if agent.name == author:
-            background = app.theme_variables.get("background", "#000000")
+            background = solid(app, "background", "#000000")
             return f"bold {readable(agent_colour(agent.spec.colour, index), background)}"
     return "bold"
 

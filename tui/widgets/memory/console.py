@@ -14,6 +14,7 @@ from textual.message import Message
 from textual.widgets import DataTable, Static, TextArea
 
 from agents.memory.types import Table
+from tui.themes import solid
 from tui.widgets.chat.colours import readable
 from tui.widgets.memory.words import cut, plain
 
@@ -81,15 +82,14 @@ class CypherArea(TextArea):
 
     def get_line(self, line_index: int) -> Text:
         line = super().get_line(line_index)
-        theme = self.app.theme_variables
-        ground = theme.get("surface", "#000000")
+        ground = solid(self.app, "surface", "#000000")
         colours = {
-            "keyword": f"bold {readable(theme.get('primary', '#5fb3f9'), ground)}",
-            "string": readable(theme.get("success", "#6fcf97"), ground),
-            "number": readable(theme.get("warning", "#f2c14e"), ground),
-            "parameter": f"bold {readable(theme.get('warning', '#f2c14e'), ground)}",
-            "label": readable(theme.get("accent", "#f5a65b"), ground),
-            "function": readable(theme.get("secondary", "#8f7df0"), ground),
+            "keyword": f"bold {readable(solid(self.app, 'primary', '#5fb3f9'), ground)}",
+            "string": readable(solid(self.app, "success", "#6fcf97"), ground),
+            "number": readable(solid(self.app, "warning", "#f2c14e"), ground),
+            "parameter": f"bold {readable(solid(self.app, 'warning', '#f2c14e'), ground)}",
+            "label": readable(solid(self.app, "accent", "#f5a65b"), ground),
+            "function": readable(solid(self.app, "secondary", "#8f7df0"), ground),
             "operator": "dim",
             "comment": "dim italic",
         }

@@ -15,6 +15,7 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from agents.memory.types import Node
+from tui.themes import solid
 from tui.widgets.chat.colours import readable
 from tui.widgets.memory.words import fit, look
 from tui.widgets.session_words import when
@@ -129,9 +130,8 @@ class EntityList(Vertical):
 
     def _row(self, node: Node) -> Text:
         width = max(16, self.size.width - 4)
-        theme = self.app.theme_variables
         mark, colour = look(node.type)
-        ground = theme.get("surface", "#000000")
+        ground = solid(self.app, "surface", "#000000")
         style = readable(colour, ground) if colour else ""
         right = when(node.last_seen) if self.order == "recency" else f"{node.degree:,} facts"
         right = right.removesuffix("s") if node.degree == 1 and self.order == "degree" else right

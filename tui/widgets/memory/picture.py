@@ -13,6 +13,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from agents.memory.types import Neighbourhood
+from tui.themes import solid
 from tui.widgets.chat.colours import readable
 from tui.widgets.memory.layout import Picture, draw
 from tui.widgets.memory.words import cut, look
@@ -99,14 +100,13 @@ class GraphPicture(Widget, can_focus=True):
         return Strip(segments).adjust_cell_length(self.size.width, ground)
 
     def _style(self, name: str) -> Style:
-        theme = self.app.theme_variables
-        ground = theme.get("background", "#000000")
+        ground = solid(self.app, "background", "#000000")
         if name.startswith("node:"):
             _, type, *selected = name.split(":")
-            colour = look(type)[1] or theme.get("foreground", "#ffffff")
+            colour = look(type)[1] or solid(self.app, "foreground", "#ffffff")
             return Style(color=readable(colour, ground), bold=True, reverse=bool(selected))
-        accent = readable(theme.get("accent", "#ffffff"), ground)
-        primary = readable(theme.get("primary", "#ffffff"), ground)
+        accent = readable(solid(self.app, "accent", "#ffffff"), ground)
+        primary = readable(solid(self.app, "primary", "#ffffff"), ground)
         match name:
             case "selected":
                 return Style(color=accent, bold=True)
@@ -114,13 +114,13 @@ class GraphPicture(Widget, can_focus=True):
                 return Style(color=primary, bold=True)
             case "label":
                 return Style(
-                    color=readable(theme.get("foreground", "#ffffff"), ground), italic=True
+                    color=readable(solid(self.app, "foreground", "#ffffff"), ground), italic=True
                 )
             case "past-label":
                 return Style(dim=True, italic=True)
             case "past" | "edge" | "frame":
                 return Style(
-                    color=readable(theme.get("border", "#7f8794"), ground), dim=name == "past"
+                    color=readable(solid(self.app, "border", "#7f8794"), ground), dim=name == "past"
                 )
         return Style.null()
 
