@@ -462,7 +462,7 @@ class Compaction(Event, tag="compaction", omit_defaults=True, frozen=True):
     session: str
     number: int  # counts the compactions of the core
     phase: str
-    trigger: str = "manual"  # manual | threshold | session | pressure
+    trigger: str = "manual"  # manual | threshold | session | pressure | positions
     method: str = ""
     start: int = 0  # first token of the span
     end: int = 0  # behind its last

@@ -381,7 +381,7 @@ class Controller(SessionActions, MemoryActions, WorkerActions):
         name = self.agent.name
         if text.casefold() == "stop":
             running = self.agent.compaction
-            urgent = running is not None and running.trigger == "pressure"
+            urgent = running is not None and running.trigger in ("pressure", "positions")
             if await self.space.cancel_compaction(name):
                 again = (
                     " It begins again while an answer waits for cells: Esc stops the answer."

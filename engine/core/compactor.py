@@ -42,6 +42,7 @@ MOVES = 64  # cells moved down between two steps
 ADJUSTABLE = (
     "auto", "threshold", "session_cells", "ratio", "max_error", "method", "study", "study_ahead",
 )  # fmt: skip
+URGENT = ("pressure", "positions")  # without it an answer cannot go on
 LOOK_SECONDS = 0.25  # between two looks for a session to prepare ahead
 
 
@@ -287,7 +288,7 @@ class Compactor:
     def consider(self, trigger: str, only: Sequence | None = None, reading: bool = False) -> None:
         """Start on the session with most to gain, if there is one; `reading`: if it is reading."""
         sequences = [only] if only is not None else self._scheduler.pools.alive()
-        best = self._choice.to_compact(sequences, urgent=trigger == "pressure")
+        best = self._choice.to_compact(sequences, urgent=trigger in URGENT)
         if best is None or (reading and best[0].phase is not Phase.PREFILL):
             return
         if trigger == "pressure" or not self._limits.soon_read(*best):

@@ -61,7 +61,7 @@ class Positions:
         compactor = self._compactor
         compactor.make_way()
         if compactor.job is None and self.unbounded:
-            compactor.consider("session", sequence)
+            compactor.consider("positions", sequence)
         if compactor.job is not None and self.unbounded:  # another's has to land first
             sequence.hold = True
             return True
@@ -73,7 +73,7 @@ class Positions:
             return True
         self._compactor.make_way()
         if self._compactor.job is None:
-            self._compactor.consider("session", sequence)
+            self._compactor.consider("positions", sequence)
         return self._compactor.job is not None  # another's has to land first
 
     def mind(self) -> None:
@@ -83,7 +83,7 @@ class Positions:
             if sequence.position(sequence.held) < limit - limit // 8:
                 continue
             if not self._lower(sequence) and compactor.job is None:
-                compactor.consider("session", sequence)
+                compactor.consider("positions", sequence)
             if compactor.job is None:  # what it waited for, if it did, has landed
                 sequence.hold = False
 

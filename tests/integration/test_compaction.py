@@ -168,6 +168,15 @@ async def test_positions_near_the_trained_length_are_shifted(tmp_path: Path) -> 
         assert sum(c.phase == "done" for c in talk.compactions()) >= 3
 
 
+async def test_a_compaction_for_want_of_positions_says_so(tmp_path: Path) -> None:
+    """There are cells in plenty, and no limit of the session's own."""
+    path = tiny("qwen3", chat_template=CHATML, context=1024)
+    async with running(path, tmp_path, n_ctx=8192, compaction=with_(threshold=1.0)) as talk:
+        endless = msgspec.structs.replace(LONGER, max_tokens=1200)
+        await talk.answer("ada", LONG[:400], sampling=endless, seconds=120)
+        assert {c.trigger for c in talk.compactions() if c.phase == "done"} == {"positions"}
+
+
 async def test_six_rounds(tmp_path: Path) -> None:
     async with running(model(), tmp_path, compaction=with_(threshold=1.0)) as talk:
         texts = [LONG]

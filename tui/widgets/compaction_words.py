@@ -11,6 +11,7 @@ TRIGGERS = {
     "threshold": "cells short",
     "session": "own limit",
     "pressure": "no cell left",
+    "positions": "trained size",  # positions near the last one that the model knows
 }
 
 
