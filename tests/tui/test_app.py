@@ -311,6 +311,19 @@ async def test_esc_in_the_conversation_goes_back_to_the_prompt_before_it_stops(
         await until(lambda: not ada.busy)
 
 
+async def test_all_waiting_prompts_are_removed_at_once(tmp_path: Path) -> None:
+    async with running(tmp_path) as (app, _, pilot):
+        ada = app.workspace.get("ada")
+        for n in range(7):
+            await app.workspace.send(f"prompt {n}", "ada")
+        await until(lambda: len(ada.queue) == 6 and "and 3 more" in screen_text(app))
+        lines = screen_text(app).splitlines()
+        y = next(i for i, line in enumerate(lines) if "remove all" in line)
+        await pilot.click(offset=(lines[y].index("remove all") + 2, y))
+        await until(lambda: not ada.queue and "remove all" not in screen_text(app))
+        assert ada.busy, "the answer goes on"
+
+
 async def test_an_earlier_answer_is_given_anew(tmp_path: Path) -> None:
     async with running(tmp_path, client=ScriptedClient(lambda _: "hello")) as (app, _, pilot):
         ada = app.workspace.get("ada")

@@ -60,6 +60,7 @@ from tui.widgets.cache_pane import CachePane
 from tui.widgets.chat.conversation import Conversation
 from tui.widgets.chat.grid import ChatGrid
 from tui.widgets.chat.prompt import Prompt
+from tui.widgets.chat.queue import ALL
 from tui.widgets.chat.transcript import Transcript
 from tui.widgets.event_log import EventLog
 from tui.widgets.key_hints import KeyHints
@@ -276,6 +277,10 @@ class MainScreen(Places):
 
     @on(Prompt.Unqueue)
     def _unqueue(self, event: Prompt.Unqueue) -> None:
+        if event.index == ALL:
+            while self.workspace.get(self.current).queue:
+                self.workspace.unqueue(self.current, 0)
+            return
         try:
             text = self.workspace.unqueue(self.current, event.index)
         except HaloError:

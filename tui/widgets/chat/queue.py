@@ -13,6 +13,7 @@ from textual.widgets import Static
 from tui.widgets.chat.markdown import clean
 
 SHOWN = 3
+ALL = -1  # in the place of an index
 
 
 class QueueChips(Static):
@@ -28,7 +29,7 @@ class QueueChips(Static):
     """
 
     class Taken(Message):
-        """A waiting prompt should leave the queue: to be edited, or for good."""
+        """A waiting prompt (or `ALL`) should leave the queue: to be edited, or for good."""
 
         def __init__(self, index: int, edit: bool) -> None:
             super().__init__()
@@ -74,7 +75,11 @@ class QueueChips(Static):
             lines.append(line)
         more = len(self._texts) - SHOWN
         if more > 0:
-            lines.append(Content.styled(f"and {more} more", "$foreground-muted"))
+            line = Content.styled(f"and {more} more", "$foreground-muted")
+            tool = Content.styled("remove all", "$text-accent underline").stylize(
+                Style.from_meta({"queue": (ALL, False)})
+            )
+            lines.append(line.pad_right(width - line.cell_length - tool.cell_length) + tool)
         if self._held and lines:
             lines.append(Content.styled("/resume sends them", "$foreground-muted"))
         self.update(Content("\n").join(lines))
