@@ -161,6 +161,12 @@ def next_ratio(
     return ratios[at], False
 
 
+def ratio_left(span: Span, most: float) -> float:
+    """The highest ratio that leaves a span's tokens, and not only its cells of now, at `most` tokens a
+    cell; but the lowest that is tried, for who asks."""
+    return max(min(RATIOS[0], most), most * span.cells / max(1, span.end - span.start))
+
+
 def ratios_up_to(most: float) -> tuple[float, ...]:
     """The ratios tried for an error bound."""
     return tuple(r for r in RATIOS if r <= most) or (max(1.0, most),)

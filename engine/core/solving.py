@@ -108,7 +108,7 @@ class Solving:
 
     def _measure(self, job: Job, config: CompactionConfig) -> list[solve.LayerResult] | None:
         """The ratio by error bound: solve some layers at one ratio after the other."""
-        ratios = policy.ratios_up_to(config.max_ratio)
+        ratios = policy.ratios_up_to(policy.ratio_left(job.part, config.max_ratio))
         job.ratio, chosen = policy.next_ratio(
             ratios, job.errors, config.max_error, self._guess, first=job.urgent
         )

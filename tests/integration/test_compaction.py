@@ -460,6 +460,21 @@ async def test_the_ratio_is_found_by_the_error(tmp_path: Path) -> None:
         assert steps[-1].cells_after == event.cells_after, "each step tells the ratio in hand"
 
 
+async def test_no_number_of_rounds_goes_beyond_the_highest_ratio(tmp_path: Path) -> None:
+    """By error bound each round looks only at the cells there are; the bound is for what was said."""
+    bound = with_(ratio=0.0, max_error=1.0, max_ratio=8.0, keep_recent=128)
+    async with running(model(), tmp_path, n_ctx=8192, compaction=bound) as talk:
+        await talk.answer("ada", LONG * 3)
+        assert (await talk.compact("ada")).ratio == pytest.approx(8.0, rel=0.05)
+        done = talk.done("ada")
+        assert done is not None
+        await talk.answer("ada", LONG * 3, done.text, LONG)
+        again = await talk.compact("ada")
+        assert again.start == 4 and again.cells_before < again.end / 2, "the fold is in it"
+        assert again.ratio <= 8.4, again.ratio
+        assert again.cells_before / again.cells_after >= 2, "and no further than that"
+
+
 async def test_settings_change_while_running(tmp_path: Path) -> None:
     async with running(model(), tmp_path, compaction=with_(auto=False)) as talk:
         await talk.client.configure("compaction.auto", True)
