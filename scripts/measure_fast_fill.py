@@ -93,7 +93,8 @@ async def measure(given: argparse.Namespace) -> dict[str, object]:
 
 
 async def _fill(client: EngineClient, watch: Watch, given: argparse.Namespace) -> dict[str, object]:
-    told, *others = recall.load(2000)[:4]
+    told, *others = dialogues = recall.load(2000)
+    others = others[:3]
     talkers, ended = ("one", "two"), asyncio.Event()
 
     async def talk(name: str) -> None:
@@ -112,7 +113,7 @@ async def _fill(client: EngineClient, watch: Watch, given: argparse.Namespace) -
     tasks = [asyncio.create_task(talk(name)) for name in talkers]
     if given.case == "first":
         await asyncio.sleep(1.0)
-        for dialogue in others:
+        for dialogue in dialogues[1:]:
             for one in dialogue.messages[1:]:
                 longer = (*said, one, Message("user", "Hello"))
                 if await client.tokenize(longer) > given.share * given.cells:
@@ -154,6 +155,7 @@ async def _fill(client: EngineClient, watch: Watch, given: argparse.Namespace) -
 
     return {
         "case": given.case,
+        "ratio": given.ratio,
         "pastes": rows,
         "compactions": [
             {"session": e.session, "trigger": e.trigger, "seconds": e.seconds, "source": e.source,
@@ -162,7 +164,7 @@ async def _fill(client: EngineClient, watch: Watch, given: argparse.Namespace) -
             for at, e in watch.compactions if e.phase in ("done", "failed", "cancelled")
         ],
         "recall": await known(told),
-        "recall_pasted": await known(others[0 if given.case == "again" else -1]),
+        "recall_pasted": await known(others[-1 if given.case == "prepared" else 0]),
     }  # fmt: skip
 
 

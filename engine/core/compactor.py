@@ -38,6 +38,7 @@ from engine.core.studies import Studies
 from engine.errors import EngineError, HaloError
 from engine.protocol import Compaction, Studied
 
+MEANWHILE = 256  # cells that each who answers should find until a piece lands
 MOVES = 64  # cells moved down between two steps
 ADJUSTABLE = (
     "auto", "threshold", "session_cells", "ratio", "max_error", "method", "study", "study_ahead",
@@ -195,6 +196,7 @@ class Compactor:
                 self._hurry(job, trigger)
             if self.job is not job:
                 return
+        self._hold_up(job)
         begun = time.monotonic()
         try:
             self._pursue(job)
@@ -301,7 +303,6 @@ class Compactor:
     ) -> int:
         """Start a compaction; the cells it is about: by hand of all there is, else of a part if that
         is ready, so that nobody waits for the rest."""
-        # What is being read does not fit as it is: it goes on when this has landed.
         reading = sequence.phase is Phase.PREFILL
         urgent = trigger == "pressure" or (reading and trigger != "manual")
         prepared = ahead.studied(sequence) if self.config.study != "off" else None
@@ -331,7 +332,7 @@ class Compactor:
         )  # fmt: skip
         job.prepared = prepared
         self._begin(job)
-        sequence.hold = sequence.hold or (urgent and reading)
+        self._hold_up(job)
         if solution is not None:
             job.solution, job.source = solution, solution.source
             return part.cells
@@ -342,6 +343,12 @@ class Compactor:
         if not job.branches:
             self._begin_gathering(job)
         return part.cells
+
+    def _hold_up(self, job: Job) -> None:
+        """What is being read and does not fit as it is waits for the landing, so that others have
+        cells meanwhile."""
+        if job.urgent and not job.ahead and job.sequence.phase is Phase.PREFILL:
+            job.sequence.hold = not self._limits.fits(job.sequence, MEANWHILE)
 
     def _begin(self, job: Job) -> None:
         """It is to land: nobody else may share its span any more."""
@@ -378,6 +385,7 @@ class Compactor:
             worker.stop()
         job.part, job.worker, job.sequence.guard = part, None, part.end
         job.asked, job.errors, job.solved = [], {}, {}
+        job.ratio = job.ratio if job.exact else 0.0
         self._begin_gathering(job)
 
     def _pursue(self, job: Job) -> None:

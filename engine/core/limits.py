@@ -6,6 +6,7 @@ import math
 
 from engine.compaction import policy
 from engine.config import CompactionConfig
+from engine.core import ahead
 from engine.core.scheduler import Scheduler
 from engine.core.sequence import Phase, Sequence
 from engine.core.study import Study
@@ -49,15 +50,25 @@ class Limits:
         ]
         return min(scheduler.n_batch, sum(reading))
 
-    def soon_read(self, sequence: Sequence, part: policy.Span) -> bool:
-        """Whether what a session is reading fits as it is, and leaves room for a study of it then."""
-        config, scheduler = self._config, self._scheduler
-        if sequence.phase is not Phase.PREFILL or scheduler.positions(sequence) < sequence.pending:
+    def fits(self, sequence: Sequence, each: int = 0) -> bool:
+        """Whether what is being read fits as it is, a session's own too, and leaves so many cells to
+        each who runs."""
+        scheduler = self._scheduler
+        if scheduler.positions(sequence) < sequence.pending:
             return False
-        room = scheduler.cells.free - scheduler.pools.promised()
-        if config.study == "off":
-            return room >= 0
+        pools = scheduler.pools
+        return scheduler.cells.free >= pools.promised() + each * len(pools.running)
+
+    def soon_read(self, sequence: Sequence, part: policy.Span) -> bool:
+        """Whether what a session is reading fits as it is, and leaves room for a study of it then,
+        if it has not been studied."""
+        if sequence.phase is not Phase.PREFILL or not self.fits(sequence):
+            return False
+        config, scheduler = self._config, self._scheduler
+        if config.study == "off" or ahead.covered(part, ahead.studied(sequence), ahead.ENOUGH):
+            return True
         wanted = policy.recaps(config.study_samples, part.end - part.start + sequence.pending)
+        room = scheduler.cells.free - scheduler.pools.promised()
         return room >= policy.study_room(wanted, config.study_tokens)
 
     def passed(self, sequence: Sequence) -> str:

@@ -154,6 +154,27 @@ def test_a_session_at_its_last_position_waits_while_another_is_compacted(
         assert {c.session for c in landed(one)} == {"ada", "bob"}
 
 
+@pytest.mark.parametrize("ratio", [0.0, 6.0])
+def test_cells_that_run_out_make_it_solve_a_part_within_the_bound_all_the_same(
+    ratio: float,
+) -> None:
+    with core(
+        method="am-omp", ratio=ratio, max_error=0.2, threshold=0.99, engine={"n_ctx": 4096}
+    ) as one:
+        one.answer("ada", WORDS * 40)
+        one.compactor.configure("threshold", 0.5)
+        one.until(lambda: one.compactor.job and one.compactor.job.worker, "for the solver")
+        job = one.compactor.job
+        assert job.part.cells > 2000 and not job.urgent
+        assert one.compactor.relief() and one.compactor.job is job
+        assert job.part.cells == 1024 and job.urgent and job.ratio == ratio
+        one.until(lambda: landed(one), "for the landing")
+        event = landed(one)[0]
+        assert (event.number, event.cells_before) == (job.number, 1024)
+        assert event.error <= 0.2 or event.cells_after == 512 or ratio
+        assert not ratio or event.cells_after == round(1024 / ratio)
+
+
 def test_a_recap_can_be_asked_for_in_the_middle_of_a_message() -> None:
     alternating = (
         "{% for m in messages %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}"
