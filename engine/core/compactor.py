@@ -328,7 +328,7 @@ class Compactor:
             part = policy.piece(part, self.config.min_span)
         self.job = job = Job(
             0, sequence, part, trigger, method, ratio, time.monotonic(),
-            urgent=urgent, exact=ratio > 0,
+            urgent=urgent,
         )  # fmt: skip
         job.prepared = prepared
         self._begin(job)

@@ -33,7 +33,7 @@ class Job:
     said: int = 0  # tokens of the branches, in study
     most: int = 0  # tokens that each may say
     urgent: bool = False  # somebody waits for its end
-    exact: bool = False  # the ratio was asked for, whatever the error
+    exact: bool = field(init=False)  # the ratio was asked for, whatever the error
     handed: int = 0  # layers, to the worker
     source: str = ""
     sources: list[int] = field(default_factory=list)  # slots that asked
@@ -51,6 +51,9 @@ class Job:
     progress: float = 0.0  # 0 to 1, as it was told last
     stage_told: tuple[str, str, float] = ("", "", 0.0)
     stage_began: float = 0.0  # the progress then
+
+    def __post_init__(self) -> None:
+        self.exact = self.ratio > 0
 
     def advance(self, phase: str, done: int, total: int) -> float:
         """How far all of it is, 0 to 1, at `done` of `total` in this phase.

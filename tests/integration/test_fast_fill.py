@@ -175,6 +175,21 @@ def test_cells_that_run_out_make_it_solve_a_part_within_the_bound_all_the_same(
         assert not ratio or event.cells_after == round(1024 / ratio)
 
 
+def test_a_ratio_that_was_set_is_kept_though_a_preparation_is_hurried() -> None:
+    with core(
+        method="am-omp", ratio=6.0, threshold=0.99, study_ahead=0.02, engine={"n_ctx": 4096}
+    ) as one:
+        one.answer("ada", WORDS * 40)
+        one.until(lambda: one.compactor.job and one.compactor.job.trigger == "solve", "to solve")
+        one.until(lambda: one.compactor.job.worker, "for the solver")
+        one.compactor.configure("threshold", 0.5)
+        one.turn()
+        assert one.compactor.job.trigger == "threshold" and one.compactor.relief()
+        one.until(lambda: landed(one), "for the landing")
+        event = landed(one)[0]
+        assert event.cells_after == round(event.cells_before / 6)
+
+
 def test_a_recap_can_be_asked_for_in_the_middle_of_a_message() -> None:
     alternating = (
         "{% for m in messages %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}"
