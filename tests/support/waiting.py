@@ -7,17 +7,27 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from textual._context import active_app
 
-async def until(condition: Callable[[], object], seconds: float = 30.0, what: str = "") -> None:
-    """Let the event loop run until `condition()` is true; fails after `seconds`."""
+from tests.support import quiet
+
+
+async def until(condition: Callable[[], object], seconds: float = 60.0, what: str = "") -> None:
+    """Let the event loop run until `condition()` is true; fails after `seconds`.
+
+    In an app, until all that follows from it is done and drawn as well.
+    """
     loop = asyncio.get_running_loop()
     end = loop.time() + seconds
     while not condition():
         assert loop.time() < end, f"still waiting after {seconds} s {what}"
         await asyncio.sleep(0.002)
+    app = active_app.get(None)
+    if app is not None and app.is_running:
+        await quiet.settled(app)
 
 
-def until_sync(condition: Callable[[], object], seconds: float = 30.0) -> None:
+def until_sync(condition: Callable[[], object], seconds: float = 60.0) -> None:
     """The same without an event loop, for what other threads do."""
     end = time.monotonic() + seconds
     while not condition():

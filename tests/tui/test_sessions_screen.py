@@ -76,6 +76,11 @@ def titles(screen: SessionsScreen) -> list[str]:
     return [saved.title for saved in screen.shown]
 
 
+def choice(screen: SessionsScreen) -> str:
+    chosen = screen._chosen()
+    return chosen.title if chosen else ""
+
+
 # --- the screen ----------------------------------------------------------------------------------
 
 
@@ -151,9 +156,9 @@ async def test_saving_asks_for_a_name_and_offers_one(tmp_path: Path) -> None:
         await until(lambda: "sneaky" in titles(screen))
         assert asked(client, "save")[-1] == session(app)
         await until(lambda: "Saved “sneaky”: 1,200 tokens in 240 cells" in screen_text(app))
+        await until(lambda: choice(screen) == "sneaky")
         chosen = screen._chosen()
-        assert chosen and chosen.title == "sneaky"
-        assert chosen.path.parent == app.workspace.data_dir / "saved"
+        assert chosen and chosen.path.parent == app.workspace.data_dir / "saved"
         await pilot.press("s")
         await until(lambda: isinstance(app.screen, AskText))
         await pilot.press("escape")
@@ -170,9 +175,8 @@ async def test_renaming_keeps_the_choice(tmp_path: Path) -> None:
         await pilot.press("r")
         assert await answer(app, pilot, "last steps") == "first steps"
         await until(lambda: "last steps" in titles(screen))
-        await pilot.pause()
-        chosen = screen._chosen()
-        assert chosen and chosen.title == "last steps" and "first steps" not in titles(screen)
+        await until(lambda: choice(screen) == "last steps")
+        assert "first steps" not in titles(screen)
 
 
 async def test_deleting_is_undone(tmp_path: Path) -> None:
@@ -182,21 +186,17 @@ async def test_deleting_is_undone(tmp_path: Path) -> None:
         first, second = titles(screen)[:2]
         await pilot.press("d")
         await until(lambda: first not in titles(screen))
-        await pilot.pause()
-        assert f"Deleted “{first}”. u brings it back" in screen_text(app)
-        chosen = screen._chosen()
-        assert chosen and chosen.title == second, "its neighbour is chosen"
+        await until(lambda: f"Deleted “{first}”. u brings it back" in screen_text(app))
+        assert choice(screen) == second, "its neighbour is chosen"
         await pilot.press("delete")
         await until(lambda: len(screen.shown) == 1)
         await pilot.press("d")
         await until(lambda: not screen.shown)
-        await pilot.pause()
-        assert "Nothing is saved yet" in screen_text(app) and "undo" in screen_text(app)
+        await until(lambda: "Nothing is saved yet" in screen_text(app))
+        await until(lambda: "undo" in screen_text(app))
         await pilot.press("u", "u", "u")
-        await until(lambda: len(screen.shown) == 3)
-        await pilot.pause()
-        chosen = screen._chosen()
-        assert chosen and chosen.title == first and f"“{first}” is back" in screen_text(app)
+        await until(lambda: len(screen.shown) == 3 and choice(screen) == first)
+        await until(lambda: f"“{first}” is back" in screen_text(app))
 
 
 async def test_exporting_asks_where_and_before_it_replaces(

@@ -35,7 +35,10 @@ def ran(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str, str]:
     return code, out, err
 
 
-def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
+def test_version_and_help(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")  # sentences are wrapped
     code, out, _ = ran(capsys, "--version")
     assert (code, out.startswith("halo-tui ")) == (0, True)
     code, out, _ = ran(capsys, "--help")
