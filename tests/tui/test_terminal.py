@@ -29,7 +29,9 @@ class Terminal:
 
     def __init__(self, home: Path, width: int, height: int) -> None:
         self.socket = f"halo-{uuid.uuid4().hex[:8]}"
-        inner = f"env HALO_TUI_HOME={shlex.quote(str(home))} TERM=tmux-256color sh"
+        inner = (
+            f"env -u COLUMNS -u LINES HALO_TUI_HOME={shlex.quote(str(home))} TERM=tmux-256color sh"
+        )
         self.tmux(
             "-f",
             "/dev/null",
