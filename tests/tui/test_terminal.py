@@ -29,9 +29,9 @@ class Terminal:
 
     def __init__(self, home: Path, width: int, height: int) -> None:
         self.socket = f"halo-{uuid.uuid4().hex[:8]}"
-        inner = (
-            f"env -u COLUMNS -u LINES HALO_TUI_HOME={shlex.quote(str(home))} TERM=tmux-256color sh"
-        )
+        # GNU readline, once imported here, tells children that they have the size of our terminal.
+        own = f"-u COLUMNS -u LINES HALO_TUI_HOME={shlex.quote(str(home))} TERM=tmux-256color"
+        inner = f"env {own} sh"
         self.tmux(
             "-f",
             "/dev/null",
@@ -88,6 +88,11 @@ def core_of(app: str) -> psutil.Process:
     raise AssertionError("no engine core runs")
 
 
+def answers(screen: str) -> int:
+    """How many of them are complete."""
+    return len(re.findall(r"\d tokens · [\d.,]+ tok/s", screen))
+
+
 def first_start(terminal: Terminal) -> None:
     """Enter takes halo-mini; then the prompt is there."""
     terminal.wait(lambda s: "Welcome to halo-tui" in s and "halo-mini" in s, "the picker")
@@ -95,7 +100,7 @@ def first_start(terminal: Terminal) -> None:
     terminal.wait(lambda s: "Message ada" in s and "Welcome" not in s, "the app")
 
 
-def test_nothing_typed_while_it_starts_is_lost(terminal: Terminal) -> None:
+def test_nothing_typed_while_it_starts_is_lost(terminal: Terminal, tmp_path: Path) -> None:
     """Also what falls into the greeting of the first start."""
     text = "Hi, I'm Ada and I work at Halo Labs. Where do I work, and who is Ada?"
     terminal.type(str(Path(sys.executable).parent / "halo-tui"))
@@ -104,8 +109,8 @@ def test_nothing_typed_while_it_starts_is_lost(terminal: Terminal) -> None:
     for character in text:
         terminal.type(character)
     terminal.press("Enter")
-    seen = terminal.wait(lambda s: "tok/s · first" in s, "an answer")
-    assert text[-20:] in " ".join(seen.split())
+    terminal.wait(lambda s: answers(s) == 1, "an answer")
+    assert any(text in file.read_text() for file in tmp_path.rglob("*.jsonl"))
 
 
 def test_chat_survive_a_dead_core_and_leave_a_sane_terminal(
@@ -120,7 +125,7 @@ def test_chat_survive_a_dead_core_and_leave_a_sane_terminal(
 
     terminal.type("Hi, I'm Ada and I work at Halo Labs.")
     terminal.press("Enter")
-    terminal.wait(lambda s: "tok/s · first" in s, "an answer")
+    terminal.wait(lambda s: answers(s) == 1, "an answer")
 
     terminal.press("M-2")  # as terminals send it: ESC and 2
     terminal.wait(lambda s: "Message grace" in s, "the second agent")
@@ -132,7 +137,7 @@ def test_chat_survive_a_dead_core_and_leave_a_sane_terminal(
     core.wait(60)
     terminal.type("where do I work?")
     terminal.press("Enter")
-    seen = terminal.wait(lambda s: s.count("tok/s · first") >= 2, "an answer of the new core")
+    seen = terminal.wait(lambda s: answers(s) >= 2, "an answer of the new core")
     assert "Traceback" not in seen
 
     terminal.press("C-q")
@@ -154,7 +159,9 @@ def test_to_the_shell_and_back_and_a_paste_with_colours(tmp_path: Path) -> None:
         (tmp_path / "log").write_text("\x1b[31mred line\x1b[0m\x11\x07\nand another\n")
         terminal.tmux("load-buffer", str(tmp_path / "log"))
         terminal.tmux("paste-buffer", "-p", "-t", "t")
-        terminal.wait(lambda s: "❯ red line\n" in re.sub(" +\n", "\n", s), "the paste")
+        terminal.wait(
+            lambda s: re.search("❯ red line( {5}|$)", s, re.MULTILINE) is not None, "the paste"
+        )
         assert "and another" in terminal.screen(), "not sent, not left: nothing in it is a key"
         terminal.press("C-z")
         terminal.wait(lambda s: "Message ada" in s, "the paste to be undone")
@@ -168,7 +175,7 @@ def test_to_the_shell_and_back_and_a_paste_with_colours(tmp_path: Path) -> None:
         assert (tmp_path / "before").read_text() == (tmp_path / "after").read_text()
         terminal.type("Hi, I'm Ada.")
         terminal.press("Enter")
-        terminal.wait(lambda s: "tok/s · first" in s, "an answer")
+        terminal.wait(lambda s: answers(s) == 1, "an answer")
     finally:
         terminal.close()
 
@@ -182,7 +189,7 @@ def test_a_closed_terminal_leaves_no_process_and_loses_nothing(tmp_path: Path) -
         first_start(terminal)
         terminal.type("My name is Ada.")
         terminal.press("Enter")
-        terminal.wait(lambda s: "tok/s · first" in s, "an answer")
+        terminal.wait(lambda s: answers(s) == 1, "an answer")
         core = core_of(str(tmp_path))
     finally:
         terminal.close()
