@@ -106,7 +106,9 @@ class EngineLife:
     # --- what the core tells ---------------------------------------------------------------------
 
     def loading(self, fraction: float, what: str) -> None:
-        """The model is being loaded."""
+        """The model is being loaded; again, if it is a new core, which takes a whole sentence."""
+        if self.state == "restarting" and what:
+            what = f"The engine is {what[0].lower()}{what[1:]}, {fraction:.0%}."
         self._set(self.state, what=what, fraction=fraction)
 
     def is_ready(self, ready: Ready) -> None:

@@ -394,6 +394,14 @@ async def test_prompts_wait_while_the_model_loads(tmp_path: Path) -> None:
     await workspace.stop()
 
 
+async def test_a_model_that_is_loaded_again_is_told_in_a_sentence(room: Room) -> None:
+    """The banner goes on after it."""
+    room.client.emit(CoreDied("The engine was killed.", "It is started again.", True))
+    room.client.emit(Loading(0.4, "Loading mini.gguf"))
+    told = [e for e in room.events if isinstance(e, events.EngineChanged)][-1]
+    assert (told.state, told.what) == ("restarting", "The engine is loading mini.gguf, 40%.")
+
+
 async def test_an_engine_that_cannot_start_is_told_and_nothing_hangs(tmp_path: Path) -> None:
     client = ScriptedClient()
     client.start_error = EngineError("The model file is broken.", "Take another one.")
