@@ -23,9 +23,9 @@ WORTH_FREEZING = 64  # cells; fewer are computed again as fast as they are copie
 class Happening(NamedTuple):
     """Something done with cells that people want to know."""
 
-    kind: str  # freed_kept | freed_idle | preempted | swapped | returned | unusable
+    kind: str  # freed_kept | freed_idle | preempted | swapped | returned | unusable | unfolded
     session: str
-    cells: int
+    cells: int  # unfolded: tokens
 
 
 class KVCache:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from engine.core.admission import PAUSED, Admission
 from engine.core.cells import Cells
-from engine.core.kvcache import KVCache
+from engine.core.kvcache import Happening, KVCache
 from engine.core.pools import Pools
 from engine.core.radix import common_prefix
 from engine.core.sequence import Phase, Sequence
@@ -72,7 +72,11 @@ class Scheduler:
         if sequence.held:
             # The last token is computed again in any case: sampling needs its logits.
             common = min(common_prefix(sequence.tokens[: sequence.held], tokens), len(tokens) - 1)
+            fold = sequence.fold
             self.cache.trim(sequence, common)
+            if fold is not None and sequence.fold is None:
+                lost = Happening("unfolded", sequence.name, fold.end - fold.start)
+                self.cache.happenings.append(lost)
         sequence.tokens = list(tokens)
         sequence.n_prompt = n_prompt
         sequence.cached = 0

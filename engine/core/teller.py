@@ -193,6 +193,7 @@ def _told(happening: Happening) -> Note:
         "freed_idle": f"Freed {cells:,} cells of {session}; its next turn reads them again.",
         "swapped": f"Put {cells:,} cells aside; the next turn brings them back.",
         "returned": f"Brought {cells:,} cells back.",
+        "unfolded": f"The {cells:,} tokens that were compacted have changed: they are read again.",
         "unusable": f"The cells kept of {session} cannot be used; it is read again.",
         "preempted": f"Paused {session} and freed its {cells:,} cells so that others can finish.",
     }[kind]

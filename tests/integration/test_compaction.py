@@ -202,6 +202,8 @@ async def test_editing_inside_the_fold_reads_again_from_its_start(tmp_path: Path
         done = await talk.answer("ada", LONG[:700], "Yes.", "Why?")
         assert done.text == want.text
         assert (await talk.cache()).folded == {}
+        told = f"The {event.end - event.start:,} tokens that were compacted have changed"
+        assert [note.startswith(told) for note in talk.notes()].count(True) == 1
 
 
 async def test_shared_cells_are_left_alone(tmp_path: Path) -> None:
