@@ -30,6 +30,7 @@ from tui.widgets.cache_pane import CachePane
 from tui.widgets.chat.conversation import Conversation
 from tui.widgets.chat.grid import ChatGrid, Tile
 from tui.widgets.chat.prompt import Prompt
+from tui.widgets.chat.queue import QueueChips
 from tui.widgets.chat.transcript import Transcript
 from tui.widgets.key_hints import KeyHints
 
@@ -317,9 +318,10 @@ async def test_all_waiting_prompts_are_removed_at_once(tmp_path: Path) -> None:
         for n in range(7):
             await app.workspace.send(f"prompt {n}", "ada")
         await until(lambda: len(ada.queue) == 6 and "and 3 more" in screen_text(app))
-        lines = screen_text(app).splitlines()
-        y = next(i for i, line in enumerate(lines) if "remove all" in line)
-        await pilot.click(offset=(lines[y].index("remove all") + 2, y))
+        chips = app.main.query_one(QueueChips)
+        await until(lambda: chips.size.height == 4)
+        await pilot.pause()  # it stands where it is drawn
+        await pilot.click(chips, offset=(chips.size.width - 3, 3))
         await until(lambda: not ada.queue and "remove all" not in screen_text(app))
         assert ada.busy, "the answer goes on"
 
