@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -279,43 +280,51 @@ async def test_what_changes_the_span_ends_the_compaction(
     how: str, tmp_path: Path, slow_core: Pace
 ) -> None:
     slow_core.free()
-    slow = with_(study="recap", study_tokens=2000, keep_recent=16)
-    async with running(model(), tmp_path, n_ctx=8192, compaction=slow) as talk:
+    async with running(model(), tmp_path, n_ctx=8192, compaction=SMALL) as talk:
         await talk.answer("ada", LONG * 2)
+        await talk.client.open("eve")
         slow_core.slow()
-        await talk.client.compact("ada", 4.0)
-        await until(lambda: bool(talk.all(Compaction)), what="for its start")
-        if how == "close":
-            await talk.client.close("ada")
-        elif how == "edit":
-            await talk.answer("ada", "Something else.")
-        elif how == "fork":  # its cells have two owners from then on
-            await talk.client.open("eve")
-            assert await talk.client.fork("eve", "ada") > 100
-        else:
-            assert await talk.client.cancel_compaction("ada")
-        await until(lambda: bool(talk.compactions()), what="for its end")
+        await talk.say("bob", "Count.", sampling=LONGER)
+        await until(lambda: len(talk.tokens("bob")) > 2, what="for Bob")
+        slow_core.slow(60.0)  # what is asked for during one step of his is heard after it
+        asked: dict[str, Coroutine[Any, Any, object]] = {
+            "close": talk.client.close("ada"),
+            "edit": talk.client.generate("ada", chat("Something else."), GREEDY),
+            "fork": talk.client.fork("eve", "ada"),  # its cells have two owners from then on
+            "cancel": talk.client.cancel_compaction("ada"),
+        }
+        compacting = asyncio.create_task(talk.client.compact("ada", 4.0))
+        asking = asyncio.create_task(asked.pop(how))
+        for other in asked.values():
+            other.close()
+        await asyncio.sleep(0.01)
         slow_core.free()
+        await compacting
+        answer = await asking
+        assert how not in ("cancel", "fork") or answer
+        await until(lambda: bool(talk.compactions()), what="for its end")
         assert talk.compactions()[-1].phase == "cancelled", talk.compactions()[-1].what
-        assert (await talk.answer("bob", "Still there?")).tokens > 0
+        assert (await talk.answer("dan", "Still there?")).tokens > 0
         cache = await talk.cache()
         assert not cache.solving and "~study" not in cache.cells
 
 
 async def test_the_core_dies_while_compacting(tmp_path: Path, slow_core: Pace) -> None:
     slow_core.free()
-    slow = with_(study="recap", study_tokens=2000, keep_recent=16)
+    slow = with_(study="recap", study_tokens=2000)
     async with running(model(), tmp_path, n_ctx=8192, compaction=slow) as talk:
-        first = await talk.answer("ada", LONG)
-        slow_core.slow()
+        first = await talk.answer("ada", LONG * 3)
+        slow_core.slow(60.0)
         await talk.client.compact("ada", 4.0)
-        await until(lambda: bool(talk.all(Compaction)), what="for its start")
+        await until(
+            lambda: "study" in {e.phase for e in talk.all(Compaction)}, what="for its study"
+        )
         assert talk.client.pid
         os.kill(talk.client.pid, signal.SIGKILL)
         await until(lambda: talk.all(CoreDied), what="for the news")
         slow_core.free()
         assert "done" not in {c.phase for c in talk.compactions()}
-        done = await talk.answer("ada", LONG, first.text, "And then?")
+        done = await talk.answer("ada", LONG * 3, first.text, "And then?")
         assert done.tokens > 0
 
 
