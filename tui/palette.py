@@ -8,7 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from textual.app import SystemCommand
-from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.command import CommandList, CommandPalette, DiscoveryHit, Hit, Hits, Provider
+from textual.widgets import Input
 
 from tui.actions import ACTIONS, key_table
 from tui.keymap import brief
@@ -40,16 +41,35 @@ def commands(app: HaloApp) -> Iterator[SystemCommand]:
 
 
 class Models(Provider):
-    """The models on this machine; looking for them is done in a thread."""
+    """The models on this machine; looking for them is done in a thread.
 
-    files: list[ModelFile]
+    Textual cancels what a search waits for when another letter is typed, its providers' start
+    included, after which no search finds anything; and it shows nothing while one of them waits.
+    So none does: what is found later is asked for again.
+    """
+
+    files: tuple[ModelFile, ...] = ()
 
     async def startup(self) -> None:
+        self._looks = asyncio.create_task(self._look())
+
+    async def shutdown(self) -> None:
+        self._looks.cancel()
+
+    async def _look(self) -> None:
         from engine import models
 
         app: HaloApp = self.app  # type: ignore[assignment]
         found = await asyncio.to_thread(models.list_models, app.config)
-        self.files = [file for file in found if not file.problem]
+        self.files = tuple(file for file in found if not file.problem)
+        palette = app.screen
+        if not self.files or not isinstance(palette, CommandPalette):
+            return
+        if not palette.query_one(
+            CommandList
+        ).highlighted:  # else somebody chooses from what is there
+            field = palette.query_one(Input)
+            field.post_message(Input.Changed(field, field.value))
 
     async def discover(self) -> Hits:
         for file in self.files:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from textual.widgets import Input, Static, TextArea
 from textual.widgets._toast import Toast
 from textual.worker import WorkerFailed
 
+from engine import models
 from engine.config import Config
 from engine.errors import EngineError
 from engine.protocol import CacheMap, CellRuns
@@ -588,6 +590,31 @@ async def test_the_palette_finds_agents_and_stays_away_from_dialogs(tmp_path: Pa
         await pilot.press("ctrl+p")
         await pilot.pause()
         assert isinstance(app.screen, HelpScreen)
+
+
+async def test_the_palette_finds_what_is_typed_while_models_are_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, looked = threading.Event(), models.list_models
+
+    def slowly(config: Config) -> list[models.ModelFile]:
+        found.wait(60)
+        return looked(config)
+
+    monkeypatch.setattr(models, "list_models", slowly)
+    async with running(tmp_path) as (app, _, pilot):
+        try:
+            await pilot.press("ctrl+p")
+            await until(lambda: isinstance(app.screen, CommandPalette))
+            options = app.screen.query_one(CommandList)
+            for letter in "halo-mini":  # each gives up the search for those before
+                await pilot.press(letter)
+            await pilot.press(*["backspace"] * 9, *"go to gra")
+            await until(lambda: options.option_count and options.highlighted is not None)
+            await pilot.press(*["backspace"] * 9, *"model: halo")
+        finally:
+            found.set()
+        await until(lambda: any("halo-mini" in str(o.prompt) for o in options.options))
 
 
 async def test_more_tabs_than_fit_show_the_one_in_use(tmp_path: Path) -> None:
