@@ -437,6 +437,10 @@ class MainScreen(Places):
             await rows.sync()
         self.drawing.behind.add("cells")
 
+    def on_screen_resume(self) -> None:
+        """What was over it is gone, and the window may have another size since."""
+        self.call_after_refresh(self.memory.resized)
+
     def on_resize(self, event: events.Resize) -> None:
         small = event.size.width < SMALLEST[0] or event.size.height < SMALLEST[1]
         self.set_class(small, "-toosmall")

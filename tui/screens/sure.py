@@ -9,6 +9,7 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.geometry import Region
 from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Static
@@ -48,6 +49,7 @@ class Sure(ModalScreen[bool]):
         self.question, self.yes, self.owner = question, yes, owner
         self.letters, self.write = letters, write
         self.writing = False
+        self._at = Region(), 0  # where the owner was, of how high a window
 
     def compose(self) -> ComposeResult:
         with Vertical(id="sure"):
@@ -57,18 +59,21 @@ class Sure(ModalScreen[bool]):
     def on_mount(self) -> None:
         self._place()
         self._hints()
+        # Nobody tells when what it is about, on the screen below, has another place.
+        self.set_interval(0.1, self._follow)
 
-    def on_resize(self) -> None:
-        self.set_timer(0.1, self._place)  # when what it is about has its new place
+    def _follow(self) -> None:
+        if self.is_current and (self.owner.region, self.app.size.height) != self._at:
+            self._place()
 
     def _place(self) -> None:
-        room = self.owner.region
+        room, height = self._at = self.owner.region, self.app.size.height
         if not room:  # hidden meanwhile
             self.dismiss(False)
             return
         bar = self.query_one("#sure")
         bar.styles.width = room.width
-        bar.styles.offset = (room.x, room.bottom - self.app.size.height)
+        bar.styles.offset = (room.x, room.bottom - height)
 
     def _hints(self) -> None:
         hints = [("Esc", "no", "no")]
