@@ -237,7 +237,8 @@ class Editor:
         id, kind, text, when, undo, entity, alias = rows[0]
         match kind:
             case "merge":
-                self.merger.unmerge(json.loads(undo))
+                noted = json.loads(undo)
+                self.merger.unmerge(self.known(noted["into"]), noted)
             case "split":
                 self._unsplit(json.loads(undo))
             case "link":

@@ -62,9 +62,8 @@ class Merger:
         text = f"{gone.name} was merged into {kept.name}."
         return self.store.note_change("merge", text, json.dumps(undo)), begun
 
-    def unmerge(self, undo: dict[str, Any]) -> None:
-        """Bring back what `merge` noted."""
-        kept = self.registry.by_id[undo["into"]]
+    def unmerge(self, kept: Known, undo: dict[str, Any]) -> None:
+        """Take out of `kept` what `merge` noted."""
         state = undo["other"]
         other = Known(
             state["id"], state["name"], state["type"], state["aliases"], Counter(state["votes"])

@@ -130,6 +130,14 @@ def test_edits_can_be_undone(talk: Memory) -> None:
         talk.editor.undo()
 
 
+def test_a_merge_into_what_was_merged_since_cannot_be_undone_first(talk: Memory) -> None:
+    first = talk.editor.merge("Globex", "Acme")
+    talk.editor.merge("Paris", "Globex")
+    with pytest.raises(QueryError):
+        talk.editor.undo(first.id)
+    assert talk.verify() == []
+
+
 def test_rulings_hold_when_a_message_comes_in(talk: Memory) -> None:
     tea = next(f for f in talk.facts("Alan Turing") if f.type == "LIKES")
     talk.editor.reject(tea.id)
