@@ -147,10 +147,10 @@ class Answers:
         except HaloError as error:
             if self.running.get(agent.id) is not run:
                 return
-            too_long = isinstance(error, EngineError) and error.code == "too_long"
-            if too_long and not run.round:
+            unfit = isinstance(error, EngineError) and error.code == "too_long"
+            if unfit and not run.round:
                 self._give_back(agent, run, error)
-            elif too_long and (call := results.shorten(run.turn)) is not None:
+            elif unfit and (call := results.shorten(run.turn)) is not None:
                 # What tools found does not fit: less of it does, and the answer goes on.
                 run.listening = False
                 self._call_changed(agent, run, call)

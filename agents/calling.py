@@ -108,7 +108,7 @@ async def perform(workspace: Workspace, agent: Agent, call: Call, allowed: bool)
     call.result = await results.within(result.text, config.tools.result_tokens, count)
     call.summary, call.found = result.summary, result.found
     if call.result != result.text:
-        results.tell(call, "cut to fit")
+        results.tell(call, results.SHORTER)
     call.status = "error" if result.failed else "done"
     call.seconds = time.monotonic() - began
 

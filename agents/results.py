@@ -11,6 +11,8 @@ from engine.errors import HaloError
 CUT = "[The result was too long; the rest of it was cut off.]"
 NO_ROOM = "[The result does not fit into the context. Answer without it, and say so.]"
 LEAST = 80  # characters that are worth showing
+# What a person is told became of a result.
+SHORTER, LEFT_OUT = "cut to fit", "left out for want of room"
 
 Count = Callable[[str], Awaitable[int]]
 
@@ -56,12 +58,12 @@ def shorten(turn: Turn) -> Call | None:
         return None
     keep = len(call.result.removesuffix(f"\n{CUT}")) // 2
     call.result = cut(call.result, keep) if keep >= LEAST else NO_ROOM
-    tell(call, "left out for want of room" if call.result == NO_ROOM else "cut to fit")
+    tell(call, LEFT_OUT if call.result == NO_ROOM else SHORTER)
     return call
 
 
 def tell(call: Call, what: str) -> None:
     """Add to a call's summary what became of its result, once."""
-    for told in ("cut to fit", "left out for want of room"):
+    for told in (SHORTER, LEFT_OUT):
         call.summary = call.summary.removesuffix(told).removesuffix(", ")
     call.summary = f"{call.summary}, {what}" if call.summary else what

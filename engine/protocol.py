@@ -451,6 +451,9 @@ class Note(Event, tag="note", omit_defaults=True, frozen=True):
     session: str = ""
 
 
+URGENT = ("pressure", "positions")  # triggers of compactions without which an answer cannot go on
+
+
 class Compaction(Event, tag="compaction", omit_defaults=True, frozen=True):
     """Progress of one compaction; every one ends with done, failed or cancelled.
 

@@ -12,6 +12,7 @@ from agents.agent import Agent
 from agents.tools import TOOLS
 from engine import paths
 from engine.errors import HaloError, ModelError
+from engine.protocol import URGENT
 from tui import arguments
 from tui.actions import BY_SLASH
 from tui.memory_actions import MemoryActions
@@ -381,7 +382,7 @@ class Controller(SessionActions, MemoryActions, WorkerActions):
         name = self.agent.name
         if text.casefold() == "stop":
             running = self.agent.compaction
-            urgent = running is not None and running.trigger in ("pressure", "positions")
+            urgent = running is not None and running.trigger in URGENT
             if await self.space.cancel_compaction(name):
                 again = (
                     " It begins again while an answer waits for cells: Esc stops the answer."

@@ -65,11 +65,10 @@ class Models(Provider):
         palette = app.screen
         if not self.files or not isinstance(palette, CommandPalette):
             return
-        if not palette.query_one(
-            CommandList
-        ).highlighted:  # else somebody chooses from what is there
-            field = palette.query_one(Input)
-            field.post_message(Input.Changed(field, field.value))
+        if palette.query_one(CommandList).highlighted:
+            return  # somebody chooses from what is there
+        field = palette.query_one(Input)
+        field.post_message(Input.Changed(field, field.value))
 
     async def discover(self) -> Hits:
         for file in self.files:

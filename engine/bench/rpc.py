@@ -21,7 +21,7 @@ import msgspec
 
 from engine import environment, workers
 from engine.bench import throughput
-from engine.bench.throughput import LEAST_CELLS, ROOM, generate, machine, prompt, rate, tell
+from engine.bench.throughput import cells_for, generate, machine, prompt, rate, tell
 from engine.client import EngineClient
 from engine.config import Config
 from engine.core.model import thread_count
@@ -39,8 +39,7 @@ def run(
     """A row for each number of agents. Raises EngineError when a worker does not start."""
     own: Config = msgspec.convert(msgspec.to_builtins(config), Config)
     own.model.path = str(model)
-    own.engine.n_ctx = max(LEAST_CELLS, max(agents) * (tokens + ROOM))
-    own.engine.n_ctx = max(LEAST_CELLS, max(agents) * (tokens + ROOM))
+    own.engine.n_ctx = cells_for(max(agents), tokens)
     own.engine.keep_closed = False  # every prompt is computed
     own.engine.threads = config.engine.threads or thread_count(0)
     own.compaction.auto = False

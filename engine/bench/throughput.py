@@ -159,6 +159,11 @@ def rate(sessions: dict[str, Heard]) -> float:
     return sum((done.tokens - 1) / done.decode_seconds for done in ended)
 
 
+def cells_for(agents: int, tokens: int) -> int:
+    """Cells with which nobody waits for one: all prompts and answers of `tokens` at once."""
+    return max(LEAST_CELLS, agents * (tokens + ROOM))
+
+
 def lag(sessions: dict[str, Heard]) -> float:
     """Seconds from the end of an answer to when the app had all of it, at most."""
     return max((s.heard_at - s.done.ended_at for s in sessions.values() if s.done), default=0.0)
@@ -209,7 +214,7 @@ async def _model(
         found: dict[str, list[float]] = {
             k: [] for k in ("engine", "ceiling", "sequential", "ttft", "shared", "lag")
         }
-        own.engine.n_ctx = max(LEAST_CELLS, count * (tokens + ROOM))  # nobody waits for cells
+        own.engine.n_ctx = cells_for(count, tokens)
         tell(f"{path.stem}: {count} agents, how many threads")
         own.engine.threads = config.engine.threads or _best_threads(_job(own, path, count, tokens))
         for repeat in range(repeats):

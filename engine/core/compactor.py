@@ -36,14 +36,13 @@ from engine.core.settings import changed
 from engine.core.solving import READ_SECONDS, Solving, located
 from engine.core.studies import Studies
 from engine.errors import EngineError, HaloError
-from engine.protocol import Compaction, Studied
+from engine.protocol import URGENT, Compaction, Studied
 
 MEANWHILE = 256  # cells that each who answers should find until a piece lands
 MOVES = 64  # cells moved down between two steps
 ADJUSTABLE = (
     "auto", "threshold", "session_cells", "ratio", "max_error", "method", "study", "study_ahead",
 )  # fmt: skip
-URGENT = ("pressure", "positions")  # without it an answer cannot go on
 LOOK_SECONDS = 0.25  # between two looks for a session to prepare ahead
 
 
