@@ -11,7 +11,7 @@ import numpy.typing as npt
 from engine.compaction.span import runs
 from engine.core.compactor import Compactor
 from engine.core.scheduler import Scheduler
-from engine.core.sequence import Phase, Sequence
+from engine.core.sequence import Phase, Sequence, internal
 from engine.native import FREE, SHARED, CellMap
 from engine.protocol import Away, CacheMap, CellRuns, Stats, Stretch
 
@@ -39,7 +39,7 @@ def cache_map(
     code = np.where(np.isin(owner, kept_slots), KEPT, owner) if kept_slots else owner
     starts = np.concatenate(([0], np.flatnonzero(np.diff(code)) + 1))
     lengths = np.diff(np.append(starts, total))
-    names = {s.slot: "~" if s.name.startswith("~") else s.name for s in sequences}
+    names = {s.slot: "~" if internal(s.name) else s.name for s in sequences}
     label = {FREE: "", SHARED: "*", KEPT: "~", **names}
     codes = code[starts] - KEPT
     coded = CellRuns(
@@ -58,7 +58,7 @@ def cache_map(
         cells={
             s.name: scheduler.cells.held(s.slot)
             for s in sequences
-            if s not in scheduler.pools.kept and not s.name.startswith("~")
+            if s not in scheduler.pools.kept and not internal(s.name)
         },
         runs=coded,
         solving=solving,
@@ -138,15 +138,14 @@ class Speedometer:
         self._prefilled += prefilled
         decoded = self._decoded
         for sequence in decode:
-            if sequence.name.startswith("~"):
+            if internal(sequence.name):
                 continue  # the engine's own
             decoded[sequence.name] = decoded.get(sequence.name, 0) + 1
 
     def read(self, scheduler: Scheduler) -> Stats:
         """The figures of the window that ends now; starts a new one."""
         seconds = max(self._clock() - self._since, 1e-6)
-        # The engine's own branches are nobody's answer.
-        phases = [s.phase for s in scheduler.pools.running if not s.name.startswith("~")]
+        phases = [s.phase for s in scheduler.pools.running if not internal(s.name)]
         stats = Stats(
             decode_tok_s=sum(self._decoded.values()) / seconds,
             prefill_tok_s=self._prefilled / seconds,

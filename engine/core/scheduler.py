@@ -13,7 +13,7 @@ from engine.core.cells import Cells
 from engine.core.kvcache import Happening, KVCache
 from engine.core.pools import Pools
 from engine.core.radix import common_prefix
-from engine.core.sequence import Phase, Sequence
+from engine.core.sequence import Phase, Sequence, internal
 from engine.core.step import Chunk, Step
 from engine.core.swap import Swap
 
@@ -245,7 +245,7 @@ class Scheduler:
         is wanted soon (`brisk`)."""
         if self.brisk:
             return decoding
-        own = [s for s in decoding if s.name.startswith("~")]
+        own = [s for s in decoding if internal(s.name)]
         others = len(decoding) - len(own)
         most = max(1, others // 2)
         if not others or len(own) <= most:
@@ -253,7 +253,7 @@ class Scheduler:
         turn = self._branch_turn % len(own)
         self._branch_turn += most
         chosen = (own[turn:] + own[:turn])[:most]
-        return [s for s in decoding if not s.name.startswith("~")] + chosen
+        return [s for s in decoding if not internal(s.name)] + chosen
 
     def _with_room(self, decoding: list[Sequence]) -> list[Sequence]:
         """Make room for the next tokens of decoding sequences; those that go on decoding now."""

@@ -36,6 +36,11 @@ class Fold:
     shift: int = 0
 
 
+def internal(name: str) -> bool:
+    """Whether a name is no session's but of a branch of the engine's own: nobody is told of it."""
+    return name.startswith("~")
+
+
 class Sequence:
     """State of one session, running or not. Only the scheduler changes it, but for `tokens`, which
     grows by whatever was sampled.

@@ -13,7 +13,7 @@ from engine.core.kvcache import Happening
 from engine.core.port import Port
 from engine.core.runner import Context
 from engine.core.scheduler import Scheduler
-from engine.core.sequence import Phase, Sequence
+from engine.core.sequence import Phase, Sequence, internal
 from engine.protocol import Deltas, Done, Event, Holdings, Note, State
 
 # Steps shorter than this share a Deltas event: reading each costs a core, and nobody sees 50 a second.
@@ -113,7 +113,7 @@ class Teller:
             if deltas:
                 port.send(Deltas(tuple(deltas)))
         for happening in self._scheduler.cache.happenings:
-            if not happening.session.startswith("~"):  # the engine's own branches
+            if not internal(happening.session):
                 port.send(_told(happening))
         self._scheduler.cache.happenings.clear()
         self._send_states()

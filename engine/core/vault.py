@@ -20,7 +20,7 @@ import numpy as np
 from engine.config import SessionsConfig
 from engine.core.frozen import Frozen, freeze
 from engine.core.runner import Context
-from engine.core.sequence import Sequence
+from engine.core.sequence import Sequence, internal
 from engine.errors import HaloError
 
 log = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class Vault:
 
     def freeze(self, sequence: Sequence) -> Frozen | None:
         """Copy out what a sequence holds, or None when it has to be computed again."""
-        if not self._config.swap or sequence.name.startswith("~"):
+        if not self._config.swap or internal(sequence.name):
             return None
         if not self._room_for(sequence):
             return None
